@@ -1,0 +1,66 @@
+"""Writing files so that a reader never meets half of one."""
+
+import json
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from dadsp.errors import DadspError, LoadError
+
+
+def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
+    """Calls ``write`` on a temporary name in the same folder, then renames it to ``path``.
+
+    Args:
+        path: Final name; its parent folder is created.
+        write: Writes the whole content to the path it is given (same suffix as ``path``).
+
+    Raises:
+        DadspError: The folder cannot be created or written; ``path`` is then unchanged.
+    """
+    temporary: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
+        os.close(handle)
+        temporary = Path(name)
+        umask = os.umask(0)
+        os.umask(umask)
+        write(temporary)
+        temporary.chmod(0o666 & ~umask)
+        temporary.replace(path)
+    except OSError as error:
+        raise DadspError(f"Cannot write {path}: {error.strerror or error}. Choose a writable folder with free space.") from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes UTF-8 text atomically."""
+    write_atomically(path, lambda temporary: _put(temporary, text))
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Writes JSON atomically; NaN is refused, so write None with a reason instead."""
+    write_text(path, json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Reads a JSON file.
+
+    Raises:
+        LoadError: The file is absent or is not JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise LoadError(f"Cannot read {path}: {error.strerror or error}. Check that the folder is a finished dadsp run.") from error
+    except ValueError as error:
+        raise LoadError(f"{path} is damaged: {error}. Restore it from a copy or train again.") from error
+
+
+def _put(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")

@@ -1,0 +1,318 @@
+"""The frozen tables that pass between rooms.
+
+One road: raw files → Screen → Study → Split → Predictor → PredictionTable → evaluation. Expression is stored once per cell
+line, structures once per drug; responses refer to both by row number.
+"""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, Literal, Self
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from dadsp.errors import SchemaError, examples
+
+Domain = Literal["source", "target"]
+IntArray = NDArray[np.int64]
+FloatArray = NDArray[np.float32]
+BoolArray = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class CellLines:
+    """Cell lines of one screen with their expression.
+
+    Attributes:
+        ids: The screen's own identifiers, unique.
+        link_ids: Identity across screens (equal link = same line); None where unknown.
+        tissues: Tissue or cancer type; None where unknown.
+        expression: float32, shape (n_cells, n_genes), one row per line, no NaN.
+    """
+
+    ids: tuple[str, ...]
+    link_ids: tuple[str | None, ...]
+    tissues: tuple[str | None, ...]
+    expression: FloatArray
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(frozen=True, eq=False)
+class Drugs:
+    """Drugs of one screen.
+
+    Attributes:
+        ids: The screen's own identifiers, unique.
+        names: Display names.
+        smiles: Structure; None where unpublished.
+        structure_keys: First InChIKey block, the identity of a drug across screens; None without a structure.
+        targets: Target genes or description as published; None where unknown.
+    """
+
+    ids: tuple[str, ...]
+    names: tuple[str, ...]
+    smiles: tuple[str | None, ...]
+    structure_keys: tuple[str | None, ...]
+    targets: tuple[str | None, ...]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(frozen=True, eq=False)
+class Responses:
+    """Measured pairs of one screen.
+
+    Attributes:
+        cell_idx: int64, shape (n,), rows of the screen's cell lines.
+        drug_idx: int64, shape (n,), rows of the screen's drugs.
+        potency: float32, shape (n,), −log10 IC50(µM); higher is more sensitive.
+        censored: bool, shape (n,); True where the IC50 was not reached at the top dose (potency is an upper bound).
+    """
+
+    cell_idx: IntArray
+    drug_idx: IntArray
+    potency: FloatArray
+    censored: BoolArray
+
+    def __len__(self) -> int:
+        return len(self.potency)
+
+    def take(self, rows: IntArray | BoolArray) -> Self:
+        """The chosen rows, as a new table."""
+        return replace(
+            self,
+            cell_idx=self.cell_idx[rows],
+            drug_idx=self.drug_idx[rows],
+            potency=self.potency[rows],
+            censored=self.censored[rows],
+        )
+
+
+@dataclass(frozen=True)
+class Note:
+    """One thing a reader did to the data: dropped, merged, renamed. Printed and stored with the run.
+
+    Attributes:
+        what: What was done, in words.
+        count: How many rows, lines, drugs or genes it concerned.
+        examples: The first few names.
+    """
+
+    what: str
+    count: int
+    examples: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Screen:
+    """One drug screen: lines, drugs and responses over one gene list.
+
+    Attributes:
+        name: Display name, e.g. "GDSC".
+        genes: Gene symbols, one per expression column, unique.
+        cells: Cell lines with expression.
+        drugs: Drugs.
+        responses: Measured (line, drug) pairs, each at most once.
+        cap: Potency at the highest tested dose (labels are censored there), or None when uncapped.
+        notes: What reading the raw files dropped or merged.
+        truth: Facts known only for simulated screens (causal genes …); empty otherwise.
+    """
+
+    name: str
+    genes: tuple[str, ...]
+    cells: CellLines
+    drugs: Drugs
+    responses: Responses
+    cap: float | None = None
+    notes: tuple[Note, ...] = ()
+    truth: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for what, ids in (("cell line", self.cells.ids), ("drug", self.drugs.ids), ("gene", self.genes)):
+            repeated = duplicates(ids)
+            if repeated:
+                raise SchemaError(
+                    f"{self.name}: {len(repeated)} {what} ids stand more than once (e.g. {examples(repeated)}). "
+                    "Keep one row of each."
+                )
+        shape = (len(self.cells), len(self.genes))
+        if self.cells.expression.shape != shape or self.cells.expression.dtype != np.float32:
+            raise SchemaError(
+                f"{self.name}: expression is {self.cells.expression.dtype} {self.cells.expression.shape}, "
+                f"expected float32 {shape} (cell lines × genes)."
+            )
+        key = self.responses.cell_idx * len(self.drugs) + self.responses.drug_idx
+        if len(np.unique(key)) != len(key):
+            raise SchemaError(f"{self.name}: some (line, drug) pairs stand more than once. Merge replicates first.")
+
+    def with_genes(self, genes: Sequence[str]) -> "Screen":
+        """The same screen restricted and reordered to ``genes`` (all must be present)."""
+        position = {gene: column for column, gene in enumerate(self.genes)}
+        columns = np.array([position[gene] for gene in genes], dtype=np.int64)
+        expression = np.ascontiguousarray(self.cells.expression[:, columns])
+        return replace(self, genes=tuple(genes), cells=replace(self.cells, expression=expression))
+
+    @cached_property
+    def content_hash(self) -> str:
+        """Hash of everything a model can see: ids, genes, expression, structures, labels."""
+        digest = hashlib.blake2b(digest_size=16)
+        for names in (self.cells.ids, self.cells.link_ids, self.genes, self.drugs.ids, self.drugs.smiles):
+            digest.update("\x1f".join(map(str, names)).encode())
+        responses = self.responses
+        for array in (
+            self.cells.expression,
+            responses.cell_idx.astype(np.int64),
+            responses.drug_idx.astype(np.int64),
+            responses.potency,
+            responses.censored,
+        ):
+            digest.update(np.ascontiguousarray(array).tobytes())
+        digest.update(str(self.cap).encode())
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """A labelled source screen and a target screen to predict, over the same genes in the same order.
+
+    Attributes:
+        source: Screen whose labels train the models.
+        target: Screen whose labels are held out.
+        label_cap: ``"target"`` when source labels were clipped at the target's cap, else ``"none"``.
+        raw_source_potency: Source labels before clipping, float32, shape (n_source_pairs,).
+    """
+
+    source: Screen
+    target: Screen
+    label_cap: Literal["none", "target"]
+    raw_source_potency: FloatArray
+
+    def __post_init__(self) -> None:
+        if self.source.genes != self.target.genes:
+            raise SchemaError("Source and target expression do not stand on the same genes in the same order.")
+
+    @property
+    def genes(self) -> tuple[str, ...]:
+        return self.source.genes
+
+    @cached_property
+    def target_cell_in_source(self) -> IntArray:
+        """For each target line the row of the same line in the source, −1 if absent; shape (n_target_cells,)."""
+        return _match(self.target.cells.link_ids, self.source.cells.link_ids)
+
+    @cached_property
+    def content_hash(self) -> str:
+        """Hash of both screens and the label treatment."""
+        joined = f"{self.source.content_hash}|{self.target.content_hash}|{self.label_cap}"
+        return hashlib.blake2b(joined.encode(), digest_size=16).hexdigest()
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """Pairs to predict: row numbers into the lines and drugs of one screen.
+
+    Attributes:
+        screen: Gives expression and structures. Its responses are never read.
+        domain: Which platform measured the expression (chooses the scaler).
+        cell_idx: int64, shape (n,).
+        drug_idx: int64, shape (n,).
+    """
+
+    screen: Screen
+    domain: Domain
+    cell_idx: IntArray
+    drug_idx: IntArray
+
+    def __len__(self) -> int:
+        return len(self.cell_idx)
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Which pairs train, validate and test.
+
+    Attributes:
+        kind: Name of the rule, e.g. ``"cross_screen"``.
+        train_idx: Rows of the source responses that train.
+        val_idx: Rows of the source responses that choose the epoch; their lines train nothing.
+        test_idx: Rows of the target responses that are scored; their labels are never seen.
+        adapt_cell_idx: Rows of the target lines whose expression (no label) may be used for adaptation.
+    """
+
+    kind: str
+    train_idx: IntArray
+    val_idx: IntArray
+    test_idx: IntArray
+    adapt_cell_idx: IntArray
+
+    @cached_property
+    def content_hash(self) -> str:
+        """Hash of the rule's name and all row numbers."""
+        digest = hashlib.blake2b(self.kind.encode(), digest_size=16)
+        for rows in (self.train_idx, self.val_idx, self.test_idx, self.adapt_cell_idx):
+            digest.update(rows.astype(np.int64).tobytes() + b"|")
+        return digest.hexdigest()
+
+
+PREDICTION_COLUMNS = {
+    "cell_id": "string",
+    "drug_id": "string",
+    "domain": "string",  # source | target
+    "split": "string",  # val | test
+    "y_true": "float64",  # −log10 IC50(µM)
+    "y_pred": "float64",  # −log10 IC50(µM)
+    "censored": "bool",
+    "cell_seen": "bool",  # the same line has training labels in the source
+    "drug_seen": "bool",  # the same structure has training labels in the source
+    "pair_seen": "bool",  # the same (line, structure) has a training label in the source
+}
+
+
+@dataclass(frozen=True, eq=False)
+class PredictionTable:
+    """What every predictor emits and the only thing evaluation reads: one row per predicted pair.
+
+    Attributes:
+        frame: The columns of ``PREDICTION_COLUMNS``, in that order, without missing values.
+    """
+
+    frame: pd.DataFrame
+
+    def __post_init__(self) -> None:
+        missing = [name for name in PREDICTION_COLUMNS if name not in self.frame.columns]
+        if missing:
+            raise SchemaError(f"A prediction table lacks {len(missing)} columns: {examples(missing)}.")
+        frame = self.frame[list(PREDICTION_COLUMNS)].astype(PREDICTION_COLUMNS).reset_index(drop=True)
+        bad = int((~np.isfinite(frame["y_pred"].to_numpy())).sum())
+        if bad:
+            raise SchemaError(f"{bad} of {len(frame)} predictions are not finite numbers.")
+        object.__setattr__(self, "frame", frame)
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+    def where(self, mask: "pd.Series[bool] | BoolArray") -> "PredictionTable":
+        """The chosen rows, as a new table."""
+        return PredictionTable(self.frame[np.asarray(mask)])
+
+
+def duplicates(ids: Iterable[str]) -> list[str]:
+    """The ids that stand more than once, each named once, in order."""
+    seen: set[str] = set()
+    repeated: dict[str, None] = {}
+    for name in ids:
+        if name in seen:
+            repeated[name] = None
+        seen.add(name)
+    return list(repeated)
+
+
+def _match(names: Sequence[str | None], reference: Sequence[str | None]) -> IntArray:
+    position = {name: row for row, name in enumerate(reference) if name is not None}
+    return np.array([-1 if name is None else position.get(name, -1) for name in names], dtype=np.int64)

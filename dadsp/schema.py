@@ -151,6 +151,20 @@ class Screen:
         if len(np.unique(key)) != len(key):
             raise SchemaError(f"{self.name}: some (line, drug) pairs stand more than once. Merge replicates first.")
 
+    @property
+    def line_keys(self) -> tuple[str, ...]:
+        """Identity of each line across screens: its link id, or an id no other screen can hold."""
+        return tuple(
+            link or f"{self.name}:{name}" for link, name in zip(self.cells.link_ids, self.cells.ids, strict=True)
+        )
+
+    @property
+    def drug_keys(self) -> tuple[str, ...]:
+        """Identity of each drug across screens: its structure key, or an id no other screen can hold."""
+        return tuple(
+            key or f"{self.name}:{name}" for key, name in zip(self.drugs.structure_keys, self.drugs.ids, strict=True)
+        )
+
     def with_genes(self, genes: Sequence[str]) -> "Screen":
         """The same screen restricted and reordered to ``genes`` (all must be present)."""
         position = {gene: column for column, gene in enumerate(self.genes)}

@@ -1,1 +1,1 @@
-"""."""
+"""SMILES → identities and features that are computed, not learned."""

@@ -1,1 +1,1 @@
-"""."""
+"""Everything with fit and predict, one file per system; Lightning lives here."""

@@ -1,1 +1,1 @@
-"""."""
+"""Torch building blocks without Lightning: encoders, autoencoder, discriminator, gradient reversal."""

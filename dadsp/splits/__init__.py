@@ -1,1 +1,1 @@
-"""."""
+"""Which pairs train, validate and test."""

@@ -1,1 +1,1 @@
-"""."""
+"""One reader per layout; each returns a Study or the screens to make one of."""

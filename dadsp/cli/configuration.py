@@ -1,0 +1,165 @@
+"""Composing configurations with Hydra and building objects from them, with errors a user can act on."""
+
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import hydra
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException, InstantiationException
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import InterpolationToMissingValueError, MissingMandatoryValue, OmegaConfBaseException
+from pydantic import ValidationError
+
+import dadsp
+from dadsp.errors import ConfigError, DadspError, nearest
+from dadsp.options import config_error
+
+
+def conf_folder() -> Path:
+    """The configuration that ships inside the wheel, or that of the checkout."""
+    package = Path(dadsp.__file__).resolve().parent
+    inside = package / "conf"
+    return inside if inside.is_dir() else package.parent / "conf"
+
+
+def run_app(verb: str, config_name: str, arguments: list[str], task: Callable[[DictConfig], None]) -> None:
+    """Runs ``task`` as a Hydra application on the composed configuration (once per job under ``-m``).
+
+    Raises:
+        ConfigError: The configuration cannot be composed.
+        DadspError: The task raised it.
+    """
+    failures: list[DadspError] = []
+
+    def job(config: DictConfig) -> None:
+        try:
+            task(config)
+        except DadspError as error:
+            if hydra.core.hydra_config.HydraConfig.get().mode is hydra.types.RunMode.MULTIRUN:
+                raise  # Hydra names the overrides of the job that failed and runs the others
+            failures.append(error)
+
+    app = hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name=config_name)(job)
+    # Hydra prints its own errors and exits with 1 unless it is told to raise them.
+    with patch.object(sys, "argv", [f"dadsp {verb}", *arguments]), patch.dict(os.environ, {"HYDRA_FULL_ERROR": "1"}):
+        try:
+            app()
+        except (HydraException, OmegaConfBaseException) as error:
+            raise _explained(error, config_name) from error
+    if failures:
+        raise failures[0]
+
+
+def compose(config_name: str, overrides: list[str]) -> DictConfig:
+    """The configuration for a verb that is not a Hydra application of its own.
+
+    Raises:
+        ConfigError: It cannot be composed.
+    """
+    try:
+        with hydra.initialize_config_dir(str(conf_folder()), version_base="1.3"):
+            return hydra.compose(config_name, overrides)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise _explained(error, config_name) from error
+
+
+def build(node: DictConfig, where: str, **settings: Any) -> Any:
+    """The object a configuration node describes.
+
+    Only targets inside dadsp are built, so that a configuration from elsewhere can name no other code.
+
+    Args:
+        node: Holds ``_target_`` and its arguments.
+        where: The node's key, for errors.
+        settings: Further arguments of Hydra's ``instantiate``, e.g. ``_partial_=True``.
+
+    Raises:
+        ConfigError: The target is foreign, or its arguments are unknown, missing or impossible.
+        DadspError: The target raised it.
+    """
+    for target in _targets(node):
+        if not target.startswith("dadsp."):
+            raise ConfigError(f"{where}._target_={target} lies outside dadsp and is not built. Name a class of dadsp.")
+    try:
+        return instantiate(node, _convert_="all", **settings)
+    except (InstantiationException, OmegaConfBaseException) as error:
+        raise _build_error(error, node, where) from error
+
+
+def _targets(node: Any) -> Iterator[str]:
+    for key, value in OmegaConf.to_container(node, resolve=True).items() if isinstance(node, DictConfig) else node.items():
+        if key == "_target_":
+            yield str(value)
+        elif isinstance(value, dict):
+            yield from _targets(value)
+
+
+def _build_error(error: BaseException, node: DictConfig, where: str) -> DadspError:
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, DadspError):
+            return cause
+        if isinstance(cause, ValidationError):
+            return config_error(cause, hydra.utils.get_class(node["_target_"]), where)
+        if isinstance(cause, OmegaConfBaseException):
+            return _explained(cause, None)
+        if isinstance(cause, TypeError):
+            return _argument_error(cause, node, where)
+        if cause.__cause__ is None and not isinstance(cause, InstantiationException):
+            raise cause
+        cause = cause.__cause__
+    return ConfigError(f"{where} cannot be built: {error}")
+
+
+def _argument_error(error: TypeError, node: DictConfig, where: str) -> ConfigError:
+    unknown = re.search(r"unexpected keyword argument '(\w+)'", str(error))
+    if not unknown:
+        return ConfigError(f"{where} cannot be built: {error}.")
+    target = hydra.utils.get_object(node["_target_"])
+    code = target.__init__ if isinstance(target, type) else target
+    valid = [name for name in code.__annotations__ if name != "return"]
+    return ConfigError(f"{where}.{unknown[1]} is not a known key. {nearest(unknown[1], valid)}")
+
+
+def _explained(error: BaseException, config_name: str | None) -> ConfigError:
+    """The same failure in one sentence with the nearest valid choice."""
+    text = str(error)
+    if isinstance(error, MissingMandatoryValue | InterpolationToMissingValueError):
+        key = getattr(error, "full_key", None) or re.sub(r".*?: ", "", text.splitlines()[0])
+        return ConfigError(f"{key} is required. Set it: {key}=…")
+    if choice := re.search(r"Could not find '(.+?)/([^/']+)'\s+Available options in '.+?':\n(.*?)(?:\n[^\t]|$)", text, re.DOTALL):
+        options = choice[3].split()
+        return ConfigError(f"{choice[1]}={choice[2]} is not a valid choice. {nearest(choice[2], options)}")
+    if key := re.search(r"Could not override '([^']+)'", text) or re.search(r"Key '([^']+)' is not in struct", text):
+        return ConfigError(f"{key[1]} is not a known key. {nearest(key[1], _known_keys(config_name, key[1]))}")
+    if config_name and (group := re.search(r"Could not override '?([\w/]+)'?\. No match in the defaults list", text)):
+        return ConfigError(f"{group[1]} is not a known key. {nearest(group[1], _known_keys(config_name, group[1]))}")
+    return ConfigError(f"{text.partition('See https')[0].strip()}. Check the command with --cfg job.")
+
+
+def _known_keys(config_name: str | None, near: str) -> list[str]:
+    """Dotted keys at the depth of the misspelt one, from the default configuration."""
+    if config_name is None:
+        return []
+    GlobalHydra.instance().clear()
+    config = compose(config_name, [])
+    depth = near.count(".")
+    keys: list[str] = []
+
+    def walk(node: DictConfig, prefix: str) -> None:
+        for key in node:
+            name = f"{prefix}{key}"
+            keys.append(name)
+            if not OmegaConf.is_missing(node, key) and isinstance(node._get_node(key), DictConfig):
+                walk(node[key], f"{name}.")
+
+    walk(config, "")
+    parent = near.rpartition(".")[0]
+    siblings = [key for key in keys if key.count(".") == depth and key.rpartition(".")[0] == parent]
+    return siblings or [key for key in keys if key.count(".") == depth]

@@ -1,0 +1,84 @@
+"""``dadsp predict``: potency of new lines and drugs by the model of a finished run."""
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+import pandas as pd
+from omegaconf import DictConfig, OmegaConf
+
+from dadsp.cli.configuration import build, run_app
+from dadsp.data.new_pairs import OnUnknown, read_pairs
+from dadsp.errors import ConfigError, DadspError, LoadError, examples, nearest
+from dadsp.files import write_atomically
+from dadsp.models.base import load_model
+from dadsp.schema import Domain, Note, Screen, Study
+
+WRITERS: dict[str, Callable[[pd.DataFrame, Path], None]] = {
+    ".csv": lambda frame, path: frame.to_csv(path, index=False),
+    ".tsv": lambda frame, path: frame.to_csv(path, index=False, sep="\t"),
+    ".parquet": lambda frame, path: frame.to_parquet(path, index=False),
+}
+
+
+def run(arguments: list[str], as_json: bool) -> None:
+    """Predicts as the arguments say."""
+    run_app("predict", "predict", arguments, lambda config: _predict(config, as_json))
+
+
+def _predict(config: DictConfig, as_json: bool) -> None:
+    for key, valid in (("domain", get_args(Domain)), ("on_unknown", get_args(OnUnknown))):
+        if config[key] not in valid:
+            raise ConfigError(f"{key}={config[key]!r} is not a valid choice. {nearest(str(config[key]), valid)}")
+    out, folder = Path(config.out), Path(config.run)
+    if out.suffix not in WRITERS:
+        raise ConfigError(f"out={out} has no known ending. {nearest(out.suffix, WRITERS)}")
+    if not folder.is_dir():
+        raise ConfigError(f"run={folder} is not a folder. Give a run folder of dadsp train.")
+    model = load_model(folder / "model")
+    expression, drugs = (Path(config[key]) if config[key] else None for key in ("expression", "drugs"))
+    known = [] if expression and drugs else _known_screens(folder, config.domain)
+    pairs, frame, notes = read_pairs(
+        Path(config.pairs),
+        expression=expression,
+        drugs=drugs,
+        known=known,
+        domain=config.domain,
+        on_unknown=config.on_unknown,
+    )
+    unused = sorted(set(pairs.screen.genes) - set(model.genes)) if model.genes else []
+    if unused:
+        notes = (*notes, Note("genes the model does not know, not used", len(unused), examples(unused)))
+    potency = model.predict(pairs)
+    frame["neg_log10_ic50_um"] = potency
+    frame["ic50_um"] = 10.0 ** -potency.astype(np.float64)
+    write_atomically(out, lambda path: WRITERS[out.suffix](frame, path))
+    _report(model.name, frame, notes, out, as_json)
+
+
+def _known_screens(folder: Path, domain: Domain) -> list[Screen]:
+    """The run's own screens, the one of ``domain`` first."""
+    try:
+        config = OmegaConf.load(folder / "config.yaml")
+    except Exception as error:  # absent, unreadable, or no YAML: each has its own class
+        raise LoadError(f"{folder / 'config.yaml'} cannot be read ({error}). Give expression= and drugs= instead.") from error
+    try:
+        study: Study = build(config.data, "data")
+    except DadspError as error:
+        raise LoadError(f"The run's own data cannot be read again: {error} Or give expression= and drugs=.") from error
+    return [study.source, study.target] if domain == "source" else [study.target, study.source]
+
+
+def _report(system: str, frame: pd.DataFrame, notes: tuple[Note, ...], out: Path, as_json: bool) -> None:
+    if as_json:
+        facts = {"system": system, "out": str(out), "pairs": len(frame), "notes": [asdict(note) for note in notes]}
+        print(json.dumps(facts))
+        return
+    for note in notes:
+        print(f"{note.what}: {note.count} ({note.examples})", file=sys.stderr)
+    values = frame["neg_log10_ic50_um"]
+    print(f"{system}: {len(frame):,} pairs, −log10 IC50(µM) from {values.min():.2f} to {values.max():.2f}, written to {out}")

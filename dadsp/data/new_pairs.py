@@ -1,0 +1,132 @@
+"""Pairs a user wants predicted: their lines and drugs, from files or from a study already known."""
+
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from dadsp.data.tables import places, read_matrix, read_table
+from dadsp.drugs.structures import structure_keys
+from dadsp.errors import MissingIdsError, SchemaError, examples
+from dadsp.schema import BoolArray, CellLines, Domain, Drugs, Note, Pairs, Responses, Screen, duplicates
+
+OnUnknown = Literal["error", "drop"]
+
+
+def read_pairs(
+    pairs: Path,
+    *,
+    expression: Path | None,
+    drugs: Path | None,
+    known: Sequence[Screen],
+    domain: Domain,
+    on_unknown: OnUnknown = "error",
+) -> tuple[Pairs, pd.DataFrame, tuple[Note, ...]]:
+    """The pairs of a file, ready for ``Predictor.predict``.
+
+    Args:
+        pairs: Table with columns cell_id, drug_id.
+        expression: Table of lines: column cell_id, every other column a gene. None takes the lines of ``known[0]``.
+        drugs: Table with columns drug_id, smiles. None takes the drugs of all ``known`` screens, the first to name an id.
+        known: Screens to fall back on; may be empty when both tables are given.
+        domain: Which screen's platform measured the expression.
+        on_unknown: ``"error"`` refuses pairs of unknown lines or drugs and invalid SMILES; ``"drop"`` leaves them out.
+
+    Returns:
+        The pairs; their cell_id and drug_id in the same order; what was left out.
+
+    Raises:
+        ConfigError: A file is absent.
+        SchemaError: A file is empty or lacks a column, ids repeat, or a SMILES is invalid.
+        MissingIdsError: Pairs name lines or drugs that are not known.
+    """
+    cells, genes = (known[0].cells, known[0].genes) if expression is None else _read_lines(expression)
+    compounds, notes = (_joined([screen.drugs for screen in known]), ()) if drugs is None else _read_drugs(drugs, on_unknown)
+    table = read_table(pairs, {"cell_id": "cell_id", "drug_id": "drug_id"})
+    cell_idx = pd.Index(cells.ids).get_indexer(pd.Index(table["cell_id"]))
+    drug_idx = pd.Index(compounds.ids).get_indexer(pd.Index(table["drug_id"]))
+    for what, rows, column in (("lines", cell_idx, "cell_id"), ("drugs", drug_idx, "drug_id")):
+        unknown = np.flatnonzero(rows < 0)
+        if not len(unknown):
+            continue
+        names = examples(pd.unique(table[column].iloc[unknown]))
+        if on_unknown == "error":
+            raise MissingIdsError(
+                f"{pairs}: {len(unknown)} of {len(table)} pairs name {what} that are not known (e.g. {names}; "
+                f"{places(pairs, unknown.tolist())}). Add them to the table of {what}, or set on_unknown=drop."
+            )
+        notes = (*notes, Note(f"pairs of unknown {what} left out", len(unknown), names))
+    kept = (cell_idx >= 0) & (drug_idx >= 0)
+    if not kept.any():
+        raise MissingIdsError(
+            f"{pairs}: none of {len(table)} pairs can be predicted. Check that its ids are those of the tables."
+        )
+    nothing = np.zeros(0, dtype=np.int64)
+    responses = Responses(nothing, nothing, nothing.astype(np.float32), nothing.astype(bool))
+    screen = Screen(pairs.stem, genes, cells, compounds, responses)
+    return Pairs(screen, domain, cell_idx[kept], drug_idx[kept]), table[kept].reset_index(drop=True), notes
+
+
+def _read_lines(path: Path) -> tuple[CellLines, tuple[str, ...]]:
+    matrix = read_matrix(path, "cell_id")
+    _refuse_repeated(matrix.rows, "cell lines", path)
+    nobody = (None,) * len(matrix.rows)
+    return CellLines(matrix.rows, nobody, nobody, matrix.numbers), matrix.columns
+
+
+def _read_drugs(path: Path, on_unknown: OnUnknown) -> tuple[Drugs, tuple[Note, ...]]:
+    table = read_table(
+        path, {"drug_id": "drug_id", "smiles": "smiles"}, optional=("smiles",) if on_unknown == "drop" else ()
+    )
+    _refuse_repeated(list(table["drug_id"]), "drugs", path)
+    usable = np.ones(len(table), dtype=bool)
+    if on_unknown == "drop":
+        usable = np.array([_is_structure(text) for text in table["smiles"]], dtype=bool)
+    notes = _left_out(table, usable)
+    table = table[usable]
+    ids, smiles = tuple(table["drug_id"]), tuple(table["smiles"])
+    try:
+        keys = structure_keys(smiles, ids)
+    except SchemaError as error:
+        raise SchemaError(
+            f"{path}: {len(ids)} structures were read. {str(error).partition(' Correct them')[0]} "
+            "Correct them, or set on_unknown=drop."
+        ) from error
+    return Drugs(ids, ids, smiles, keys, (None,) * len(ids)), notes
+
+
+def _left_out(table: pd.DataFrame, usable: BoolArray) -> tuple[Note, ...]:
+    bad = list(table["drug_id"][~usable])
+    return (Note("drugs without a valid SMILES left out", len(bad), examples(bad)),) if bad else ()
+
+
+def _is_structure(text: Any) -> bool:
+    if not isinstance(text, str):
+        return False
+    try:
+        structure_keys([text], [text])
+    except SchemaError:
+        return False
+    return True
+
+
+def _joined(tables: Sequence[Drugs]) -> Drugs:
+    """The drugs of several screens; an id that stands in two is the first one's."""
+    seen: set[str] = set()
+    chosen: list[tuple[Drugs, int]] = []
+    for drugs in tables:
+        fresh = [row for row, name in enumerate(drugs.ids) if name not in seen]
+        chosen += [(drugs, row) for row in fresh]
+        seen.update(drugs.ids)
+    return Drugs(*(tuple(getattr(drugs, column.name)[row] for drugs, row in chosen) for column in fields(Drugs)))
+
+
+def _refuse_repeated(ids: Sequence[str], what: str, path: Path) -> None:
+    repeated = duplicates(ids)
+    if repeated:
+        raise SchemaError(
+            f"{path}: {len(repeated)} {what} stand more than once (e.g. {examples(repeated)}). Keep one row of each."
+        )

@@ -1,0 +1,148 @@
+"""Two screens → one Study on shared genes."""
+
+from dataclasses import fields, replace
+from typing import Literal
+
+import numpy as np
+
+from dadsp.errors import ConfigError, MissingIdsError, SchemaError, examples
+from dadsp.schema import Drugs, FloatArray, Note, Screen, Study
+
+LabelCap = Literal["none", "target"]
+
+
+def make_study(
+    source: Screen,
+    target: Screen,
+    *,
+    label_cap: LabelCap = "none",
+    on_missing_structure: Literal["drop", "error"] = "drop",
+    min_genes: int = 2,
+) -> Study:
+    """A study over the genes both screens measured, in the source's order, with labels and structures fit to learn from.
+
+    Lines without labels stay, since their expression helps to adapt; so do drugs without labels, since one can predict them.
+
+    Args:
+        source: Screen whose labels train.
+        target: Screen whose labels are held out.
+        label_cap: ``"target"`` clips source labels at the target's cap and marks the clipped ones censored, so that both
+            screens call the same thing insensitive; ``"none"`` leaves them.
+        on_missing_structure: ``"drop"`` leaves out drugs without a structure and their responses, with a note;
+            ``"error"`` refuses them.
+        min_genes: Fewest shared genes to accept.
+
+    Raises:
+        SchemaError: Too few genes are shared, or a screen's lines, drugs or labels are too few or all alike.
+        MissingIdsError: Drugs have no structure and may not be dropped.
+        ConfigError: ``label_cap`` is ``"target"`` and the target has no cap.
+    """
+    source, target = (
+        _with_structures(screen, on_missing_structure) for screen in _on_shared_genes(source, target, min_genes)
+    )
+    raw = source.responses.potency
+    if label_cap == "target":
+        source = _clipped(source, target)
+    for screen in (source, target):
+        _check(screen)
+    labelled = np.unique(source.responses.drug_idx)
+    if len(labelled) < 2:
+        raise SchemaError(
+            f"{source.name} has labels for one drug only ({source.drugs.names[labelled[0]]}): a cross-screen model learns "
+            "what tells drugs apart. Give the source two or more drugs, or train a single-drug model."
+        )
+    return Study(source, target, label_cap, raw)
+
+
+def _on_shared_genes(source: Screen, target: Screen, min_genes: int) -> tuple[Screen, Screen]:
+    known = set(target.genes)
+    shared = tuple(gene for gene in source.genes if gene in known)
+    if len(shared) < min_genes:
+        raise SchemaError(
+            f"{source.name} ({len(source.genes)} genes, e.g. {examples(source.genes)}) and {target.name} "
+            f"({len(target.genes)} genes, e.g. {examples(target.genes)}) share {len(shared)} genes; {min_genes} are needed. "
+            "If the names follow different nomenclatures, rename one side to match."
+        )
+    kept = set(shared)
+    restricted = []
+    for screen, other in ((source, target), (target, source)):
+        lost = [gene for gene in screen.genes if gene not in kept]
+        notes = _notes(screen, f"genes absent from {other.name} left out", len(lost), examples(lost))
+        restricted.append(replace(screen.with_genes(shared), notes=notes) if screen.genes != shared else screen)
+    return restricted[0], restricted[1]
+
+
+def _with_structures(screen: Screen, on_missing: Literal["drop", "error"]) -> Screen:
+    drugs = screen.drugs
+    present = np.array([key is not None for key in drugs.structure_keys], dtype=bool)
+    if present.all():
+        return screen
+    lacking = [f"{drugs.names[row]} ({drugs.ids[row]})" for row in np.flatnonzero(~present)]
+    if on_missing == "error":
+        raise MissingIdsError(
+            f"{screen.name}: {len(lacking)} of {len(drugs)} drugs have no structure (e.g. {examples(lacking)}). "
+            "Add their SMILES, or set data.on_missing_structure=drop."
+        )
+    responses = screen.responses.take(present[screen.responses.drug_idx])
+    dropped = len(screen.responses) - len(responses)
+    renumbered = (np.cumsum(present) - 1)[responses.drug_idx]
+    what = f"drugs without a structure left out, with {dropped} of {len(screen.responses)} responses"
+    kept = Drugs(
+        **{
+            column.name: tuple(value for value, stays in zip(getattr(drugs, column.name), present, strict=True) if stays)
+            for column in fields(Drugs)
+        }
+    )
+    return replace(
+        screen,
+        drugs=kept,
+        responses=replace(responses, drug_idx=renumbered.astype(np.int64)),
+        notes=_notes(screen, what, len(lacking), examples(lacking)),
+    )
+
+
+def _clipped(source: Screen, target: Screen) -> Screen:
+    if target.cap is None:
+        raise ConfigError(
+            f"data.label_cap=target, but {target.name} has no cap. Give its highest tested concentration as "
+            "target.responses.cap, or set data.label_cap=none."
+        )
+    responses = source.responses
+    at_cap = np.float32(target.cap)
+    below = responses.potency < at_cap
+    labels: FloatArray = np.maximum(responses.potency, at_cap)
+    what = f"labels of {len(labels)} clipped at the cap of {target.name}, {target.cap:.4g} −log10 µM"
+    return replace(
+        source,
+        responses=replace(responses, potency=labels, censored=responses.censored | below),
+        cap=target.cap if source.cap is None else max(source.cap, target.cap),
+        notes=_notes(source, what, int(below.sum())),
+    )
+
+
+def _check(screen: Screen) -> None:
+    """The screen has lines and labels that can train or test anything."""
+    labels = screen.responses.potency
+    if len(screen.cells) < 2:
+        raise SchemaError(
+            f"{screen.name} has {len(screen.cells)} cell line with expression; at least 2 are needed. Add lines."
+        )
+    if not len(labels):
+        raise SchemaError(
+            f"{screen.name} has no labelled pair left after joining lines, drugs and responses. Check that the ids of its "
+            "files match."
+        )
+    if screen.responses.censored.all():
+        raise SchemaError(
+            f"All {len(labels)} labels of {screen.name} are capped (e.g. {labels[0]:.4g} −log10 µM), so they tell no "
+            "line or drug from another. Check responses.cap and responses.unit."
+        )
+    if labels.min() == labels.max():
+        raise SchemaError(
+            f"All {len(labels)} labels of {screen.name} are {labels[0]:.4g} −log10 µM. Give it responses that differ."
+        )
+
+
+def _notes(screen: Screen, what: str, count: int, shown: str = "") -> tuple[Note, ...]:
+    """The screen's notes and, if it concerned anything, this one."""
+    return (*screen.notes, Note(what, count, shown)) if count else screen.notes

@@ -1,0 +1,264 @@
+"""Reading delimited and Parquet files, with errors that say which file, which line and what to do."""
+
+import csv
+import gzip
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+from numpy.typing import NDArray
+
+from dadsp.errors import ConfigError, SchemaError, examples, nearest
+from dadsp.schema import FloatArray, duplicates
+
+Delimiter = Literal["comma", "tab", "semicolon"]
+
+_MARKS: dict[str, str] = {"comma": ",", "tab": "\t", "semicolon": ";"}
+_BY_SUFFIX = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
+_EMPTY = {"", "NA", "N/A", "NaN", "nan", "NULL", "null", "None"}
+_WHOLE = re.compile(r"-?\d+(\.0*)?")
+
+
+@dataclass(frozen=True, eq=False)
+class Matrix:
+    """A table of numbers with named rows and columns.
+
+    Attributes:
+        rows: Row ids, as they stand in the file.
+        columns: Column ids, as they stand in the file.
+        numbers: float32, shape (n_rows, n_columns), all finite.
+    """
+
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    numbers: FloatArray
+
+
+def read_table(
+    path: Path,
+    columns: Mapping[str, str | None],
+    *,
+    numbers: Collection[str] = (),
+    optional: Collection[str] = (),
+    delimiter: Delimiter | None = None,
+) -> pd.DataFrame:
+    """The mapped columns of a file under our own names.
+
+    Args:
+        path: .csv, .tsv, .txt (tab-separated), each also with .gz, or .parquet.
+        columns: Our name → the file's name; a name mapped to None is left out.
+        numbers: Our names of the columns that hold numbers; all others are text.
+        optional: Our names of the columns whose cells may be empty.
+        delimiter: Overrides what the extension says.
+
+    Returns:
+        One row per row of the file, in order. Numbers are float64. Text is stripped, whole numbers written as decimals
+        ("907295.0") lose their zeros when the whole column is numeric, and empty or NA cells are missing.
+
+    Raises:
+        ConfigError: The file is absent.
+        SchemaError: The file is empty or damaged, lacks a column, or holds text for numbers or an empty required cell.
+    """
+    header = _header(path, delimiter)
+    wanted = {ours: theirs for ours, theirs in columns.items() if theirs is not None}
+    _require(path, header, wanted, delimiter)
+    table = _load(path, delimiter, sorted(set(wanted.values())), {name: pa.string() for name in wanted.values()})
+    if not len(table):
+        raise SchemaError(f"{path} has a header but no rows. Give it at least one.")
+    frame = pd.DataFrame(
+        {
+            ours: _numbers(table, theirs, path) if ours in numbers else _texts(table.column(theirs))
+            for ours, theirs in wanted.items()
+        }
+    )
+    for ours in wanted.keys() - set(optional):
+        gaps = np.flatnonzero(frame[ours].isna())
+        if len(gaps):
+            raise SchemaError(
+                f"{path}: {len(gaps)} of {len(frame)} rows have no {wanted[ours]!r} (e.g. {places(path, gaps)}). "
+                "Fill them in or remove those rows."
+            )
+    return frame
+
+
+def read_matrix(path: Path, id_column: str, *, ignore: Sequence[str] = (), delimiter: Delimiter | None = None) -> Matrix:
+    """A file of one id column and otherwise only numbers.
+
+    Args:
+        path: As for ``read_table``.
+        id_column: Header of the column that names the rows ("" for an unnamed one).
+        ignore: Headers of columns that are neither.
+        delimiter: Overrides what the extension says.
+
+    Raises:
+        ConfigError: The file is absent.
+        SchemaError: The file is empty or damaged, lacks or repeats a column, or holds anything but finite numbers.
+    """
+    header = _header(path, delimiter)
+    _require(path, header, {"the row ids": id_column, **{f"ignored column {name}": name for name in ignore}}, delimiter)
+    names = [name for name in header if name not in {id_column, *ignore}]
+    repeated = duplicates(names)
+    if repeated:
+        raise SchemaError(
+            f"{path}: {len(repeated)} columns stand more than once (e.g. {examples(repeated)}). Keep one of each."
+        )
+    if not names:
+        raise SchemaError(f"{path} has no column beside {id_column!r}. Give it one per gene or line.")
+    text = {id_column: pa.string()}
+    try:
+        table = _load(path, delimiter, [id_column, *names], text | dict.fromkeys(names, pa.float32()))
+        values = np.column_stack([table.column(name).to_numpy() for name in names]).astype(np.float32, copy=False)
+    except (_NotANumber, ValueError):
+        # Only now worth the slow way, which can count and show what is wrong.
+        table = _load(path, delimiter, [id_column, *names], dict.fromkeys([id_column, *names], pa.string()))
+        values = np.column_stack([_numbers(table, name, path) for name in names]).astype(np.float32)
+    rows = _texts(table.column(id_column))
+    if not len(rows):
+        raise SchemaError(f"{path} has a header but no rows. Give it at least one.")
+    unnamed = np.flatnonzero(rows.isna())
+    if len(unnamed):
+        raise SchemaError(
+            f"{path}: {len(unnamed)} of {len(rows)} rows have no {id_column!r} (e.g. {places(path, unnamed)}). "
+            "Name them or remove those rows."
+        )
+    bad_rows, bad_columns = np.nonzero(~np.isfinite(values))
+    if len(bad_rows):
+        shown = [f"{rows[row]}/{names[column]}" for row, column in zip(bad_rows[:4], bad_columns[:4], strict=True)]
+        raise SchemaError(
+            f"{path}: {len(bad_rows)} of {values.size} values are missing or infinite, in {len(set(bad_rows))} rows and "
+            f"{len(set(bad_columns))} columns (e.g. {examples(shown)}). Impute them or remove those rows or columns."
+        )
+    return Matrix(tuple(rows), tuple(str(name) for name in _cleaned(names)), np.ascontiguousarray(values))
+
+
+def places(path: Path, rows: Collection[int]) -> str:
+    """Where the first few data rows stand: line numbers in a text file, row numbers in a Parquet file."""
+    word, first = ("row", 1) if path.suffix == ".parquet" else ("line", 2)
+    return examples([f"{word} {row + first}" for row in list(rows)[:4]])
+
+
+class _NotANumber(Exception):
+    """A column that was asked for as numbers holds something else."""
+
+
+def _texts(column: pa.ChunkedArray) -> "pd.Series[Any]":
+    """Cleaned text, missing where there is none."""
+    encoded = column.combine_chunks().dictionary_encode()  # far fewer distinct texts than rows
+    distinct = [*_cleaned(encoded.dictionary.to_pylist()), None]
+    codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+    return pd.Series(np.array(distinct, dtype=object)[codes], dtype="str")
+
+
+def _cleaned(written: Sequence[object]) -> list[str | None]:
+    """Stripped texts, None where empty or NA, and "907295.0" as "907295" when all of them are whole numbers."""
+    texts = [str(value).strip() for value in written]
+    named = [text for text in texts if text not in _EMPTY]
+    if all(_WHOLE.fullmatch(text) for text in named):
+        texts = [text.split(".")[0] for text in texts]
+    return [None if text in _EMPTY else text for text in texts]
+
+
+def _numbers(table: pa.Table, name: str, path: Path) -> NDArray[np.float64]:
+    """A column as float64, NaN where empty or NA."""
+    column = pd.Series(table.column(name).to_pandas())
+    if column.dtype.kind in "iuf":
+        values, empty = column.to_numpy(np.float64), column.isna()
+    else:
+        written = column.astype("str").str.strip()
+        empty = written.isna() | written.isin(_EMPTY)
+        values = pd.to_numeric(written.mask(empty), errors="coerce").to_numpy(np.float64, na_value=np.nan)
+    bad = np.flatnonzero(~np.isfinite(values) & ~empty)
+    if len(bad):
+        shown = [f"{places(path, [row])}: {str(column[row])!r}" for row in bad[:4]]
+        raise SchemaError(
+            f"{path}: {len(bad)} of {len(column)} values of {name!r} are not finite numbers (e.g. {examples(shown)}). "
+            "Correct them (decimal point, no units or signs such as '>')."
+        )
+    return values
+
+
+def _header(path: Path, delimiter: Delimiter | None) -> list[str]:
+    if not path.is_file():
+        raise ConfigError(f"There is no file {path}. {_neighbours(path)}")
+    if path.stat().st_size == 0:
+        raise SchemaError(f"{path} is empty. Fetch or write it again.")
+    try:
+        if path.suffix == ".parquet":
+            return list(pa.parquet.read_schema(path).names)
+        opener = gzip.open if path.suffix == ".gz" else open
+        with opener(path, "rt", encoding="utf-8-sig") as lines:
+            line = lines.readline()
+    except UnicodeDecodeError as error:
+        raise SchemaError(f"{path} is not UTF-8 text ({error.reason}). Save it as UTF-8.") from error
+    except (OSError, EOFError, pa.ArrowInvalid) as error:
+        raise SchemaError(f"{path} cannot be read: {error}. Fetch or write it again.") from error
+    if not line.strip():
+        raise SchemaError(f"{path} is empty: its first line holds no column names. Fetch or write it again.")
+    return next(csv.reader([line], delimiter=_mark(path, delimiter)))
+
+
+def _neighbours(path: Path) -> str:
+    if not path.parent.is_dir():
+        return f"Nor is there a folder {path.parent}: check data.root."
+    names = [entry.name for entry in path.parent.iterdir() if entry.is_file()]
+    return nearest(path.name, names) if names else "Its folder holds no file: check data.root."
+
+
+def _mark(path: Path, delimiter: Delimiter | None) -> str:
+    if delimiter is not None:
+        return _MARKS[delimiter]
+    suffix = Path(path.stem).suffix if path.suffix == ".gz" else path.suffix
+    if suffix not in _BY_SUFFIX:
+        raise ConfigError(f"{path}: cannot tell its layout from '{suffix}'. {nearest(suffix, [*_BY_SUFFIX, '.parquet'])}")
+    return _BY_SUFFIX[suffix]
+
+
+def _require(path: Path, header: list[str], wanted: Mapping[str, str], delimiter: Delimiter | None) -> None:
+    """Every wanted column stands in the header exactly once."""
+    absent = [(ours, theirs) for ours, theirs in wanted.items() if theirs not in header]
+    if absent and len(header) == 1 and path.suffix != ".parquet":
+        for name, mark in _MARKS.items():
+            if mark in header[0]:
+                raise SchemaError(
+                    f"{path} seems to be separated by {name}s, but was read as separated by "
+                    f"{_name(_mark(path, delimiter))}s. Set delimiter: {name} for this file."
+                )
+    if absent:
+        ours, theirs = absent[0]
+        others = f" (and {len(absent) - 1} more: {examples(name for _, name in absent[1:])})" if absent[1:] else ""
+        raise SchemaError(f"{path} has no column {theirs!r} for {ours}{others}. {nearest(theirs, header)}")
+    repeated = set(duplicates(header)) & set(wanted.values())
+    if repeated:
+        raise SchemaError(
+            f"{path}: {len(repeated)} columns stand more than once ({examples(sorted(repeated))}). Keep one of each."
+        )
+
+
+def _name(mark: str) -> str:
+    return next(name for name, known in _MARKS.items() if known == mark)
+
+
+def _load(path: Path, delimiter: Delimiter | None, columns: list[str], types: Mapping[str, pa.DataType]) -> pa.Table:
+    try:
+        if path.suffix == ".parquet":
+            return pa.parquet.read_table(path, columns=columns)
+        return pa.csv.read_csv(
+            path,
+            parse_options=pa.csv.ParseOptions(delimiter=_mark(path, delimiter), newlines_in_values=True),
+            convert_options=pa.csv.ConvertOptions(include_columns=columns, column_types=types),
+        )
+    except pa.ArrowInvalid as error:
+        first = str(error).splitlines()[0]
+        if "conversion error to float" in first:
+            raise _NotANumber from error
+        remedy = "Save it as UTF-8" if "UTF8" in first else "Give every row the columns of the header"
+        raise SchemaError(f"{path} is not a well-formed table: {first.rstrip('.')}. {remedy}.") from error
+    except OSError as error:
+        raise SchemaError(f"{path} is damaged: {error}. Fetch or write it again.") from error

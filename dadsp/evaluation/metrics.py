@@ -1,0 +1,324 @@
+"""How well predicted potencies match measured ones: pooled, by stratum, per drug and per cell line.
+
+Potency is −log10 IC50(µM) throughout, so RMSE and MAE are in log10 units of concentration. Most of the variance of a screen
+is *which drug*; the per-drug tables show what is left when that is taken out. A number that does not exist (a correlation
+with constant predictions) is NaN and carries its reason; nothing here warns or raises because a model did badly.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from dadsp.errors import SchemaError, examples
+from dadsp.schema import BoolArray, IntArray, PredictionTable
+
+Values = NDArray[np.float64]
+
+METRICS = ("rmse", "rmse_censored_aware", "mae", "r2", "r2_origin", "pearson", "spearman")
+
+# A collapsed network repeats one number up to float32 rounding; correlating that rounding would report noise as signal.
+_CONSTANT_TOLERANCE = 8 * float(np.finfo(np.float32).eps)
+_BEYOND_RANGE = "values are beyond floating-point range"
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """Agreement of predicted with measured potencies over one set of pairs.
+
+    Attributes:
+        n: Pairs.
+        n_censored: Pairs whose label is capped at the top dose.
+        rmse: sqrt(Σ(y − ŷ)²/n), DADSP eq. 10.
+        rmse_censored_aware: RMSE in which a capped label counts as an error only where the prediction lies above it: the
+            label is an upper bound on potency, so any lower prediction agrees with what was measured.
+        mae: Mean absolute error.
+        r2: Coefficient of determination, 1 − Σ(y − ŷ)²/Σ(y − ȳ)². Negative when worse than the mean of these labels.
+        r2_origin: The through-origin variant of DADSP eq. 11–12: k = Σyŷ/Σy², ŷ_r0 = k·y,
+            R²₀ = 1 − Σ(y − ŷ_r0)²/Σ(y − ȳ)². Predictions enter only through the slope k, so it is 1 for any
+            predictions with k = 1, however scattered. Kept to compare with the text; never a measure of accuracy.
+        pearson: Linear correlation.
+        spearman: Rank correlation, ties at their mean rank.
+        reasons: For each metric that is NaN, why.
+    """
+
+    n: int
+    n_censored: int
+    rmse: float
+    rmse_censored_aware: float
+    mae: float
+    r2: float
+    r2_origin: float
+    pearson: float
+    spearman: float
+    reasons: dict[str, str] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """The same content with null for undefined values, fit for JSON without NaN."""
+        values = {name: null_if_nan(getattr(self, name)) for name in METRICS}
+        return {"n": self.n, "n_censored": self.n_censored, **values, "reasons": dict(self.reasons)}
+
+
+@dataclass(frozen=True)
+class GroupSummary:
+    """Medians over drugs (or cell lines) of the metrics within each.
+
+    Attributes:
+        groups: Drugs in the table.
+        min_pairs: A drug with fewer pairs than this enters no median.
+        median: For each metric, the median over the drugs where it is defined; NaN where there is none.
+        defined: For each metric, how many drugs that were.
+        undefined: For each metric, reason → how many drugs were left out for it.
+    """
+
+    groups: int
+    min_pairs: int
+    median: Mapping[str, float]
+    defined: Mapping[str, int]
+    undefined: Mapping[str, Mapping[str, int]]
+
+    def to_json(self) -> dict[str, Any]:
+        """The same content with null for undefined medians."""
+        return {
+            "groups": self.groups,
+            "min_pairs": self.min_pairs,
+            "median": {name: null_if_nan(value) for name, value in self.median.items()},
+            "defined": dict(self.defined),
+            "undefined": {name: dict(counts) for name, counts in self.undefined.items()},
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """Everything reported about one system's predictions.
+
+    Attributes:
+        pooled: All pairs.
+        uncensored: Pairs whose IC50 was reached.
+        censored: Pairs whose label is capped.
+        strata: ``pair_seen``, ``pair_unseen``, the same for ``cell`` and ``drug``, and the four combinations
+            ``cell_seen_drug_seen`` … ``cell_unseen_drug_unseen``.
+        per_drug: One row per drug in the order of ids: drug_id, drug_seen (all its pairs are), n, n_censored, the metrics,
+            and ``undefined``: why some of them are NaN, empty where none is.
+        per_line: The same per cell line, with cell_id and cell_seen.
+        per_drug_summary: Medians over drugs.
+        per_line_summary: Medians over cell lines.
+        pairs_key: Equal for two evaluations over the same pairs and labels, in whatever order.
+    """
+
+    pooled: Metrics
+    uncensored: Metrics
+    censored: Metrics
+    strata: Mapping[str, Metrics]
+    per_drug: pd.DataFrame
+    per_line: pd.DataFrame
+    per_drug_summary: GroupSummary
+    per_line_summary: GroupSummary
+    pairs_key: str
+
+
+def regression_metrics(y_true: ArrayLike, y_pred: ArrayLike, censored: ArrayLike | None = None) -> Metrics:
+    """Agreement of predictions with labels over one set of pairs.
+
+    Args:
+        y_true: Measured potency, −log10 IC50(µM), shape (n,).
+        y_pred: Predicted potency, same unit and shape.
+        censored: Bool, same shape, True where the label is an upper bound; none is when left out.
+
+    Returns:
+        All metrics. With n = 0 all are NaN, with n = 1 or constant labels R² and the correlations are, with constant
+        predictions the correlations are; ``reasons`` says so.
+
+    Raises:
+        ValueError: Shapes differ or are not one-dimensional, or a value is not finite.
+    """
+    true, pred = np.asarray(y_true, dtype=np.float64), np.asarray(y_pred, dtype=np.float64)
+    capped = np.zeros(true.shape, dtype=bool) if censored is None else np.asarray(censored, dtype=bool)
+    if true.ndim != 1 or not true.shape == pred.shape == capped.shape:
+        shapes = f"labels {true.shape}, predictions {pred.shape}, censoring {capped.shape}"
+        raise ValueError(f"Expected one value of each per pair, got {shapes}.")
+    if not (np.isfinite(true).all() and np.isfinite(pred).all()):
+        raise ValueError("Labels and predictions must be finite numbers.")
+    columns = _by_group(true, pred, capped, np.zeros(len(true), dtype=np.int64), 1)
+    only = {name: column[0] for name, column in columns.items()}
+    values = {name: float(only[name]) for name in METRICS}
+    reasons = {name: str(only["undefined"]) for name, value in values.items() if np.isnan(value)}
+    return Metrics(n=int(only["n"]), n_censored=int(only["n_censored"]), **values, reasons=reasons)
+
+
+def evaluate(table: PredictionTable, min_pairs_per_group: int = 5) -> Evaluation:
+    """All metrics of one system on one held-out set.
+
+    Args:
+        table: Predictions of one domain and one split.
+        min_pairs_per_group: Drugs and cell lines with fewer pairs are listed but enter no median.
+
+    Raises:
+        SchemaError: Labels are missing, or the table mixes domains or splits.
+    """
+    frame = table.frame
+    _check_scorable(frame)
+    true, pred = frame["y_true"].to_numpy(), frame["y_pred"].to_numpy()
+    capped = frame["censored"].to_numpy()
+
+    def within(rows: BoolArray) -> Metrics:
+        return regression_metrics(true[rows], pred[rows], capped[rows])
+
+    seen = {what: frame[f"{what}_seen"].to_numpy() for what in ("pair", "cell", "drug")}
+    sides = {what: {f"{what}_seen": flag, f"{what}_unseen": ~flag} for what, flag in seen.items()}
+    strata = {name: within(rows) for side in sides.values() for name, rows in side.items()}
+    for cell_name, cell_rows in sides["cell"].items():
+        for drug_name, drug_rows in sides["drug"].items():
+            strata[f"{cell_name}_{drug_name}"] = within(cell_rows & drug_rows)
+
+    per_drug, per_line = _per_group(frame, "drug"), _per_group(frame, "cell")
+    return Evaluation(
+        pooled=regression_metrics(true, pred, capped),
+        uncensored=within(~capped),
+        censored=within(capped),
+        strata=strata,
+        per_drug=per_drug,
+        per_line=per_line,
+        per_drug_summary=_summary(per_drug, min_pairs_per_group),
+        per_line_summary=_summary(per_line, min_pairs_per_group),
+        pairs_key=_pairs_key(frame),
+    )
+
+
+def skill(rmse_model: float, rmse_naive: float) -> float:
+    """Share of the naive predictor's squared error that the model removes: 1 − MSE/MSE_naive.
+
+    Returns:
+        At most 1; 0 for no better than naive, negative for worse; NaN where the naive error is 0 or a value is undefined.
+    """
+    return 1 - (rmse_model / rmse_naive) ** 2 if rmse_naive > 0 else float("nan")
+
+
+def null_if_nan(value: float) -> float | None:
+    """The number, or None where it is undefined, since JSON has no NaN."""
+    return float(value) if np.isfinite(value) else None
+
+
+def _check_scorable(frame: pd.DataFrame) -> None:
+    unlabelled = frame["y_true"].isna() | ~np.isfinite(frame["y_true"])
+    if unlabelled.any():
+        pairs = frame.loc[unlabelled, "cell_id"] + " × " + frame.loc[unlabelled, "drug_id"]
+        raise SchemaError(
+            f"{len(pairs)} of {len(frame)} predicted pairs have no finite label (e.g. {examples(pairs)}). "
+            "Score measured pairs only: table.where(table.frame.y_true.notna())."
+        )
+    for column in ("domain", "split"):
+        kinds = frame[column].unique()
+        if len(kinds) > 1:
+            raise SchemaError(
+                f"The table mixes {len(kinds)} {column}s ({examples(kinds)}); pooled over them the numbers mean nothing. "
+                f'Score each by itself: table.where(table.frame.{column} == "{kinds[0]}").'
+            )
+
+
+def _by_group(true: Values, pred: Values, capped: BoolArray, group: IntArray, n_groups: int) -> dict[str, Any]:
+    """Counts, ``METRICS`` and ``undefined`` (the first reason that applies), each with one value per group.
+
+    ``group`` numbers the groups from 0 to n_groups − 1, one number per pair.
+    """
+    n = np.bincount(group, minlength=n_groups)
+    columns = _raw_scores(true, pred, capped, group, n)
+    flat_true, flat_pred = _is_constant(true, group, n_groups), _is_constant(pred, group, n_groups)
+    # Where squares overflow, a quotient by infinity would read as r = 0; ranks do not overflow.
+    beyond = ~np.isfinite(columns["rmse"])
+    hidden = {
+        "r2": (n < 2) | flat_true | beyond,
+        "r2_origin": (n < 2) | flat_true | beyond,
+        "pearson": (n < 2) | flat_true | flat_pred | beyond,
+        "spearman": (n < 2) | flat_true | flat_pred,
+    }
+    for name, values in columns.items():
+        columns[name] = np.where(np.isfinite(values) & ~hidden.get(name, False), values, np.nan)
+    reasons = {
+        "no pairs": n == 0,
+        _BEYOND_RANGE: beyond,
+        "fewer than 2 pairs": n < 2,
+        "labels and predictions are constant": flat_true & flat_pred,
+        "labels are constant": flat_true,
+        "predictions are constant": flat_pred,
+    }
+    otherwise = np.where(np.isnan(list(columns.values())).any(axis=0), _BEYOND_RANGE, "").astype(object)
+    why = np.select(list(reasons.values()), [np.array(reason, dtype=object) for reason in reasons], default=otherwise)
+    return {"n": n, "n_censored": np.bincount(group[capped], minlength=n_groups), **columns, "undefined": why}
+
+
+def _raw_scores(true: Values, pred: Values, capped: BoolArray, group: IntArray, n: IntArray) -> dict[str, Values]:
+    """The formulas of ``Metrics`` per group of ``n`` pairs, meaningless where a group is empty or constant."""
+
+    def total(values: Values) -> Values:
+        return np.bincount(group, weights=values, minlength=len(n)).astype(np.float64, copy=False)
+
+    def centred(values: Values) -> Values:
+        mean: Values = total(values) / n
+        return values - mean[group]
+
+    def correlation(a: Values, b: Values) -> Values:
+        a, b = centred(a), centred(b)
+        scale: Values = np.sqrt(total(a * a)) * np.sqrt(total(b * b))
+        return total(a * b) / scale
+
+    def ranks(values: Values) -> Values:
+        return pd.Series(values).groupby(group).rank().to_numpy().astype(np.float64, copy=False)
+
+    # Dividing by nothing is expected in an empty or constant group; the caller replaces such results.
+    with np.errstate(all="ignore"):
+        error = pred - true
+        excess = np.where(capped, np.maximum(error, 0), error)
+        spread = total(centred(true) ** 2)
+        power = total(true * true)
+        slope = total(true * pred) / power
+        return {
+            "rmse": np.sqrt(total(error * error) / n),
+            "rmse_censored_aware": np.sqrt(total(excess * excess) / n),
+            "mae": total(np.abs(error)) / n,
+            "r2": 1 - total(error * error) / spread,
+            "r2_origin": 1 - (1 - slope) ** 2 * power / spread,  # Σ(y − k·y)² = (1 − k)²Σy²
+            "pearson": np.clip(correlation(true, pred), -1, 1),
+            "spearman": np.clip(correlation(ranks(true), ranks(pred)), -1, 1),
+        }
+
+
+def _is_constant(values: Values, group: IntArray, n_groups: int) -> BoolArray:
+    low, high = np.full(n_groups, np.inf), np.full(n_groups, -np.inf)
+    np.minimum.at(low, group, values)
+    np.maximum.at(high, group, values)
+    with np.errstate(over="ignore"):
+        constant: BoolArray = high - low <= _CONSTANT_TOLERANCE * np.maximum(np.abs(low), np.abs(high))
+    return constant
+
+
+def _per_group(frame: pd.DataFrame, what: str) -> pd.DataFrame:
+    codes, ids = pd.factorize(frame[f"{what}_id"], sort=True)
+    group = codes.astype(np.int64)
+    capped = frame["censored"].to_numpy()
+    scores = _by_group(frame["y_true"].to_numpy(), frame["y_pred"].to_numpy(), capped, group, len(ids))
+    n_seen = np.bincount(group[frame[f"{what}_seen"].to_numpy()], minlength=len(ids))
+    return pd.DataFrame({f"{what}_id": np.asarray(ids, dtype=object), f"{what}_seen": n_seen == scores["n"], **scores})
+
+
+def _summary(per_group: pd.DataFrame, min_pairs: int) -> GroupSummary:
+    large = per_group["n"] >= min_pairs
+    reason = per_group["undefined"].where(large, f"fewer than {min_pairs} pairs")
+    median, defined, undefined = {}, {}, {}
+    for name in METRICS:
+        usable = large & per_group[name].notna()
+        median[name] = float(per_group.loc[usable, name].median()) if usable.any() else float("nan")
+        defined[name] = int(usable.sum())
+        undefined[name] = {str(why): int(count) for why, count in reason[~usable].value_counts().items()}
+    return GroupSummary(groups=len(per_group), min_pairs=min_pairs, median=median, defined=defined, undefined=undefined)
+
+
+def _pairs_key(frame: pd.DataFrame) -> str:
+    # float32, as labels are stored: a table that went through text may differ in the last digit of a float64.
+    key = frame[["domain", "cell_id", "drug_id"]].assign(label=frame["y_true"].astype(np.float32))
+    # A wrapping sum of row hashes does not depend on the order of rows.
+    total = np.add.reduce(pd.util.hash_pandas_object(key, index=False).to_numpy())
+    return f"{len(frame)}-{int(total):016x}"

@@ -1,0 +1,222 @@
+"""Systems side by side: a table for reading, a frame for analysis, JSON for keeping.
+
+A comparison is honest only if it says which rows saw labels of the target screen. The word ``oracle`` in a row's name is
+that mark: naive rows fitted on target labels must carry it, so must a model selected by them, and no other row may.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import numpy as np
+import pandas as pd
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+from rich.text import Text
+
+from dadsp.evaluation.metrics import Evaluation, null_if_nan, skill
+
+Kind = Literal["model", "naive_source", "naive_oracle"]
+
+_SIDES = ("drug_seen", "drug_unseen", "cell_seen", "cell_unseen", "pair_seen", "pair_unseen")
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """One system in a comparison.
+
+    Attributes:
+        name: Display name, unique in its comparison. Contains ``oracle`` exactly where target labels were seen.
+        kind: ``"model"``; ``"naive_source"``, a trivial predictor fitted on source labels; ``"naive_oracle"``, one fitted
+            on the very target labels it is scored on.
+        evaluation: Its scores.
+
+    Raises:
+        ValueError: The kind is unknown, or name and kind disagree about target labels.
+    """
+
+    name: str
+    kind: Kind
+    evaluation: Evaluation
+
+    def __post_init__(self) -> None:
+        if self.kind not in get_args(Kind):
+            raise ValueError(f"Row '{self.name}' is of unknown kind '{self.kind}'. Valid: {', '.join(get_args(Kind))}.")
+        if self.kind == "naive_oracle" and not self.saw_target_labels:
+            raise ValueError(f"Row '{self.name}' saw target labels. Put the word 'oracle' into its name.")
+        if self.kind == "naive_source" and self.saw_target_labels:
+            raise ValueError(f"Row '{self.name}' saw source labels only. Take the word 'oracle' out of its name.")
+
+    @property
+    def saw_target_labels(self) -> bool:
+        """Whether labels of the target screen were used anywhere; told by the name."""
+        return "oracle" in self.name.lower()
+
+
+@dataclass(frozen=True)
+class Skill:
+    """One system against the best trivial predictor that saw source labels only.
+
+    Attributes:
+        value: 1 − MSE/MSE_naive over all pairs; NaN where undefined.
+        against: Name of the naive row, None where there is none over the same pairs.
+        reason: Why the value is NaN; empty where it is not.
+    """
+
+    value: float
+    against: str | None
+    reason: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """The same content with null for an undefined value."""
+        return {"value": null_if_nan(self.value), "vs": self.against, "reason": self.reason}
+
+
+def skill_of(row: Row, rows: Sequence[Row]) -> Skill:
+    """Skill of one row against the naive source row of least RMSE among ``rows`` over the same pairs and labels."""
+    key = row.evaluation.pairs_key
+    naive = [other for other in rows if other.kind == "naive_source" and other.evaluation.pairs_key == key]
+    naive = [other for other in naive if np.isfinite(other.evaluation.pooled.rmse)]
+    if not naive:
+        return Skill(float("nan"), None, "no naive source row was scored on the same pairs")
+    best = min(naive, key=lambda other: other.evaluation.pooled.rmse)
+    value = skill(row.evaluation.pooled.rmse, best.evaluation.pooled.rmse)
+    return Skill(value, best.name, "" if np.isfinite(value) else "one of the two RMSE is undefined, or the naive one is 0")
+
+
+def comparison(rows: Sequence[Row]) -> pd.DataFrame:
+    """One line per system: models first, then naive source rows, then naive oracle rows, each in the given order.
+
+    Returns:
+        Columns system, kind, saw_target_labels, n; pooled rmse, r2, r2_origin, mae, pearson, spearman,
+        rmse_censored_aware, rmse_uncensored; median_drug_rmse, median_drug_pearson, median_drug_spearman; rmse_… and r2_…
+        for drug, cell and pair seen and unseen; skill and skill_vs (the naive row it refers to). NaN where undefined.
+
+    Raises:
+        ValueError: There is no row, or two bear one name.
+    """
+    records = []
+    for row in _ordered(rows):
+        scores, drug_median = row.evaluation, row.evaluation.per_drug_summary.median
+        pooled = ("rmse", "r2", "r2_origin", "mae", "pearson", "spearman", "rmse_censored_aware")
+        relative = skill_of(row, rows)
+        records.append(
+            {"system": row.name, "kind": row.kind, "saw_target_labels": row.saw_target_labels, "n": scores.pooled.n}
+            | {name: getattr(scores.pooled, name) for name in pooled}
+            | {"rmse_uncensored": scores.uncensored.rmse}
+            | {f"median_drug_{name}": drug_median[name] for name in ("rmse", "pearson", "spearman")}
+            | {f"{name}_{side}": getattr(scores.strata[side], name) for side in _SIDES for name in ("rmse", "r2")}
+            | {"skill": relative.value, "skill_vs": relative.against or ""}
+        )
+    return pd.DataFrame.from_records(records)
+
+
+def to_json(rows: Sequence[Row]) -> dict[str, Any]:
+    """All scores of all systems as plain values, null where undefined: the content of metrics.json.
+
+    Raises:
+        ValueError: There is no row, or two bear one name.
+    """
+    return {"potency_unit": "-log10 IC50(uM)", "systems": [_system(row, rows) for row in _ordered(rows)]}
+
+
+def render(rows: Sequence[Row] | pd.DataFrame, title: str) -> Table:
+    """The comparison as a terminal table for 90 columns or more: models bold, rows that saw target labels dim and marked †.
+
+    Args:
+        rows: The systems, or the frame ``comparison`` made of them.
+        title: Stands above the table.
+
+    Returns:
+        The table; its caption explains the columns and marks, so that it can be read without colour.
+
+    Raises:
+        ValueError: There is no row, or two bear one name.
+    """
+    frame = rows if isinstance(rows, pd.DataFrame) else comparison(rows)
+    columns = {
+        "RMSE": "rmse",
+        "R²": "r2",
+        "MAE": "mae",
+        "r": "pearson",
+        "ρ": "spearman",
+        "r per\ndrug": "median_drug_pearson",
+        "RMSE\ndrug\nseen": "rmse_drug_seen",
+        "RMSE\ndrug\nunseen": "rmse_drug_unseen",
+        "Skill": "skill",
+    }
+    table = Table(
+        title=Text(title),
+        caption=_caption(frame),
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        title_justify="left",
+        caption_justify="left",
+    )
+    table.add_column("System", overflow="fold", min_width=12)
+    sizes_differ = len(set(frame["n"])) > 1
+    for heading in (*(["Pairs"] if sizes_differ else []), *columns):
+        table.add_column(heading, justify="right", no_wrap=True)
+    kinds = [*frame["kind"], ""]
+    for position, record in enumerate(frame.to_dict("records")):
+        saw, kind = bool(record["saw_target_labels"]), kinds[position]
+        cells = [f"† {record['system']}" if saw else str(record["system"])]
+        cells += [str(record["n"])] if sizes_differ else []
+        cells += [_number(float(record[column])) for column in columns.values()]
+        style = "dim" if saw else "bold" if kind == "model" else ""
+        # Text, since a name such as "DADSP-A [capped]" would be read as markup.
+        table.add_row(*map(Text, cells), style=style, end_section=kind != kinds[position + 1])
+    return table
+
+
+def _ordered(rows: Sequence[Row]) -> list[Row]:
+    if not rows:
+        raise ValueError("There is no row to compare.")
+    names = [row.name for row in rows]
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise ValueError(f"{len(repeated)} names stand for more than one row: {', '.join(repeated)}. Give each its own.")
+    return sorted(rows, key=lambda row: get_args(Kind).index(row.kind))
+
+
+def _system(row: Row, rows: Sequence[Row]) -> dict[str, Any]:
+    scores = row.evaluation
+    return {
+        "name": row.name,
+        "kind": row.kind,
+        "saw_target_labels": row.saw_target_labels,
+        "pooled": scores.pooled.to_json(),
+        "censoring": {"uncensored": scores.uncensored.to_json(), "censored": scores.censored.to_json()},
+        "strata": {name: metrics.to_json() for name, metrics in scores.strata.items()},
+        "per_drug": _records(scores.per_drug),
+        "per_drug_median": scores.per_drug_summary.to_json(),
+        "per_line_median": scores.per_line_summary.to_json(),
+        "skill": skill_of(row, rows).to_json(),
+    }
+
+
+def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    plain = frame.astype(object)
+    records = plain.where(plain.notna(), None).to_dict("records")
+    return [{str(name): value for name, value in record.items()} for record in records]
+
+
+def _number(value: float) -> str:
+    """At most seven characters; a dash where undefined."""
+    if not np.isfinite(value):
+        return "–"
+    if abs(value) < 10:
+        return f"{round(value, 3) + 0.0:.3f}"  # adding 0.0 turns −0.000 into 0.000
+    return f"{value:.4g}" if abs(value) < 10_000 else f"{value:.0e}"
+
+
+def _caption(frame: pd.DataFrame) -> Text:
+    lines = ["r per drug: median over drugs of Pearson r among the lines of one drug.  –: undefined."]
+    against = sorted(set(frame["skill_vs"]) - {""})
+    if against:
+        lines.append(f"Skill: 1 − MSE / MSE of the best naive row that saw source labels only ({'; '.join(against)}).")
+    else:
+        lines.append("Skill is undefined: no naive row that saw source labels only was scored on the same pairs.")
+    if frame["saw_target_labels"].any():
+        lines.append("† oracle: saw labels of the target screen (in-sample where naive); no fair rival to the other rows.")
+    return Text("\n".join(lines))

@@ -1,0 +1,172 @@
+"""What every predictor offers, how its predictions become a table, and how it is saved."""
+
+import importlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from dadsp.errors import LoadError
+from dadsp.files import read_json, write_atomically, write_json
+from dadsp.schema import BoolArray, Domain, FloatArray, IntArray, Pairs, PredictionTable, Screen, Split, Study
+
+Arrays = dict[str, NDArray[Any]]
+Part = Literal["val", "test"]
+FORMAT = {"format": "dadsp-model", "version": 1}
+
+
+@dataclass(frozen=True)
+class FitContext:
+    """Where and how a predictor is trained.
+
+    Attributes:
+        seed: Root of every random draw.
+        checkpoints: Folder for training states, so that a killed run can go on; None keeps none.
+        on_epoch: Receives (stage, epoch, metrics) after each epoch.
+        progress: Whether to draw a progress bar.
+    """
+
+    seed: int = 0
+    checkpoints: Path | None = None
+    on_epoch: Callable[[str, int, dict[str, float]], None] = field(default=lambda stage, epoch, metrics: None)
+    progress: bool = False
+
+
+class Predictor(ABC):
+    """One system: learns from a study's split, predicts potency for pairs.
+
+    Attributes:
+        name: How tables call it.
+        genes: Genes it needs, in its order; empty where it needs none.
+        sees_target_labels: True when target labels reach it; its name then carries the word ``oracle``.
+    """
+
+    name: str
+    genes: tuple[str, ...] = ()
+    sees_target_labels: bool = False
+
+    @abstractmethod
+    def fit(self, study: Study, split: Split, context: FitContext | None = None) -> Self:
+        """Learns from the split's training pairs and returns itself."""
+
+    @abstractmethod
+    def predict(self, pairs: Pairs) -> FloatArray:
+        """Potency −log10 IC50(µM) of each pair, float32, shape (n_pairs,)."""
+
+    @abstractmethod
+    def state(self) -> tuple[dict[str, Any], Arrays]:
+        """What must be saved to predict again: JSON-able facts and arrays."""
+
+    @classmethod
+    @abstractmethod
+    def from_state(cls, facts: dict[str, Any], arrays: Arrays) -> Self:
+        """The fitted predictor that ``state`` described."""
+
+    def history(self) -> pd.DataFrame:
+        """Per-epoch metrics of training, column ``epoch`` first; empty for systems without epochs."""
+        return pd.DataFrame()
+
+
+def save_model(predictor: Predictor, folder: Path) -> None:
+    """Writes ``model.json`` and ``weights.safetensors``; both files are complete or absent."""
+    facts, arrays = predictor.state()
+    system = f"{type(predictor).__module__}.{type(predictor).__qualname__}"
+    contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    write_atomically(folder / "weights.safetensors", lambda path: save_file(contiguous, path))
+    write_json(folder / "model.json", {**FORMAT, "system": system, **facts})
+
+
+def load_model(folder: Path) -> Predictor:
+    """The predictor saved in ``folder``; runs no code from the files.
+
+    Raises:
+        LoadError: The folder holds no model, a damaged one, or one of another version.
+    """
+    facts = read_json(folder / "model.json")
+    if not isinstance(facts, dict) or {key: facts.get(key) for key in FORMAT} != FORMAT:
+        raise LoadError(f"{folder / 'model.json'} is not a dadsp model of version {FORMAT['version']}. Train it again.")
+    try:
+        arrays = load_file(folder / "weights.safetensors")
+        return _system(str(facts.get("system"))).from_state(facts, arrays)
+    except (OSError, SafetensorError) as error:
+        raise LoadError(f"{folder / 'weights.safetensors'} is absent or damaged ({error}). Train again.") from error
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise LoadError(f"{folder} does not hold a complete model ({error}). Train again.") from error
+
+
+def _system(path: str) -> type[Predictor]:
+    module, _, name = path.rpartition(".")
+    # Only this package's own models may be named by a file that came from elsewhere.
+    found = getattr(importlib.import_module(module), name, None) if module.startswith("dadsp.models.") else None
+    if not (isinstance(found, type) and issubclass(found, Predictor)):
+        raise LoadError(f"The saved model names '{path}', which is no dadsp system. Install the version that saved it.")
+    return found
+
+
+def predict_split(
+    predictor: Predictor, study: Study, split: Split, parts: tuple[Part, ...] = ("val", "test")
+) -> PredictionTable:
+    """Predictions for the validation pairs (source) and the test pairs (target) of a split."""
+    return PredictionTable(pd.concat([_table(predictor, study, split, part) for part in parts], ignore_index=True))
+
+
+def _table(predictor: Predictor, study: Study, split: Split, part: Part) -> pd.DataFrame:
+    domain: Domain = "source" if part == "val" else "target"
+    screen, rows = (study.source, split.val_idx) if part == "val" else (study.target, split.test_idx)
+    responses = screen.responses.take(rows)
+    cell_seen, drug_seen, pair_seen = seen_in_training(study, split, screen, responses.cell_idx, responses.drug_idx)
+    return pd.DataFrame(
+        {
+            "cell_id": np.array(screen.cells.ids, dtype=object)[responses.cell_idx],
+            "drug_id": np.array(screen.drugs.ids, dtype=object)[responses.drug_idx],
+            "domain": domain,
+            "split": part,
+            "y_true": responses.potency.astype(np.float64),
+            "y_pred": predictor.predict(Pairs(screen, domain, responses.cell_idx, responses.drug_idx)),
+            "censored": responses.censored,
+            "cell_seen": cell_seen,
+            "drug_seen": drug_seen,
+            "pair_seen": pair_seen,
+        }
+    )
+
+
+def seen_in_training(
+    study: Study, split: Split, screen: Screen, cell_idx: IntArray, drug_idx: IntArray
+) -> tuple[BoolArray, BoolArray, BoolArray]:
+    """Whether each pair's line, structure, and (line, structure) have a training label in the source.
+
+    Identity is that of ``Screen.line_keys`` and ``Screen.drug_keys``.
+
+    Returns:
+        Three boolean arrays of shape (n_pairs,).
+    """
+    train = study.source.responses.take(split.train_idx)
+    lines, structures = _Codes(), _Codes()
+    train_lines = lines(study.source.line_keys)[train.cell_idx]
+    train_structures = structures(study.source.drug_keys)[train.drug_idx]
+    these_lines = lines(screen.line_keys)[cell_idx]
+    these_structures = structures(screen.drug_keys)[drug_idx]
+    width = len(structures.known) + 1
+    return (
+        np.isin(these_lines, train_lines),
+        np.isin(these_structures, train_structures),
+        np.isin(these_lines * width + these_structures, train_lines * width + train_structures),
+    )
+
+
+class _Codes:
+    """Gives equal names equal integers across calls."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, int] = {}
+
+    def __call__(self, names: Iterable[str]) -> IntArray:
+        return np.array([self.known.setdefault(name, len(self.known)) for name in names], dtype=np.int64)

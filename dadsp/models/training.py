@@ -1,0 +1,239 @@
+"""Running one training stage under Lightning: seeds, best weights, early stopping, history, checkpoints, resuming."""
+
+import json
+import logging
+import math
+import shutil
+import warnings
+from abc import abstractmethod
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal
+
+import pytorch_lightning as pl
+import torch
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+from pytorch_lightning.callbacks import Callback, ModelCheckpoint, TQDMProgressBar
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from dadsp.errors import DivergenceError
+from dadsp.files import write_atomically
+from dadsp.models.base import FitContext
+from dadsp.seeding import derive_seed
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, config={"extra": "forbid"})
+class TrainingOptions:
+    """How long and how fast a network trains (config group ``trainer``).
+
+    Attributes:
+        max_epochs: Planned epochs; λ ramps over them.
+        batch_size: Pairs in a step.
+        learning_rate: Adam's step size.
+        schedule: ``"constant"`` (the paper) or ``"dann"``: lr(p) = lr₀ / (1 + 10p)^0.75 (the authors' code).
+        patience: Epochs without a better validation score before training stops; None trains all epochs.
+        gradient_clip: Largest gradient norm; None for no clipping. The paper gives none.
+        device: ``"auto"`` takes a GPU where there is one.
+        threads: CPU threads; None leaves torch's choice. Part of what must be equal for bit-equal results.
+    """
+
+    max_epochs: int = Field(15, ge=1)
+    batch_size: int = Field(128, ge=2)
+    learning_rate: float = Field(1e-4, gt=0)
+    schedule: Literal["constant", "dann"] = "constant"
+    patience: int | None = Field(3, ge=1)
+    gradient_clip: float | None = Field(None, gt=0)
+    device: Literal["auto", "cpu", "gpu"] = "auto"
+    threads: int | None = Field(None, ge=1)
+
+
+class Stage(pl.LightningModule):
+    """One stage of training a network: how a batch becomes losses, and how an epoch is judged.
+
+    Args:
+        name: Of its checkpoint and its progress bar.
+        network: What is trained; only its parameters are saved and restored.
+        options: Length and speed.
+        context: Seed, folders, listener.
+        monitor: Validation metric (lower is better) that chooses the weights kept; None keeps the last.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        network: torch.nn.Module,
+        options: TrainingOptions,
+        context: FitContext,
+        monitor: str | None = None,
+    ) -> None:
+        super().__init__()
+        self.name, self.network, self.options, self.monitor = name, network, options, monitor
+        self.seed = derive_seed(context.seed, "stage", name)
+        self.listen = context.on_epoch
+        self.epochs: list[dict[str, float]] = []
+        self.best_score = math.inf
+        self.best_weights: dict[str, Tensor] = {}
+        self.waited = 0
+        self.total_steps = 0
+        self._sums: dict[str, Tensor] = {}
+        self._n_steps = 0
+
+    @abstractmethod
+    def losses(self, batch: Any) -> dict[str, Tensor]:
+        """Scalars of one batch; ``loss`` is minimised, all are averaged into the history as ``train/<name>``."""
+
+    def judge(self) -> dict[str, float]:
+        """Validation metrics after an epoch, without gradients and in evaluation mode."""
+        return {}
+
+    @property
+    def progress(self) -> float:
+        """p: optimizer steps taken over steps planned, in [0, 1]."""
+        return min(1.0, self.global_step / self.total_steps)
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        """Lightning's hook."""
+        losses = self.losses(batch)
+        for name, value in losses.items():
+            previous = self._sums.get(name)
+            self._sums[name] = value.detach() if previous is None else previous + value.detach()
+        self._n_steps += 1
+        return losses["loss"]
+
+    def configure_optimizers(self) -> Any:
+        """Adam, fused into one sweep over the weights; its maths is that of the default implementation."""
+        trainable = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
+        adam = torch.optim.Adam(trainable, lr=self.options.learning_rate, fused=True)
+        if self.options.schedule == "constant":
+            return adam
+        ramp = torch.optim.lr_scheduler.LambdaLR(adam, lambda step: (1 + 10 * step / self.total_steps) ** -0.75)
+        return {"optimizer": adam, "lr_scheduler": {"scheduler": ramp, "interval": "step"}}
+
+    def on_train_start(self) -> None:
+        """A stage killed right after its last epoch has nothing left to do."""
+        self._stop_if_patience_ended()
+
+    def on_train_epoch_start(self) -> None:
+        """Draws of an epoch depend on (seed, epoch) alone, so that a resumed epoch repeats them."""
+        torch.manual_seed(derive_seed(self.seed, "epoch", self.current_epoch))
+        self._sums, self._n_steps = {}, 0
+
+    def on_train_epoch_end(self) -> None:
+        """Judges the epoch, keeps the best weights, decides whether to stop."""
+        metrics = {f"train/{name}": float(value) / self._n_steps for name, value in self._sums.items()}
+        self.network.eval()
+        with torch.no_grad():
+            metrics |= self.judge()
+        self.network.train()
+        for name, value in metrics.items():
+            if not math.isfinite(value):
+                raise DivergenceError(
+                    f"Stage {self.name}: {name} is {value} after epoch {self.current_epoch}. "
+                    "Lower trainer.learning_rate, or set trainer.gradient_clip=1."
+                )
+        self.epochs.append({"epoch": self.current_epoch, **metrics})
+        self._keep_best(metrics)
+        self.listen(self.name, self.current_epoch, metrics)
+        log.info("%s epoch %d: %s", self.name, self.current_epoch, metrics)
+        self._stop_if_patience_ended()
+
+    def _keep_best(self, metrics: dict[str, float]) -> None:
+        if self.monitor is None:
+            return
+        if metrics[self.monitor] < self.best_score:
+            self.best_score, self.waited = metrics[self.monitor], 0
+            self.best_weights = {name: value.clone() for name, value in self.network.state_dict().items()}
+        else:
+            self.waited += 1
+
+    def _stop_if_patience_ended(self) -> None:
+        if self.options.patience is not None and self.waited >= self.options.patience:
+            self.trainer.should_stop = True
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Adds what Lightning does not know of."""
+        checkpoint["stage"] = {
+            "epochs": self.epochs,
+            "best_score": self.best_score,
+            "best_weights": self.best_weights,
+            "waited": self.waited,
+        }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Takes it back."""
+        for name, value in checkpoint["stage"].items():
+            setattr(self, name, value)
+
+
+def run_stage(stage: Stage, batches: Iterable[Any], n_batches: int, context: FitContext) -> None:
+    """Trains ``stage.network`` and leaves the chosen weights in it.
+
+    With ``context.checkpoints`` a state is written after every epoch and the result at the end; called again on the same
+    folder, a finished stage is read back and an unfinished one goes on after its last whole epoch. Epochs draw from
+    (seed, epoch) alone, so the outcome is that of an uninterrupted run.
+
+    Raises:
+        DivergenceError: A loss or score is no longer a number.
+    """
+    options = stage.options
+    stage.total_steps = options.max_epochs * n_batches
+    folder = context.checkpoints
+    result = folder / f"{stage.name}.safetensors" if folder else None
+    if result is not None and result.exists():
+        _read_result(stage, result)
+        return
+    states = folder / stage.name if folder else None
+    last = states / "last.ckpt" if states else None
+    if options.threads is not None:
+        torch.set_num_threads(options.threads)
+    with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
+        # Batches are row numbers made on the fly; Lightning would have them come from worker processes.
+        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+        warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")
+        warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")  # Lightning 2.6 on torch 2.13
+        trainer = pl.Trainer(
+            max_epochs=options.max_epochs,
+            accelerator=options.device,
+            devices=1,
+            logger=False,
+            callbacks=_callbacks(states, context.progress),
+            enable_checkpointing=states is not None,
+            enable_progress_bar=context.progress,
+            enable_model_summary=False,
+            gradient_clip_val=options.gradient_clip,
+        )
+        resume = str(last) if last is not None and last.exists() else None
+        trainer.fit(stage, train_dataloaders=batches, ckpt_path=resume, weights_only=True)
+    if stage.best_weights:
+        stage.network.load_state_dict(stage.best_weights)
+    if result is not None and states is not None:
+        _write_result(stage, result)
+        shutil.rmtree(states)
+
+
+def _callbacks(states: Path | None, progress: bool) -> list[Callback]:
+    callbacks: list[Callback] = []
+    if progress:
+        callbacks.append(TQDMProgressBar(refresh_rate=20, leave=False))
+    if states is not None:
+        callbacks.append(
+            ModelCheckpoint(dirpath=states, filename="last", save_on_train_epoch_end=True, enable_version_counter=False)
+        )
+    return callbacks
+
+
+def _write_result(stage: Stage, path: Path) -> None:
+    facts = {"epochs": json.dumps(stage.epochs)}
+    weights = {name: value.contiguous() for name, value in stage.network.state_dict().items()}
+    write_atomically(path, lambda temporary: save_file(weights, temporary, facts))
+
+
+def _read_result(stage: Stage, path: Path) -> None:
+    with safe_open(path, "pt") as saved:
+        stage.epochs = json.loads(saved.metadata()["epochs"])
+        stage.network.load_state_dict({name: saved.get_tensor(name) for name in saved.keys()})  # noqa: SIM118

@@ -1,0 +1,50 @@
+"""Feed-forward stacks, from which encoder, drug branch, regressor and discriminator are made."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+from torch import nn
+
+from dadsp.nets.wide_linear import WideLinear
+
+Activation = Literal["relu", "sigmoid", "tanh"]
+
+_ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh}
+
+
+def feed_forward(
+    n_inputs: int,
+    widths: Sequence[int],
+    activation: Activation,
+    *,
+    n_outputs: int | None = None,
+    dropout: float = 0.0,
+    batch_norm: bool = False,
+) -> nn.Sequential:
+    """Linear layers, each followed by the activation; optionally a last linear layer without one.
+
+    Args:
+        n_inputs: Width of the input.
+        widths: Hidden widths, in order.
+        activation: Nonlinearity after each hidden layer.
+        n_outputs: Width of a final linear layer; None for none.
+        dropout: Probability after each hidden activation.
+        batch_norm: Batch normalisation after the last hidden layer, as in the authors' discriminator.
+    """
+    layers: list[nn.Module] = []
+    width = n_inputs
+    for hidden in widths:
+        layers += [dense_layer(width, hidden, activation)]
+        if dropout:
+            layers.append(nn.Dropout(dropout))
+        width = hidden
+    if batch_norm:
+        layers.append(nn.BatchNorm1d(width))
+    if n_outputs is not None:
+        layers.append(nn.Linear(width, n_outputs))
+    return nn.Sequential(*layers)
+
+
+def dense_layer(n_inputs: int, n_outputs: int, activation: Activation) -> nn.Sequential:
+    """One linear layer followed by its activation."""
+    return nn.Sequential(WideLinear(n_inputs, n_outputs), _ACTIVATIONS[activation]())

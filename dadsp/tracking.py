@@ -1,0 +1,389 @@
+"""What a run tells MLflow: settings, one row of metrics per epoch, files. The only importer of mlflow.
+
+The run folder is the truth. A store that fails while a run is under way costs entries in that store, never the run.
+"""
+
+import logging
+import math
+import os
+import re
+import sqlite3
+import ssl
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+from urllib.error import HTTPError, URLError
+from urllib.parse import unquote, urlsplit
+from urllib.request import urlopen
+
+from filelock import FileLock
+
+from dadsp.errors import DadspError, LoadError, examples
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+logger = logging.getLogger(__name__)
+
+MAX_VALUE_LENGTH = 6000  # characters of a parameter value MLflow accepts
+PARAMS_PER_REQUEST = 100  # MLflow's own limit
+PROBE_TIMEOUT_S = 5.0
+PAUSE_AFTER_FAILURE_S = 60.0
+PACKAGES = ("dadsp", "torch", "pytorch-lightning", "rdkit", "numpy", "pandas", "scikit-learn")
+
+# Set before mlflow is imported, and only where the user has not chosen otherwise.
+MLFLOW_DEFAULTS = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",  # a run reports to nobody but its own store
+    "MLFLOW_LOGGING_LEVEL": "CRITICAL",  # every failure reaches us as an exception; the rest is table-creation noise
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # mlflow's 7 growing pauses would hold an epoch for minutes
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+}
+
+
+class RunTracker:
+    """One MLflow run, open while its ``with`` block runs.
+
+    Attributes:
+        run_id: MLflow's id of the run; pass it as ``resume_id`` to go on with the same run.
+        experiment_id: MLflow's id of the experiment.
+        uri: The tracking store, without user name or password.
+    """
+
+    def __init__(self, client: "MlflowClient", run: "Run", uri: str) -> None:
+        """Wraps a run that exists; use ``start``."""
+        self.run_id: str = run.info.run_id
+        self.experiment_id: str = run.info.experiment_id
+        self.uri = _without_credentials(uri)
+        self._client = client
+        self._known_params: dict[str, str] = dict(run.data.params)
+        self._paused_until = -math.inf
+        self._unsent = 0
+
+    @classmethod
+    def start(
+        cls,
+        experiment: str,
+        run_name: str,
+        uri: str | None,
+        folder: Path,
+        tags: Mapping[str, str],
+        resume_id: str | None = None,
+    ) -> Self:
+        """A run in state RUNNING, new or taken up again.
+
+        Args:
+            experiment: Name of the experiment; created when absent.
+            run_name: Display name of a new run.
+            uri: Tracking store. None takes ``MLFLOW_TRACKING_URI``, else ``folder``/mlflow.db with the files under
+                ``folder``/mlartifacts.
+            folder: The folder that holds all runs; used by the embedded store only.
+            tags: Put on the run; on resumption they replace those of the same name.
+            resume_id: Id of the run to go on with.
+
+        Raises:
+            LoadError: The store holds no run ``resume_id``.
+            DadspError: The store cannot be reached or refuses the run.
+        """
+        chosen = uri or os.environ.get("MLFLOW_TRACKING_URI")
+        store = chosen or _sqlite_uri(folder.resolve() / "mlflow.db")
+        artifacts = None if chosen else (folder.resolve() / "mlartifacts").as_uri()
+        with _explained(store), _sole_opener(store):
+            _probe(store)
+            client = _open_client(store)
+            if resume_id is None:
+                experiment_id = _experiment_id(client, experiment, artifacts)
+                return cls(client, client.create_run(experiment_id, tags=dict(tags), run_name=run_name), store)
+            run = _existing_run(client, resume_id, store)
+            client.update_run(resume_id, status="RUNNING")
+            for key, value in tags.items():
+                client.set_tag(resume_id, key, value)
+            return cls(client, run, store)
+
+    def log_params(self, params: Mapping[str, Any]) -> int:
+        """Logs settings, nested ones under dotted keys.
+
+        MLflow never changes a parameter. Where a resumed run differs from its beginning, the first value stays and the
+        log names the keys.
+
+        Returns:
+            How many values were longer than MLflow takes and were cut (they end in "…").
+        """
+        values = dict(_flattened(params))
+        long = [key for key, value in values.items() if len(value) > MAX_VALUE_LENGTH]
+        for key in long:
+            values[key] = values[key][: MAX_VALUE_LENGTH - 1] + "…"
+        changed = [key for key, value in values.items() if self._known_params.get(key, value) != value]
+        if long:
+            logger.warning(
+                "%d settings are too long for the tracking store and were cut there: %s", len(long), examples(long)
+            )
+        if changed:
+            logger.warning("%d settings keep their first value in the tracking store: %s", len(changed), examples(changed))
+        fresh = [item for item in values.items() if item[0] not in self._known_params]
+        self._known_params.update(fresh)
+        for first in range(0, len(fresh), PARAMS_PER_REQUEST):
+            self._send_params(fresh[first : first + PARAMS_PER_REQUEST])
+        return len(long)
+
+    def log_epoch(self, metrics: Mapping[str, float], epoch: int) -> None:
+        """Adds one point, at step ``epoch``, to each metric's curve; values that are not finite are left out."""
+        from mlflow.entities import Metric
+
+        now_ms = int(time.time() * 1000)
+        points = [Metric(_key(k), float(v), now_ms, epoch) for k, v in metrics.items() if math.isfinite(v)]
+        if points:
+            self._send(lambda: self._client.log_batch(self.run_id, metrics=points, synchronous=True))
+
+    def log_metrics(self, metrics: Mapping[str, float]) -> None:
+        """Logs final numbers, as curves of one point; values that are not finite are left out."""
+        self.log_epoch(metrics, epoch=0)
+
+    def log_artifacts(self, paths: Iterable[Path]) -> None:
+        """Copies files and whole folders into the run's artifacts, each under its own name."""
+        for path in paths:
+            if path.is_dir():
+                self._send(partial(self._client.log_artifacts, self.run_id, str(path), path.name))
+            else:
+                self._send(partial(self._client.log_artifact, self.run_id, str(path)))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Closes the run as FINISHED, KILLED (interrupted from the keyboard) or FAILED (any other exception)."""
+        status = "FINISHED" if kind is None else "KILLED" if issubclass(kind, KeyboardInterrupt) else "FAILED"
+        self._paused_until = -math.inf
+        self._send(lambda: self._client.set_terminated(self.run_id, status))
+        if self._unsent:
+            logger.warning("%d entries of this run are missing in the tracking store %s.", self._unsent, self.uri)
+
+    def _send_params(self, items: list[tuple[str, str]]) -> None:
+        from mlflow.entities import Param
+
+        params = [Param(key, value) for key, value in items]
+        self._send(lambda: self._client.log_batch(self.run_id, params=params, synchronous=True))
+
+    def _send(self, call: Callable[[], object]) -> None:
+        """Does ``call``; after a failure the store is left alone for a while, so that a dead one cannot slow training."""
+        from mlflow.exceptions import MlflowException
+
+        if time.monotonic() < self._paused_until:
+            self._unsent += 1
+            return
+        try:
+            call()
+        except (MlflowException, OSError) as error:
+            if not self._unsent:
+                logger.warning(
+                    "The tracking store %s did not take an entry (%s). The run goes on; its folder holds everything.",
+                    self.uri,
+                    _first_line(error),
+                )
+            self._unsent += 1
+            if getattr(error, "error_code", None) != "INVALID_PARAMETER_VALUE":  # that is this entry's fault alone
+                self._paused_until = time.monotonic() + PAUSE_AFTER_FAILURE_S
+
+
+class NullTracker:
+    """Stands in for ``RunTracker`` when nothing is tracked (``tracking=none``)."""
+
+    run_id: None = None
+    experiment_id: None = None
+    uri: None = None
+
+    def log_params(self, params: Mapping[str, Any]) -> int:
+        """Does nothing; no value is cut."""
+        return 0
+
+    def log_epoch(self, metrics: Mapping[str, float], epoch: int) -> None:
+        """Does nothing."""
+
+    def log_metrics(self, metrics: Mapping[str, float]) -> None:
+        """Does nothing."""
+
+    def log_artifacts(self, paths: Iterable[Path]) -> None:
+        """Does nothing."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Does nothing."""
+
+
+Tracker = RunTracker | NullTracker
+
+
+def environment_tags() -> dict[str, str]:
+    """What the run was made with: versions and, in a git checkout, the commit.
+
+    No host name, user name or path is among them.
+
+    Returns:
+        ``version.<package>`` for the packages that matter (only those installed), ``version.python``, and ``git.sha``,
+        which ends in "-dirty" when code, settings or pins differ from the commit.
+    """
+    tags = {"version.python": ".".join(map(str, sys.version_info[:3]))}
+    for package in PACKAGES:
+        try:
+            tags[f"version.{package}"] = version(package)
+        except PackageNotFoundError:
+            continue
+    sha = git_sha(Path(__file__).resolve().parent.parent)
+    return tags if sha is None else {"git.sha": sha, **tags}
+
+
+def git_sha(checkout: Path) -> str | None:
+    """The commit of ``checkout``, with "-dirty" when what decides a result differs from it; None outside git."""
+    # An installed package may lie in a virtual environment inside somebody else's checkout, whose commit says nothing.
+    if not (checkout / ".git").exists():
+        return None
+    sha = _git(checkout, "rev-parse", "HEAD")
+    changes = _git(checkout, "status", "--porcelain", "--", "dadsp", "conf", "pyproject.toml", "constraints.txt")
+    if not sha or changes is None:
+        return None
+    return f"{sha}-dirty" if changes else sha
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    try:
+        done = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+def _open_client(store: str) -> "MlflowClient":
+    """A client bound to ``store``; mlflow's global tracking address stays as it is."""
+    for name, value in MLFLOW_DEFAULTS.items():
+        os.environ.setdefault(name, value)
+    from mlflow import MlflowClient
+
+    return MlflowClient(tracking_uri=store)
+
+
+def _experiment_id(client: "MlflowClient", name: str, artifacts: str | None) -> str:
+    """The id of the experiment, created if need be, also when another process creates it at this moment."""
+    from mlflow.exceptions import MlflowException
+
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        try:
+            return client.create_experiment(name, artifact_location=artifacts)
+        except MlflowException:
+            found = client.get_experiment_by_name(name)
+            if found is None:
+                raise
+    if found.lifecycle_stage == "deleted":
+        raise DadspError(
+            f"Experiment '{name}' was deleted from the tracking store. "
+            f"Restore it (mlflow experiments restore -x {found.experiment_id}) or set another tracking.experiment."
+        )
+    return found.experiment_id
+
+
+def _existing_run(client: "MlflowClient", run_id: str, store: str) -> "Run":
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return client.get_run(run_id)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        raise LoadError(
+            f"The tracking store {_without_credentials(store)} holds no run {run_id}. "
+            "Set tracking.uri to the store the run was begun in, or tracking=none."
+        ) from error
+
+
+@contextmanager
+def _explained(store: str) -> Iterator[None]:
+    """Turns whatever mlflow raises while a run is opened into one sentence with a remedy."""
+    try:
+        yield
+    except DadspError:
+        raise
+    except Exception as error:  # mlflow lets the errors of a dozen database drivers through
+        raise DadspError(
+            f"The tracking store {_without_credentials(store)} refused the run: {_first_line(error)}. "
+            "Check tracking.uri and MLFLOW_TRACKING_URI, or set tracking=none."
+        ) from error
+
+
+@contextmanager
+def _sole_opener(store: str) -> Iterator[None]:
+    """Lets one process at a time open an SQLite store: two that both create its tables would break each other."""
+    path = _sqlite_path(store)
+    if path is None:
+        yield
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{path}.lock", timeout=120):
+        yield
+
+
+def _probe(store: str) -> None:
+    """Fails within seconds where mlflow itself would try for minutes."""
+    path = _sqlite_path(store)
+    if path is not None:
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute("PRAGMA schema_version")
+    if not store.startswith(("http://", "https://")):
+        return
+    try:
+        with urlopen(f"{_without_credentials(store).rstrip('/')}/health", timeout=PROBE_TIMEOUT_S):
+            return
+    except HTTPError as error:
+        if error.code < 500:  # something answers: a server that asks for a password is mlflow's business
+            return
+        reason: object = f"status {error.code}"
+    except URLError as error:
+        if isinstance(error.reason, ssl.SSLError):  # reached; whether to trust it is mlflow's setting
+            return
+        reason = error.reason
+    except TimeoutError:
+        reason = f"no answer in {PROBE_TIMEOUT_S:g} s"
+    raise DadspError(
+        f"No tracking server answers at {_without_credentials(store)} ({reason}). "
+        "Start it, correct tracking.uri or MLFLOW_TRACKING_URI, or set tracking=none."
+    )
+
+
+def _sqlite_uri(path: Path) -> str:
+    # Only what has a meaning in a URI is escaped, so that the address reads like the path.
+    return "sqlite:///" + str(path).replace("%", "%25").replace("?", "%3F")
+
+
+def _sqlite_path(store: str) -> Path | None:
+    """The database file of an SQLite store, None for any other store or one in memory."""
+    name = unquote(store.removeprefix("sqlite:///").split("?")[0])
+    return Path(name) if store.startswith("sqlite:///") and name not in ("", ":memory:") else None
+
+
+def _without_credentials(uri: str) -> str:
+    return urlsplit(uri)._replace(netloc=urlsplit(uri).netloc.rpartition("@")[2]).geturl() if "@" in uri else uri
+
+
+def _flattened(params: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for name, value in params.items():
+        if isinstance(value, Mapping) and value:
+            yield from _flattened(value, f"{prefix}{name}.")
+        else:
+            yield _key(f"{prefix}{name}"), str(value)
+
+
+def _key(name: str) -> str:
+    """``name`` in the alphabet of MLflow: letters, digits, and ``_ - . : /`` and space."""
+    return re.sub(r"[^\w\-.:/ ]", "_", name)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")

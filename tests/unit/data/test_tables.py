@@ -1,0 +1,183 @@
+import gzip
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from dadsp.data.tables import read_matrix, read_table
+from dadsp.errors import ConfigError, DadspError, SchemaError
+
+COLUMNS = {"cell_id": "COSMIC_ID", "value": "LN_IC50"}
+TEXT = "COSMIC_ID,LN_IC50,comment\n683665,1.5,x\n907295,-2,\n"
+
+
+def _write(path: Path, text: str) -> Path:
+    if path.suffix == ".gz":
+        path.write_bytes(gzip.compress(text.encode()))
+    else:
+        path.write_text(text, encoding="utf-8")
+    return path
+
+
+def _read(path: Path, **options: object) -> pd.DataFrame:
+    return read_table(path, COLUMNS, numbers=("value",), **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("name", "mark"),
+    [("t.csv", ","), ("t.tsv", "\t"), ("t.txt", "\t"), ("t.csv.gz", ","), ("t.tsv.gz", "\t"), ("t.txt.gz", "\t")],
+)
+def test_text_files_are_read_by_their_extension(tmp_path: Path, name: str, mark: str) -> None:
+    table = _read(_write(tmp_path / name, TEXT.replace(",", mark)))
+    assert table["cell_id"].tolist() == ["683665", "907295"]
+    assert table["value"].tolist() == [1.5, -2.0]
+    assert list(table.columns) == ["cell_id", "value"]
+
+
+def test_a_stated_delimiter_overrules_the_extension(tmp_path: Path) -> None:
+    path = _write(tmp_path / "t.csv", TEXT.replace(",", ";"))
+    assert _read(path, delimiter="semicolon")["value"].tolist() == [1.5, -2.0]
+
+
+@pytest.mark.parametrize("ids", [[683665, 907295], [683665.0, 907295.0], ["683665", "907295.0"]])
+def test_parquet_ids_of_any_type_become_plain_text(tmp_path: Path, ids: list[object]) -> None:
+    pd.DataFrame({"COSMIC_ID": ids, "LN_IC50": [1, 2]}).to_parquet(tmp_path / "t.parquet")
+    table = _read(tmp_path / "t.parquet")
+    assert table["cell_id"].tolist() == ["683665", "907295"]
+    assert table["value"].dtype == np.float64
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        (["683665.0", "907295"], ["683665", "907295"]),
+        (["683665.0", "ACH-1"], ["683665.0", "ACH-1"]),  # not a column of numbers
+        (["1.25", "2.0"], ["1.25", "2.0"]),
+        ([" a ", "007"], ["a", "007"]),
+    ],
+)
+def test_ids_lose_blanks_and_the_zeros_of_whole_numbers_only(
+    tmp_path: Path, written: list[str], expected: list[str]
+) -> None:
+    path = _write(tmp_path / "t.csv", "id\n" + "\n".join(written) + "\n")
+    assert read_table(path, {"cell_id": "id"})["cell_id"].tolist() == expected
+
+
+def test_a_byte_order_mark_quotes_and_line_breaks_are_understood(tmp_path: Path) -> None:
+    path = _write(tmp_path / "t.csv", '\ufeffid,note\r\n"a,1","two\r\nlines"\r\n')
+    table = read_table(path, {"cell_id": "id", "note": "note"})
+    assert table["cell_id"].tolist() == ["a,1"]
+
+
+def test_one_column_may_serve_two_names_and_none_leaves_one_out(tmp_path: Path) -> None:
+    table = read_table(_write(tmp_path / "t.csv", "id\na\n"), {"cell_id": "id", "link_id": "id", "tissue": None})
+    assert table.to_dict("list") == {"cell_id": ["a"], "link_id": ["a"]}
+
+
+def test_empty_cells_of_optional_columns_are_missing(tmp_path: Path) -> None:
+    path = _write(tmp_path / "t.csv", "COSMIC_ID,LN_IC50\n1,NA\n2,\n3,4\nNaN,1\n")
+    table = _read(path, optional=("value", "cell_id"))
+    assert table["value"].isna().tolist() == [True, True, False, False]
+    assert table["cell_id"].isna().tolist() == [False, False, False, True]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("COSMIC_ID,LN_IC5O\n1,2\n", r"no column 'LN_IC50' for value\. Did you mean 'LN_IC5O'\?"),
+        ("a,b\n1,2\n", r"no column 'COSMIC_ID' for cell_id \(and 1 more: LN_IC50\).*Valid: a, b"),
+        ("COSMIC_ID\tLN_IC50\n1\t2\n", r"separated by tabs, but was read as separated by commas\. Set delimiter: tab"),
+        ("COSMIC_ID;LN_IC50\n1;2\n", r"separated by semicolons, but .* commas\. Set delimiter: semicolon"),
+        ("", r"is empty"),
+        ("\n", r"is empty"),
+        ("COSMIC_ID,LN_IC50\n", r"header but no rows"),
+        (
+            "COSMIC_ID,LN_IC50\n1,2\n2,>8\n3,x\n",
+            r"2 of 3 values of 'LN_IC50' .* \(e.g. line 3: '>8', line 4: 'x'\)\. Correct",
+        ),
+        ("COSMIC_ID,LN_IC50\n1,inf\n", r"1 of 1 values of 'LN_IC50' are not finite"),
+        ("COSMIC_ID,LN_IC50\n1,2\n2,\n", r"1 of 2 rows have no 'LN_IC50' \(e.g. line 3\)\. Fill"),
+        ("COSMIC_ID,LN_IC50\n,2\n2,1\n", r"1 of 2 rows have no 'COSMIC_ID' \(e.g. line 2\)"),
+        ("COSMIC_ID,LN_IC50,LN_IC50\n1,2,3\n", r"1 columns stand more than once \(LN_IC50\)"),
+        ("COSMIC_ID,LN_IC50\n1,2\n1,2,3\n", r"not a well-formed table: .*[Ee]xpected 2 columns, got 3.* Give every row"),
+    ],
+)
+def test_a_malformed_table_is_refused_with_its_remedy(tmp_path: Path, text: str, message: str) -> None:
+    path = _write(tmp_path / "t.csv", text)
+    with pytest.raises(SchemaError, match=message) as caught:
+        _read(path)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file_names_its_nearest_neighbour(tmp_path: Path) -> None:
+    _write(tmp_path / "responses.csv", TEXT)
+    with pytest.raises(ConfigError, match=r"no file .*response\.csv\. Did you mean 'responses\.csv'\?"):
+        _read(tmp_path / "response.csv")
+    with pytest.raises(ConfigError, match=r"Nor is there a folder .*data\.root"):
+        _read(tmp_path / "nowhere" / "response.csv")
+
+
+def test_an_unknown_extension_is_refused_with_the_known_ones(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"'\.xlsx'.*\.parquet"):
+        _read(_write(tmp_path / "t.xlsx", TEXT))
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        ("t.csv.gz", lambda path: path.write_bytes(gzip.compress(TEXT.encode() * 5000)[:200])),
+        ("t.csv.gz", lambda path: path.write_text(TEXT)),
+        ("t.parquet", lambda path: path.write_text(TEXT)),
+        ("t.csv", lambda path: path.write_bytes("COSMIC_ID,LN_IC50\nµ,1\n".encode("latin-1"))),
+    ],
+)
+def test_a_damaged_file_is_refused_and_named(tmp_path: Path, name: str, damage: Callable[[Path], object]) -> None:
+    damage(tmp_path / name)
+    with pytest.raises(SchemaError, match=name) as caught:
+        _read(tmp_path / name)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_matrix_keeps_names_order_and_numbers(tmp_path: Path) -> None:
+    matrix = read_matrix(
+        _write(tmp_path / "t.csv", "id,B,tissue,A\n7.0,1,lung,2.5\n5.0,0,skin,-3\n"), "id", ignore=["tissue"]
+    )
+    assert (matrix.rows, matrix.columns) == (("7", "5"), ("B", "A"))
+    assert matrix.numbers.dtype == np.float32
+    np.testing.assert_array_equal(matrix.numbers, [[1, 2.5], [0, -3]])
+
+
+def test_a_parquet_matrix_of_whole_numbers_is_read(tmp_path: Path) -> None:
+    pd.DataFrame({"id": [7, 5], "A": [1, 2], "B": [0.5, 1.5]}).to_parquet(tmp_path / "t.parquet")
+    matrix = read_matrix(tmp_path / "t.parquet", "id")
+    assert matrix.rows == ("7", "5")
+    np.testing.assert_array_equal(matrix.numbers, [[1, 0.5], [2, 1.5]])
+
+
+def test_an_unnamed_id_column_can_be_named(tmp_path: Path) -> None:
+    assert read_matrix(_write(tmp_path / "t.csv", ",A,B\nx,1,2\n"), "").rows == ("x",)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "id,A,B\nx,1,\ny,NaN,2\nz,1,2\n",
+            r"2 of 6 values are missing .* in 2 rows and 2 columns \(e.g. x/B, y/A\)\. Impute",
+        ),
+        ("id,A,B\nx,1,oops\n", r"1 of 1 values of 'B' are not finite numbers \(e.g. line 2: 'oops'\)"),
+        ("id,A,A\nx,1,2\n", r"1 columns stand more than once \(e.g. A\)\. Keep"),
+        ("name,A\nx,1\n", r"no column 'id' for the row ids"),
+        ("id\tA\nx\t1\n", r"separated by tabs"),
+        ("id,A\n", r"header but no rows"),
+        ("id\nx\n", r"no column beside 'id'"),
+        ("id,A\n,1\n", r"1 of 1 rows have no 'id' \(e.g. line 2\)"),
+    ],
+)
+def test_a_malformed_matrix_is_refused_with_its_remedy(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(DadspError, match=message) as caught:
+        read_matrix(_write(tmp_path / "t.csv", text), "id")
+    assert "\n" not in str(caught.value)

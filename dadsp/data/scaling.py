@@ -104,17 +104,16 @@ def fit_scaler(
 def _fit(kind: ScalerKind, parts: list[FloatArray]) -> tuple[FloatArray, FloatArray]:
     """Shift and scale over the rows of all parts, without joining them into one matrix."""
     parts = [part for part in parts if len(part)]
-    low = np.min([part.min(axis=0) for part in parts], axis=0)
-    high = np.max([part.max(axis=0) for part in parts], axis=0)
     if kind == "minmax":
-        shift, scale = low.astype(np.float64), high.astype(np.float64) - low
+        shift = np.min([part.min(axis=0) for part in parts], axis=0).astype(np.float64)
+        scale = np.max([part.max(axis=0) for part in parts], axis=0) - shift
     else:
         n = sum(map(len, parts))
         shift = np.sum([part.sum(axis=0, dtype=np.float64) for part in parts], axis=0) / n
         scale = np.sqrt(np.sum([((part - shift) ** 2).sum(axis=0) for part in parts], axis=0) / n)
-    constant = high == low  # asked of the data, since rounding leaves a constant gene a standard deviation above zero
-    shift, scale = np.where(constant, low, shift), np.where(constant, 1.0, scale)
-    return shift.astype(np.float32), scale.astype(np.float32)
+    # The double sum of equal floats is exact, so the spread of a constant gene is exactly 0.
+    scale = scale.astype(np.float32)
+    return shift.astype(np.float32), np.where(scale == 0, np.float32(1), scale)
 
 
 @dataclass(frozen=True)

@@ -78,9 +78,9 @@ def read_table(
             for ours, theirs in wanted.items()
         }
     )
-    for ours in wanted.keys() - set(optional):
+    for ours in wanted:
         gaps = np.flatnonzero(frame[ours].isna())
-        if len(gaps):
+        if len(gaps) and ours not in optional:
             raise SchemaError(
                 f"{path}: {len(gaps)} of {len(frame)} rows have no {wanted[ours]!r} (e.g. {places(path, gaps)}). "
                 "Fill them in or remove those rows."
@@ -109,8 +109,12 @@ def read_matrix(path: Path, id_column: str, *, ignore: Sequence[str] = (), delim
         raise SchemaError(
             f"{path}: {len(repeated)} columns stand more than once (e.g. {examples(repeated)}). Keep one of each."
         )
-    if not names:
-        raise SchemaError(f"{path} has no column beside {id_column!r}. Give it one per gene or line.")
+    columns = _cleaned(names)
+    if None in columns or not columns:
+        what = (
+            f"{columns.count(None)} of {len(columns)} columns have no name" if columns else f"no column beside {id_column!r}"
+        )
+        raise SchemaError(f"{path}: {what}. Give it one column per gene or line, or name the others under ignore.")
     text = {id_column: pa.string()}
     try:
         table = _load(path, delimiter, [id_column, *names], text | dict.fromkeys(names, pa.float32()))
@@ -135,7 +139,7 @@ def read_matrix(path: Path, id_column: str, *, ignore: Sequence[str] = (), delim
             f"{path}: {len(bad_rows)} of {values.size} values are missing or infinite, in {len(set(bad_rows))} rows and "
             f"{len(set(bad_columns))} columns (e.g. {examples(shown)}). Impute them or remove those rows or columns."
         )
-    return Matrix(tuple(rows), tuple(str(name) for name in _cleaned(names)), np.ascontiguousarray(values))
+    return Matrix(tuple(rows), tuple(map(str, columns)), np.ascontiguousarray(values))
 
 
 def places(path: Path, rows: Collection[int]) -> str:

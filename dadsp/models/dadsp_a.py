@@ -169,27 +169,28 @@ class DadspA(Predictor):
         Target labels are read only under ``selection="target_oracle"``.
         """
         context = context or FitContext()
-        options = self.options
-        self._prepare(study, split)
+        stage, batches = self.prepare_stage(study, split, context)
+        run_stage(stage, batches, len(batches), context)
+        self.network.cpu().eval()
+        self.histories[stage.name] = stage.epochs
+        return self
+
+    def prepare_stage(self, study: Study, split: Split, context: FitContext) -> tuple["DadspStage", PairBatches]:
+        """Everything up to supervised training: scalers, features, the (pre-trained) network, its stage and batches."""
+        self._fit_scalers(study, split)
         expression = torch.from_numpy(self._scaled_expression(study))
         features = torch.from_numpy(self.drug_features(*_structures(study.source)))
         train = study.source.responses.take(split.train_idx)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive_seed(context.seed, "weights"))
             self.network = self._build(expression.shape[1], features.shape[1])
-            if options.pretraining is not None:
-                self._pretrain(expression, np.unique(train.cell_idx), options.pretraining, context)
+            if self.options.pretraining is not None:
+                self._pretrain(expression, np.unique(train.cell_idx), self.options.pretraining, context)
         judged, features = self._judged(study, split, features)
-        stage = DadspStage(
-            self.network, expression, features, judged, self.labels, options, self.training, context
-        )
-        batches = self._batches(study, split, train, stage)
-        run_stage(stage, batches, len(batches), context)
-        self.network.cpu().eval()
-        self.histories[stage.name] = stage.epochs
-        return self
+        stage = DadspStage(self.network, expression, features, judged, self.labels, self.options, self.training, context)
+        return stage, self._batches(study, split, train, stage)
 
-    def _prepare(self, study: Study, split: Split) -> None:
+    def _fit_scalers(self, study: Study, split: Split) -> None:
         train = study.source.responses.take(split.train_idx)
         self.genes = study.genes
         self.labels = LabelScaler.fit(train.potency)

@@ -25,6 +25,8 @@ from dadsp.models.base import FitContext
 from dadsp.seeding import derive_seed
 
 log = logging.getLogger(__name__)
+# Its notes on devices and hints at other products would stand between our own lines.
+logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
 
 
 @dataclass(frozen=True, config={"extra": "forbid"})

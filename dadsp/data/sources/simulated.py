@@ -1,6 +1,6 @@
 """A pair of screens drawn from a known statistical model: labelled source, shifted and capped target.
 
-``docs/simulated.md`` states the model with its equations. The structures are real compounds; their genes and effects are not.
+``docs/simulated.md`` states the model with its equations. The structures are real compounds, their genes and effects not.
 """
 
 import csv
@@ -8,18 +8,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass as plain_dataclass
 from functools import cache
 from importlib.resources import files
-from math import log, sqrt
-from typing import Annotated, Any, Literal
+from math import log10, sqrt
+from typing import Annotated, Any, Literal, get_args
 
 import numpy as np
-from pydantic import Field, ValidationError
+from numpy.typing import NDArray
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 from scipy.special import expit
 from scipy.stats import norm
 
+from dadsp.data.study import LabelCap, make_study
 from dadsp.drugs.morgan import Morgan
 from dadsp.drugs.structures import structure_keys
-from dadsp.errors import ConfigError
+from dadsp.errors import ConfigError, nearest
+from dadsp.options import validated
 from dadsp.schema import BoolArray, CellLines, Drugs, FloatArray, IntArray, Responses, Screen, Study
 from dadsp.seeding import derive_seed
 
@@ -96,7 +99,7 @@ class Simulation:
     source_missing: Annotated[float, Field(ge=0, lt=1)] = 0.18
     target_missing: Annotated[float, Field(ge=0, lt=1)] = 0.04
     cap_um: Annotated[float, Field(gt=0)] | None = 8.0
-    capped_share: Share = 0.55
+    capped_share: Annotated[float, Field(ge=0, lt=1)] = 0.55
     mean_potency: float = -0.85
     drug_sd: Spread = 1.0
     drug_skew: Spread = 0.2
@@ -112,7 +115,7 @@ class Simulation:
     source_noise: Spread = 0.44
     target_noise: Spread = 0.5
     tissue_share: Share = 0.3
-    program_share: Share = 0.5
+    program_share: Annotated[float, Field(ge=0, lt=1)] = 0.5
     expression_noise: Spread = 0.25
     platform_spread: Spread = 1.0
     batch_sd: Spread = 0.5
@@ -152,17 +155,21 @@ class Simulation:
         """Distinct drugs in both screens."""
         return self.n_source_drugs + self.n_target_drugs - self.n_shared_drugs
 
+    def gain(self, role: Literal["source", "target"]) -> float:
+        """Factor by which this screen's assay stretches potency differences."""
+        return self.target_gain if role == "target" else 1.0
+
     def rng(self, *names: str) -> np.random.Generator:
         """The random stream of one named part."""
         return np.random.default_rng(derive_seed(self.seed, "simulated", *names))
 
 
-def simulated_study(*, label_cap: Literal["none", "target"] = "target", **settings: Any) -> Study:
+def simulated_study(*, label_cap: LabelCap = "target", **settings: Any) -> Study:
     """A study over a simulated pair of screens.
 
     Args:
-        label_cap: ``"target"`` clips source labels at the target's cap.
-        settings: The attributes of ``Simulation``; sizes and the seed are required.
+        label_cap: ``"target"`` clips source labels at the target's cap; ``"none"`` leaves them.
+        settings: The attributes of ``Simulation``; the seed and the numbers of genes, lines and drugs are required.
 
     Returns:
         The study; ``study.source.truth`` and ``study.target.truth`` hold what ``simulated_screens`` documents.
@@ -170,18 +177,13 @@ def simulated_study(*, label_cap: Literal["none", "target"] = "target", **settin
     Raises:
         ConfigError: A setting is unknown, missing or impossible.
     """
-    from dadsp.data.study import make_study
-
-    try:
-        simulation = Simulation(**settings)
-    except ValidationError as error:
-        wrong = [f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()]
-        raise ConfigError(
-            f"{len(wrong)} settings of the simulated data are impossible: {'; '.join(wrong[:3])}. "
-            "conf/data/simulated.yaml lists them all."
-        ) from error
-    source, target = simulated_screens(simulation)
-    return make_study(source, target, label_cap=label_cap)
+    simulation = validated(Simulation, settings, "data")
+    if label_cap not in get_args(LabelCap):
+        hint = nearest(str(label_cap), get_args(LabelCap))
+        raise ConfigError(f"data.label_cap={label_cap!r} is not a valid choice. {hint}")
+    if label_cap == "target" and simulation.cap_um is None:
+        raise ConfigError("data.label_cap=target needs a capped target. Set data.cap_um, or data.label_cap=none.")
+    return make_study(*simulated_screens(simulation), label_cap=label_cap)
 
 
 def simulated_screens(simulation: Simulation) -> tuple[Screen, Screen]:
@@ -217,8 +219,8 @@ def simulated_screens(simulation: Simulation) -> tuple[Screen, Screen]:
 @cache
 def compounds() -> tuple[dict[str, str], ...]:
     """The known compounds: name, SMILES (no stereochemistry) and molecular formula of the neutral parent."""
-    with files("dadsp.data.sources").joinpath("compounds.csv").open(encoding="utf-8", newline="") as lines:
-        return tuple(csv.DictReader(lines))
+    table = files("dadsp.data.sources").joinpath("compounds.csv").read_text(encoding="utf-8")
+    return tuple(csv.DictReader(table.splitlines()))
 
 
 @plain_dataclass(frozen=True, eq=False)
@@ -298,9 +300,10 @@ def _draw_drugs(simulation: Simulation) -> _DrugLibrary:
     rng = simulation.rng("drugs")
     n = simulation.n_drugs
     chosen = tuple(compounds()[row] for row in rng.permutation(len(compounds()))[:n])
-    fingerprints = Morgan(bits=1024)([c["smiles"] for c in chosen], [c["name"] for c in chosen])
+    fingerprints = np.stack([_structure(compound["smiles"], compound["name"])[0] for compound in chosen])
     own = rng.standard_normal((n, simulation.n_pathways), dtype=np.float32)
-    centred = _unit_rows(fingerprints) - _unit_rows(fingerprints).mean(axis=0)
+    unit = fingerprints / np.linalg.norm(fingerprints, axis=1, keepdims=True)
+    centred = unit - unit.mean(axis=0)
     # A random projection whose directions are random sums of the library's own fingerprints: chemical families count, single
     # hashed bits do not, so a few dozen drugs suffice to learn from.
     directions = centred.T @ rng.standard_normal((n, simulation.n_pathways), dtype=np.float32)
@@ -378,36 +381,12 @@ def _platforms(
 def _screen(
     simulation: Simulation, side: _Side, cells: _Cells, drugs: _DrugLibrary, biology: _Biology, expression: FloatArray
 ) -> Screen:
-    rng = simulation.rng(side.role)
-    is_target = side.role == "target"
-    gain = np.float32(simulation.target_gain if is_target else 1)
-    effect = gain * drugs.effect[side.drugs]
-    if is_target:
-        effect += _noise(simulation.screen_sd, effect.shape, rng)
-    line_effect = gain * biology.line_effect[side.cells]
-    potency = gain * biology.sensitivity[np.ix_(side.cells, side.drugs)] + line_effect[:, None] + effect
-    missing = simulation.target_missing if is_target else simulation.source_missing
-    cell_idx, drug_idx = np.divmod(_measured(potency.size, missing, rng), len(side.drugs))
-    noise = simulation.target_noise if is_target else simulation.source_noise
-    label = potency[cell_idx, drug_idx] + _noise(noise, cell_idx.shape, rng)
-    cap = -log(simulation.cap_um, 10) if is_target and simulation.cap_um is not None else None
-    censored = np.zeros(len(label), dtype=np.bool_)
-    if cap is not None:
-        # The assays' absolute levels are not comparable anyway: the target's is set to give the stated capped share.
-        shift = np.float32(cap - np.quantile(label, simulation.capped_share))
-        effect, potency, label = effect + shift, potency + shift, label + shift
-        censored = label <= np.float32(cap)
-        label = np.maximum(label, np.float32(cap))
-
-    ids = tuple(f"{side.role[0].upper()}D{row + 1:03d}" for row in range(len(side.drugs)))
     genes = tuple(f"G{gene + 1:05d}" for gene in range(simulation.n_genes))
-    truth = {
-        "potency": potency,
-        "line_effect": line_effect,
-        "drug_effect": effect,
-        "label_noise": noise,
-        **_gene_truth(genes, ids, side, drugs, biology, float(gain)),
-    }
+    ids = tuple(f"{side.role[0].upper()}D{row + 1:03d}" for row in range(len(side.drugs)))
+    responses, cap, truth = _assay(simulation, side, drugs, biology)
+    slopes = np.float32(simulation.gain(side.role)) * biology.slopes[side.drugs]
+    truth |= _gene_truth(genes, ids, drugs.loadings[side.drugs], biology, slopes)
+    chosen = [drugs.compounds[row] for row in side.drugs]
     return Screen(
         name=f"simulated {side.role}",
         genes=genes,
@@ -417,35 +396,74 @@ def _screen(
             tissues=tuple(TISSUES[row] for row in cells.tissue[side.cells]),
             expression=expression,
         ),
-        drugs=_drug_table(ids, [drugs.compounds[row] for row in side.drugs], truth["causal_genes"]),
-        responses=Responses(cell_idx, drug_idx, label, censored),
+        drugs=Drugs(
+            ids=ids,
+            names=tuple(compound["name"] for compound in chosen),
+            smiles=tuple(compound["smiles"] for compound in chosen),
+            structure_keys=tuple(_structure(compound["smiles"], compound["name"])[1] for compound in chosen),
+            targets=tuple(", ".join(truth["causal_genes"][name]) for name in ids),
+        ),
+        responses=responses,
         cap=cap,
         truth=truth,
     )
 
 
+def _assay(
+    simulation: Simulation, side: _Side, drugs: _DrugLibrary, biology: _Biology
+) -> tuple[Responses, float | None, dict[str, Any]]:
+    """What one screen's assay reads, its cap, and the truth behind its labels."""
+    rng = simulation.rng(side.role)
+    is_target = side.role == "target"
+    gain = np.float32(simulation.gain(side.role))
+    effect = gain * drugs.effect[side.drugs]
+    if is_target:
+        effect += _noise(simulation.screen_sd, effect.shape, rng)
+    line_effect = gain * biology.line_effect[side.cells]
+    potency = gain * biology.sensitivity[np.ix_(side.cells, side.drugs)] + line_effect[:, None] + effect
+
+    missing = simulation.target_missing if is_target else simulation.source_missing
+    cell_idx, drug_idx = np.divmod(_measured(potency.size, missing, rng), len(side.drugs))
+    noise = simulation.target_noise if is_target else simulation.source_noise
+    label = potency[cell_idx, drug_idx] + _noise(noise, cell_idx.shape, rng)
+    censored = np.zeros(len(label), dtype=np.bool_)
+    cap = None
+    if is_target and simulation.cap_um is not None:
+        cap = -log10(simulation.cap_um)
+        # The offset of the target's assay is what gives the stated share of capped labels.
+        offset = np.float32(cap - np.quantile(label, simulation.capped_share))
+        effect, potency, label = effect + offset, potency + offset, label + offset
+        censored = label <= np.float32(cap)
+        label = np.maximum(label, np.float32(cap))
+    truth = {"potency": potency, "line_effect": line_effect, "drug_effect": effect, "label_noise": noise}
+    return Responses(cell_idx, drug_idx, label, censored), cap, truth
+
+
 def _gene_truth(
-    genes: Sequence[str], ids: Sequence[str], side: _Side, drugs: _DrugLibrary, biology: _Biology, gain: float
-) -> dict[str, dict[str, tuple[Any, ...]] | tuple[str, ...]]:
+    genes: Sequence[str], ids: Sequence[str], loadings: FloatArray, biology: _Biology, slopes: FloatArray
+) -> dict[str, Any]:
     """The gene and pathway facts of a screen's truth, by name."""
-    causal = {name: np.flatnonzero(biology.slopes[row]) for name, row in zip(ids, side.drugs, strict=True)}
-    slopes = dict(zip(ids, biology.slopes[side.drugs], strict=True))
-    hit = dict(zip(ids, drugs.loadings[side.drugs], strict=True))
-    names = tuple(f"P{pathway + 1:02d}" for pathway in range(len(biology.members)))
+    names = [f"P{pathway + 1:02d}" for pathway in range(len(biology.members))]
+    causal = [np.flatnonzero(row) for row in slopes]
+
+    def symbols(rows: IntArray) -> tuple[str, ...]:
+        return tuple(genes[gene] for gene in rows)
+
     return {
-        "causal_genes": {name: tuple(genes[gene] for gene in causal[name]) for name in ids},
-        "causal_weights": {name: tuple(gain * float(slopes[name][gene]) for gene in causal[name]) for name in ids},
-        "drug_pathways": {name: tuple(names[pathway] for pathway in np.flatnonzero(hit[name])) for name in ids},
-        "pathways": {name: tuple(genes[g] for g in rows) for name, rows in zip(names, biology.members, strict=True)},
-        "line_genes": tuple(genes[gene] for gene in biology.drivers[0]),
+        "causal_genes": {name: symbols(rows) for name, rows in zip(ids, causal, strict=True)},
+        "causal_weights": {name: tuple(slope[rows].tolist()) for name, slope, rows in zip(ids, slopes, causal, strict=True)},
+        "drug_pathways": {
+            name: tuple(names[pathway] for pathway in np.flatnonzero(row)) for name, row in zip(ids, loadings, strict=True)
+        },
+        "pathways": {name: symbols(rows) for name, rows in zip(names, biology.members, strict=True)},
+        "line_genes": symbols(biology.drivers[0]),
     }
 
 
-def _drug_table(ids: tuple[str, ...], chosen: Sequence[dict[str, str]], causal: dict[str, tuple[str, ...]]) -> Drugs:
-    names = tuple(compound["name"] for compound in chosen)
-    smiles = tuple(compound["smiles"] for compound in chosen)
-    targets = tuple(", ".join(causal[name]) for name in ids)
-    return Drugs(ids, names, smiles, structure_keys(smiles, names), targets)
+@cache
+def _structure(smiles: str, name: str) -> tuple[FloatArray, str | None]:
+    """Fingerprint, shape (1024,), and structure key; parsing costs more than all else, and compounds come again."""
+    return Morgan(bits=1024, radius=2)([smiles], [name])[0], structure_keys([smiles], [name])[0]
 
 
 def _measured(size: int, missing: float, rng: np.random.Generator) -> IntArray:
@@ -458,11 +476,12 @@ def _systematic(n: int, k: int, rng: np.random.Generator) -> IntArray:
     return np.floor((np.arange(k) + rng.uniform()) * n / max(k, 1)).astype(np.int64)
 
 
-def _skewed(normal: np.ndarray[Any, Any], omega: float) -> np.ndarray[Any, Any]:
+def _skewed(normal: NDArray[np.float64], omega: float) -> NDArray[np.float64]:
     """Standard normal values → shifted log-normal values of mean 0 and variance 1; unchanged for ω = 0."""
     if omega == 0:
         return normal
-    return (np.exp(omega * normal - omega**2 / 2) - 1) / sqrt(np.expm1(omega**2))
+    shifted: NDArray[np.float64] = (np.exp(omega * normal - omega**2 / 2) - 1) / sqrt(np.expm1(omega**2))
+    return shifted
 
 
 def _mix(share: float, shared: FloatArray, own: FloatArray) -> FloatArray:
@@ -471,16 +490,16 @@ def _mix(share: float, shared: FloatArray, own: FloatArray) -> FloatArray:
 
 
 def _standardise(columns: FloatArray) -> FloatArray:
-    return (columns - columns.mean(axis=0)) / columns.std(axis=0)
-
-
-def _unit_rows(rows: FloatArray) -> FloatArray:
-    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    standardised: FloatArray = (columns - columns.mean(axis=0)) / columns.std(axis=0)
+    return standardised
 
 
 def _noise(sd: float, shape: tuple[int, ...], rng: np.random.Generator) -> FloatArray:
-    return np.float32(sd) * rng.standard_normal(shape, dtype=np.float32)
+    draws: FloatArray = rng.standard_normal(shape, dtype=np.float32)
+    draws *= np.float32(sd)
+    return draws
 
 
-def _float32(values: np.ndarray[Any, Any]) -> FloatArray:
-    return values.astype(np.float32)
+def _float32(values: NDArray[np.float64]) -> FloatArray:
+    narrowed: FloatArray = values.astype(np.float32)
+    return narrowed

@@ -174,6 +174,7 @@ def test_an_unnamed_id_column_can_be_named(tmp_path: Path) -> None:
         ("id\tA\nx\t1\n", r"separated by tabs"),
         ("id,A\n", r"header but no rows"),
         ("id\nx\n", r"no column beside 'id'"),
+        ("id,A,\nx,1,2\n", r"1 of 2 columns have no name\..* ignore"),
         ("id,A\n,1\n", r"1 of 1 rows have no 'id' \(e.g. line 2\)"),
     ],
 )

@@ -16,6 +16,7 @@ from dadsp.schema import Screen
 from tests.raw_files import edit, write_panel, write_rows, write_source, write_target
 
 Options = dict[str, Any]
+CONF = Path(__file__).resolve().parents[3] / "conf" / "data"
 
 
 @pytest.fixture
@@ -134,6 +135,13 @@ def test_without_annotation_a_line_is_its_own_link(panel: Options) -> None:
     cells = _source(panel).cells
     assert cells.link_ids == cells.ids
     assert set(cells.tissues) == {None}
+
+
+def test_annotation_without_a_link_column_leaves_a_line_its_own_link(panel: Options) -> None:
+    del panel["source"]["cells"]["columns"]["link_id"]
+    cells = _source(panel).cells
+    assert cells.link_ids == cells.ids
+    assert cells.tissues[0] == "lung"
 
 
 def test_lines_without_annotation_can_be_left_blank_with_a_note(panel: Options) -> None:
@@ -371,7 +379,7 @@ def _paths(node: Any, prefix: str = "") -> set[str]:
 
 @pytest.mark.parametrize("side", ["source", "target"])
 def test_the_template_names_every_option_and_no_other(side: str) -> None:
-    template = OmegaConf.to_container(OmegaConf.load(Path("conf/data/own_csv.yaml")))
+    template = OmegaConf.to_container(OmegaConf.load(CONF / "own_csv.yaml"))
     assert isinstance(template, dict)
     written = _paths(template[side])
     id_map = {"id_map.path", "id_map.delimiter", "id_map.columns.response_id", "id_map.columns.expression_id"}
@@ -379,15 +387,22 @@ def test_the_template_names_every_option_and_no_other(side: str) -> None:
 
 
 def test_the_template_filled_in_reads(tmp_path: Path) -> None:
-    filled = {
+    filled: Options = {
         "root": str(tmp_path),
         "source": write_source(tmp_path / "source"),
         "target": write_target(tmp_path / "target"),
     }
     expected = tidy_study(**filled).content_hash
-    merged = OmegaConf.to_container(
-        OmegaConf.merge(OmegaConf.load(Path("conf/data/own_csv.yaml")), filled), throw_on_missing=True
-    )
+    merged = OmegaConf.to_container(OmegaConf.merge(OmegaConf.load(CONF / "own_csv.yaml"), filled), throw_on_missing=True)
     assert isinstance(merged, dict)
     options = {str(key): value for key, value in merged.items() if not str(key).startswith("_")}
     assert tidy_study(**options).content_hash == expected
+
+
+def test_the_panel_config_without_its_folder_says_how_to_give_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DADSP_REAL_DATA", raising=False)
+    config = OmegaConf.to_container(OmegaConf.load(CONF / "gdsc_ccle_panel.yaml"), resolve=True)
+    assert isinstance(config, dict)
+    options: Options = {str(key): value for key, value in config.items() if not str(key).startswith("_")}
+    with pytest.raises(ConfigError, match=r"the folder that holds gdsc_ccle as data\.root=FOLDER, or .*DADSP_REAL_DATA"):
+        tidy_study(**options)

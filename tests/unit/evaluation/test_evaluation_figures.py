@@ -146,6 +146,7 @@ HISTORY = pd.DataFrame(
         "train/domain_accuracy": [0.5, 0.6, 0.5],
         "train/lambda": [0.0, 0.5, 0.9],
         "val/source/rmse": [1.2, np.nan, 1.1],
+        "train/rmse": [1.0, 0.3, 0.1],
         "train/learning_rate": [1e-4, 1e-4, 1e-4],
         "val/target/rmse": [np.nan, np.nan, np.nan],
     }
@@ -185,4 +186,5 @@ def test_curves_are_painted_to_the_same_bytes_from_the_same_data(tmp_path: Path)
     for name in ("a.png", "b.png"):
         loss_curves(HISTORY[["epoch", "train/mse"]], tmp_path / name, best_epoch=1)
     assert png_size(tmp_path / "a.png") == (round(5.6 * DPI), round(4.4 * DPI))
+    assert b"Software" not in (tmp_path / "a.png").read_bytes()
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()

@@ -174,6 +174,11 @@ def test_rendered_numbers_of_a_diverged_model_stay_short() -> None:
     assert next(line for line in lines if "off" in line).split()[1] == "123.4"
 
 
+def test_rendered_zero_bears_no_sign(rows: list[Row]) -> None:
+    frame = comparison(rows[3:4]).assign(r2=-0.0004)
+    assert next(line for line in lines_of(frame, 90) if "DADSP-A" in line).split()[2] == "0.000"
+
+
 def test_number_of_pairs_is_shown_where_systems_differ_in_it(rows: list[Row]) -> None:
     partial = Row("naive: other screen", "naive_source", scored(0.5, keep=30))
     assert "Pairs" not in "\n".join(lines_of(rows, 100))

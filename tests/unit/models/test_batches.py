@@ -1,0 +1,76 @@
+"""Batches hold every pair exactly once and distinct lines once."""
+
+import numpy as np
+import pytest
+
+from dadsp.models.batches import LabelledPairs, PairBatches, RowBatches
+
+
+def pairs(n: int = 53) -> LabelledPairs:
+    random = np.random.default_rng(0)
+    every = random.permutation(20 * 6)[:n]
+    return LabelledPairs(every // 6, every % 6, random.random(n).astype(np.float32))
+
+
+def batches(epoch: int = 0, size: int = 8, n: int = 53, seed: int = 0, **more: object) -> PairBatches:
+    return PairBatches(pairs(n), size=size, seed=seed, epoch=lambda: epoch, **more)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("size", [8, 53, 64])
+def test_every_pair_stands_exactly_once_an_epoch(size: int) -> None:
+    data = pairs()
+    found = []
+    for batch in batches(size=size):
+        line = batch.lines[batch.line_of_row]
+        drug = batch.drugs[batch.drug_of_pair]
+        found += list(zip(line.tolist(), drug.tolist(), batch.label.tolist(), strict=True))
+    assert sorted(found) == sorted(zip(data.line.tolist(), data.drug.tolist(), data.label.tolist(), strict=True))
+    assert len(batches(size=size)) == -(-53 // size)
+
+
+def test_lines_and_drugs_of_a_batch_are_distinct() -> None:
+    for batch in batches(size=32, target_lines=np.arange(20, 29)):
+        assert len(batch.lines.unique()) == len(batch.lines)
+        assert len(batch.drugs.unique()) == len(batch.drugs)
+
+
+def test_target_rows_are_as_many_as_pairs_and_each_line_comes_once_before_any_again() -> None:
+    target = np.arange(20, 29)
+    drawn: list[int] = []
+    for batch in batches(target_lines=target):
+        rows = batch.lines[batch.line_of_row][len(batch.label) :].tolist()
+        assert len(rows) == len(batch.label)
+        drawn += rows
+    for start in range(0, len(drawn) - len(target) + 1, len(target)):
+        assert sorted(drawn[start : start + len(target)]) == target.tolist()
+
+
+def test_target_rows_do_not_depend_on_the_source_lines_of_the_batch() -> None:
+    data = pairs()
+    other = LabelledPairs(data.line[::-1].copy(), data.drug, data.label)
+    settings = {"size": 8, "seed": 3, "epoch": lambda: 0, "target_lines": np.arange(20, 29)}
+    for a, b in zip(PairBatches(data, **settings), PairBatches(other, **settings), strict=True):  # type: ignore[arg-type]
+        n = len(a.label)
+        assert a.lines[a.line_of_row][n:].tolist() == b.lines[b.line_of_row][n:].tolist()
+
+
+def test_paired_design_takes_the_partner_of_each_source_line() -> None:
+    partner = np.arange(20) + 100
+    for batch in batches(partner=partner):
+        line = batch.lines[batch.line_of_row]
+        n = len(batch.label)
+        assert (line[n:] == line[:n] + 100).all()
+
+
+def test_order_depends_on_seed_and_epoch_alone() -> None:
+    def order(**settings: int) -> list[float]:
+        return [value for batch in batches(**settings) for value in batch.label.tolist()]  # type: ignore[arg-type]
+
+    assert order(epoch=2, seed=0) == order(epoch=2, seed=0)
+    assert order(epoch=2, seed=0) != order(epoch=3, seed=0)
+    assert order(epoch=2, seed=0) != order(epoch=2, seed=1)
+
+
+def test_row_batches_hold_every_row_once() -> None:
+    rows = np.array([4, 7, 9, 11, 30])
+    assert sorted(int(r) for part in RowBatches(rows, size=2, seed=0, epoch=lambda: 1) for r in part) == rows.tolist()

@@ -1,0 +1,213 @@
+"""DADSP-A learns, keeps to the source's labels, and comes back from disk unchanged."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from dadsp.errors import ConfigError, DivergenceError, LoadError, SchemaError
+from dadsp.models.base import FitContext, load_model, predict_split, save_model
+from dadsp.models.dadsp_a import DadspA
+from dadsp.schema import Pairs, Split, Study
+from dadsp.splits.cross_screen import cross_screen
+from tests.studies import small_study
+
+SMALL: dict[str, Any] = {
+    "encoder_widths": (16, 8),
+    "drug_widths": (8, 8),
+    "regressor_widths": (8, 4),
+    "discriminator_widths": (6, 4),
+    "pretraining": {"layer_epochs": 1, "stack_epochs": 1, "batch_size": 8},
+}
+
+
+@pytest.fixture
+def study() -> Study:
+    return small_study()
+
+
+@pytest.fixture
+def split(study: Study) -> Split:
+    return cross_screen(study, seed=0, val_fraction=0.2)
+
+
+def fitted(study: Study, split: Split, context: FitContext | None = None, epochs: int = 2, **options: Any) -> DadspA:
+    training = {"max_epochs": epochs, "batch_size": 16, **options.pop("training", {})}
+    return DadspA(training=training, **{**SMALL, **options}).fit(study, split, context)
+
+
+def weights(model: DadspA) -> list[torch.Tensor]:
+    return [value.clone() for value in model.network.state_dict().values()]
+
+
+def same(a: list[torch.Tensor], b: list[torch.Tensor]) -> bool:
+    return all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
+
+
+def poisoned(study: Study) -> Study:
+    responses = study.target.responses
+    changed = replace(responses, potency=responses.potency * -2 + 3, censored=~responses.censored)
+    return replace(study, target=replace(study.target, responses=changed))
+
+
+@pytest.mark.parametrize("target_sampling", ["independent", "paired"])
+def test_no_target_label_can_change_a_weight(study: Study, split: Split, target_sampling: str) -> None:
+    honest = fitted(study, split, target_sampling=target_sampling)
+    other = fitted(poisoned(study), split, target_sampling=target_sampling)
+    assert same(weights(honest), weights(other))
+    assert honest.scaler.to_arrays().keys() == other.scaler.to_arrays().keys()
+    for name, array in honest.scaler.to_arrays().items():
+        assert np.array_equal(array, other.scaler.to_arrays()[name])
+    assert honest.labels == other.labels
+    assert "oracle" not in honest.name
+
+
+def test_oracle_selection_sees_target_labels_and_says_so(study: Study, split: Split) -> None:
+    model = fitted(study, split, selection="target_oracle", epochs=4, training={"learning_rate": 0.03})
+    assert "oracle" in model.name
+    assert model.sees_target_labels
+    assert "val/target_oracle/rmse" in model.history().columns
+    history = model.history().dropna(subset=["val/target_oracle/rmse"])
+    test = predict_split(model, study, split).frame.query("split == 'test'")
+    rmse = float(np.sqrt(((test["y_true"] - test["y_pred"]) ** 2).mean()))
+    assert rmse == pytest.approx(history["val/target_oracle/rmse"].min(), abs=1e-5)
+
+
+def test_target_expression_does_change_the_weights(study: Study, split: Split) -> None:
+    cells = replace(study.target.cells, expression=study.target.cells.expression[::-1] ** 3)
+    other = replace(study, target=replace(study.target, cells=cells))
+    assert not same(weights(fitted(study, split)), weights(fitted(other, split)))
+
+
+def test_validation_labels_choose_the_epoch_but_train_nothing(study: Study, split: Split) -> None:
+    responses = study.source.responses
+    changed = responses.potency.copy()
+    changed[split.val_idx] += 2
+    other = replace(study, source=replace(study.source, responses=replace(responses, potency=changed)))
+    training = {"training": {"patience": None}}
+    ours, theirs = (fitted(data, split, epochs=1, **training) for data in (study, other))
+    assert same(weights(ours), weights(theirs))
+    assert ours.history()["val/source/rmse"].dropna().tolist() != theirs.history()["val/source/rmse"].dropna().tolist()
+
+
+def test_scalers_ignore_held_out_lines(study: Study, split: Split) -> None:
+    held_out = np.unique(study.source.responses.cell_idx[split.val_idx])
+    expression = study.source.cells.expression.copy()
+    expression[held_out] += 100
+    other = replace(study, source=replace(study.source, cells=replace(study.source.cells, expression=expression)))
+    assert same(weights(fitted(study, split, epochs=1)), weights(fitted(other, split, epochs=1)))
+
+
+@pytest.mark.parametrize("options", [{}, {"pretraining": None}, {"adversarial_weight": 0.0}, {"drug_widths": ()}])
+def test_overfits_32_pairs(study: Study, split: Split, options: dict[str, Any]) -> None:
+    few = replace(split, train_idx=split.train_idx[:32])
+    training = {"learning_rate": 0.01, "patience": None, "batch_size": 32}
+    wide = {"encoder_widths": (32, 16), "regressor_widths": (32, 16), "activation": "tanh", "encoder_activation": "tanh"}
+    model = fitted(study, few, epochs=250, training=training, **wide | {"adversarial_weight": 0.01} | options)
+    train = study.source.responses.take(few.train_idx)
+    # The last epoch, not the one that validated best, is what shows capacity.
+    mse = model.history()["train/mse"].dropna().iloc[-1]
+    scaled_variance = float(np.var(model.labels.transform(train.potency)))
+    assert mse < 0.05 * scaled_variance
+
+
+def test_best_epoch_on_source_validation_is_kept(study: Study, split: Split) -> None:
+    model = fitted(study, split, epochs=6, training={"learning_rate": 0.05})
+    val = predict_split(model, study, split).frame.query("split == 'val'")
+    rmse = float(np.sqrt(((val["y_true"] - val["y_pred"]) ** 2).mean()))
+    assert rmse == pytest.approx(model.history()["val/source/rmse"].min(), abs=1e-5)
+
+
+def test_patience_stops_training(study: Study, split: Split) -> None:
+    model = fitted(study, split, epochs=250, training={"learning_rate": 0.2, "patience": 1})
+    scores = model.history()["val/source/rmse"].dropna().tolist()
+    assert len(scores) < 40
+    assert scores[-1] >= min(scores[:-1])
+
+
+def test_same_seed_same_weights_and_other_seed_other_weights(study: Study, split: Split) -> None:
+    first, again, other = (fitted(study, split, FitContext(seed=seed), dropout=0.3) for seed in (0, 0, 1))
+    assert same(weights(first), weights(again))
+    assert not same(weights(first), weights(other))
+
+
+def test_global_random_state_is_left_alone(study: Study, split: Split) -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    fitted(study, split, epochs=1)
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_saved_model_predicts_bit_for_bit_the_same(study: Study, split: Split, tmp_path: Path) -> None:
+    model = fitted(study, split)
+    save_model(model, tmp_path)
+    again = load_model(tmp_path)
+    assert again.name == model.name
+    expected, found = (predict_split(m, study, split).frame["y_pred"].to_numpy() for m in (model, again))
+    assert np.array_equal(expected, found)
+
+
+def test_predicting_takes_genes_by_name_and_refuses_too_few(study: Study, split: Split) -> None:
+    model = fitted(study, split)
+    pairs = Pairs(study.target, "target", np.arange(4), np.zeros(4, dtype=np.int64))
+    shuffled = study.target.with_genes(study.genes[::-1])
+    assert np.array_equal(model.predict(pairs), model.predict(replace(pairs, screen=shuffled)))
+    with pytest.raises(SchemaError, match=r"lacks 2 of the model's 7 genes \(e\.g\. G0, G1\)"):
+        model.predict(replace(pairs, screen=study.target.with_genes(study.genes[2:])))
+
+
+@pytest.mark.parametrize("name", ["model.json", "weights.safetensors"])
+def test_damaged_model_is_a_load_error(study: Study, split: Split, tmp_path: Path, name: str) -> None:
+    save_model(fitted(study, split, epochs=1), tmp_path)
+    content = (tmp_path / name).read_bytes()
+    (tmp_path / name).write_bytes(content[: len(content) // 2])
+    with pytest.raises(LoadError):
+        load_model(tmp_path)
+
+
+def test_saved_model_may_name_no_foreign_code(study: Study, split: Split, tmp_path: Path) -> None:
+    save_model(fitted(study, split, epochs=1), tmp_path)
+    text = (tmp_path / "model.json").read_text().replace("dadsp.models.dadsp_a.DadspA", "os.system")
+    (tmp_path / "model.json").write_text(text)
+    with pytest.raises(LoadError, match="no dadsp system"):
+        load_model(tmp_path)
+
+
+def test_resumed_stage_ends_like_an_uninterrupted_one(study: Study, split: Split, tmp_path: Path) -> None:
+    class Killed(Exception):
+        pass
+
+    def kill(stage: str, epoch: int, metrics: dict[str, float]) -> None:
+        if stage == "dadsp_a" and epoch == 2:
+            raise Killed
+
+    settings: dict[str, Any] = {"epochs": 5, "dropout": 0.2, "training": {"schedule": "dann", "patience": None}}
+    whole = fitted(study, split, FitContext(seed=4), **settings)
+    with pytest.raises(Killed):
+        fitted(study, split, FitContext(seed=4, checkpoints=tmp_path, on_epoch=kill), **settings)
+    epochs: list[tuple[str, int]] = []
+    listener = FitContext(seed=4, checkpoints=tmp_path, on_epoch=lambda stage, epoch, _: epochs.append((stage, epoch)))
+    resumed = fitted(study, split, listener, **settings)
+    assert epochs == [("dadsp_a", 2), ("dadsp_a", 3), ("dadsp_a", 4)]  # pre-training and two epochs were kept
+    assert same(weights(whole), weights(resumed))
+    assert whole.history().equals(resumed.history())
+
+
+def test_a_loss_that_is_no_number_stops_with_a_remedy(study: Study, split: Split) -> None:
+    with pytest.raises(DivergenceError, match=r"trainer\.learning_rate"):
+        fitted(study, split, epochs=3, training={"learning_rate": 1e30}, pretraining=None)
+
+
+def test_unknown_option_names_the_nearest() -> None:
+    with pytest.raises(ConfigError, match="Did you mean 'dropout'"):
+        DadspA(dropuot=0.1)
+
+
+def test_paired_sampling_without_shared_lines_is_refused() -> None:
+    study = small_study(links=0)
+    with pytest.raises(ConfigError, match="target_sampling=independent"):
+        fitted(study, cross_screen(study, seed=0), target_sampling="paired")

@@ -22,8 +22,8 @@ $(READY): pyproject.toml constraints.txt
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(VENV) \
 		|| { echo "No virtual environment could be made in $(VENV). Install Python's venv module (Debian: python3-venv)." >&2; exit 1; }
 	@echo "Installing into $(VENV) (first torch, then the rest)"
-	@$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
-	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,launchers]'
+	@$(BIN)/python -m pip install -qq --constraint constraints.txt torch
+	@$(BIN)/python -m pip install -qq --constraint constraints.txt --editable '.[dev,launchers]'
 	@touch $@
 
 run: $(READY)  ## train the default system (make run ARGS="seed=1" changes settings)

@@ -40,10 +40,10 @@ def run_app(verb: str, config_name: str, arguments: list[str], task: Callable[[D
     def job(config: DictConfig) -> None:
         try:
             task(config)
-        except DadspError as error:
+        except (DadspError, OmegaConfBaseException) as error:
             if hydra.core.hydra_config.HydraConfig.get().mode is hydra.types.RunMode.MULTIRUN:
                 raise  # Hydra names the overrides of the job that failed and runs the others
-            failures.append(error)
+            failures.append(error if isinstance(error, DadspError) else _explained(error, config_name))
 
     app = hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name=config_name)(job)
     # Hydra prints its own errors and exits with 1 unless it is told to raise them.
@@ -52,6 +52,9 @@ def run_app(verb: str, config_name: str, arguments: list[str], task: Callable[[D
             app()
         except (HydraException, OmegaConfBaseException) as error:
             raise _explained(error, config_name) from error
+        except OSError as error:
+            what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+            raise DadspError(f"A file or folder cannot be used: {what}. Choose a writable folder with free space.") from error
     if failures:
         raise failures[0]
 
@@ -69,7 +72,7 @@ def compose(config_name: str, overrides: list[str]) -> DictConfig:
         raise _explained(error, config_name) from error
 
 
-def build(node: DictConfig, where: str, **settings: Any) -> Any:
+def build(node: DictConfig, where: str, **passed: Any) -> Any:
     """The object a configuration node describes.
 
     Only targets inside dadsp are built, so that a configuration from elsewhere can name no other code.
@@ -77,7 +80,7 @@ def build(node: DictConfig, where: str, **settings: Any) -> Any:
     Args:
         node: Holds ``_target_`` and its arguments.
         where: The node's key, for errors.
-        settings: Further arguments of Hydra's ``instantiate``, e.g. ``_partial_=True``.
+        passed: Further arguments of the target, which no configuration can hold.
 
     Raises:
         ConfigError: The target is foreign, or its arguments are unknown, missing or impossible.
@@ -87,9 +90,16 @@ def build(node: DictConfig, where: str, **settings: Any) -> Any:
         if not target.startswith("dadsp."):
             raise ConfigError(f"{where}._target_={target} lies outside dadsp and is not built. Name a class of dadsp.")
     try:
-        return instantiate(node, _convert_="all", **settings)
+        if not passed:
+            return instantiate(node, _convert_="all")
+        # Hydra would turn dataclasses among its own arguments into configurations.
+        partial = instantiate(node, _convert_="all", _partial_=True)
     except (InstantiationException, OmegaConfBaseException) as error:
         raise _build_error(error, node, where) from error
+    try:
+        return partial(**passed)
+    except TypeError as error:
+        raise _argument_error(error, node, where) from error
 
 
 def _targets(node: Any) -> Iterator[str]:
@@ -100,7 +110,10 @@ def _targets(node: Any) -> Iterator[str]:
             yield from _targets(value)
 
 
-def _build_error(error: BaseException, node: DictConfig, where: str) -> DadspError:
+def _build_error(error: BaseException, node: DictConfig, where: str) -> Exception:
+    key = re.search(r"full_key: (\S+)", str(error))
+    if key and key[1].startswith(f"{where}."):  # a node inside this one failed
+        where, node = key[1], OmegaConf.select(node, key[1].removeprefix(f"{where}."))
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, DadspError):
@@ -111,16 +124,16 @@ def _build_error(error: BaseException, node: DictConfig, where: str) -> DadspErr
             return _explained(cause, None)
         if isinstance(cause, TypeError):
             return _argument_error(cause, node, where)
-        if cause.__cause__ is None and not isinstance(cause, InstantiationException):
-            raise cause
+        if cause.__cause__ is None and isinstance(cause, Exception) and not isinstance(cause, InstantiationException):
+            return cause
         cause = cause.__cause__
     return ConfigError(f"{where} cannot be built: {error}")
 
 
-def _argument_error(error: TypeError, node: DictConfig, where: str) -> ConfigError:
+def _argument_error(error: TypeError, node: DictConfig, where: str) -> Exception:
     unknown = re.search(r"unexpected keyword argument '(\w+)'", str(error))
     if not unknown:
-        return ConfigError(f"{where} cannot be built: {error}.")
+        return error
     target = hydra.utils.get_object(node["_target_"])
     code = target.__init__ if isinstance(target, type) else target
     valid = [name for name in code.__annotations__ if name != "return"]

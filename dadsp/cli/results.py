@@ -43,6 +43,8 @@ def score(model: Predictor, study: Study, split: Split, seed: int, tags: dict[st
     rows = [Row(model.name, "model", test)]
     for naive in naive_rows(study):
         predicted = predict_split(naive.fit(study, split), study, split, parts=("test",))
+        if naive.name == model.name:  # the system itself is naive
+            continue
         rows.append(Row(naive.name, "naive_oracle" if naive.sees_target_labels else "naive_source", evaluate(predicted)))
     facts = {"system": model.name, "seed": seed, "command": shlex.join(["dadsp", *sys.argv[1:]]), **tags}
     pooled = test.pooled.to_json()

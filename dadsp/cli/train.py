@@ -38,16 +38,16 @@ def run(arguments: list[str], as_json: bool) -> None:
 
 
 def _start(config: DictConfig, as_json: bool) -> None:
-    unknown = [str(key) for key in config if key not in KEYS]
-    if unknown:
-        raise ConfigError(f"{unknown[0]} is not a known key. {nearest(unknown[0], KEYS)}")
     folder = Path(HydraConfig.get().runtime.output_dir)
     if (folder / "config.yaml").exists():
         raise ConfigError(f"{folder} already holds a run. Choose another hydra.run.dir, or go on with resume={folder}.")
     try:
+        unknown = [str(key) for key in config if key not in KEYS]
+        if unknown:
+            raise ConfigError(f"{unknown[0]} is not a known key. {nearest(unknown[0], KEYS)}")
         _train(config, folder, as_json)
     except DadspError:
-        if not (folder / "config.yaml").exists():  # nothing was trained: leave no empty run behind
+        if not (folder / "tracking.json").exists():  # nothing was trained: leave no empty run behind
             shutil.rmtree(folder)
         raise
 
@@ -105,16 +105,17 @@ def _split(config: DictConfig, study: Study, folder: Path) -> Split:
     path = folder / "split.json"
     if path.exists():
         return load_split(path, study)
-    split: Split = build(config.split, "split", _partial_=True)(study, seed=config.seed)
+    split: Split = build(config.split, "split", study=study, seed=config.seed)
     save_split(path, study, split)
     return split
 
 
 def _tracker(config: DictConfig, folder: Path, name: str, tags: dict[str, str]) -> RunTracker | NullTracker:
     tracking = config.tracking
-    if not tracking.enabled:
-        return NullTracker()
     known = folder / "tracking.json"
+    if not tracking.enabled:
+        write_json(known, {"run_id": None, "uri": None})
+        return NullTracker()
     resume_id = read_json(known)["run_id"] if known.exists() else None
     run_name = f"{name} seed {config.seed}"
     tracker = RunTracker.start(tracking.experiment, run_name, tracking.uri, Path(config.runs), tags, resume_id)

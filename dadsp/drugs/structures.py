@@ -29,14 +29,16 @@ def parse(smiles: Sequence[str], names: Sequence[str]) -> list[Chem.Mol]:
 
 
 def structure_keys(smiles: Sequence[str | None], names: Sequence[str]) -> tuple[str | None, ...]:
-    """The first InChIKey block of each structure: equal for the same skeleton whatever its salt form or stereochemistry.
+    """The first InChIKey block of each structure: equal for the same skeleton whatever its stereochemistry.
+
+    A salt and its free form have different keys. Where InChI has no name for a structure, its canonical SMILES stands in.
 
     Args:
         smiles: Structures; None where there is none.
         names: What to call each drug in an error; same length.
 
     Returns:
-        14-letter keys in the order given, None where there is no structure.
+        Keys in the order given, None where there is no structure.
 
     Raises:
         SchemaError: Some SMILES are not valid.
@@ -46,5 +48,5 @@ def structure_keys(smiles: Sequence[str | None], names: Sequence[str]) -> tuple[
     keys: list[str | None] = [None] * len(smiles)
     with rdBase.BlockLogs():
         for row, molecule in zip(known, molecules, strict=True):
-            keys[row] = Chem.MolToInchiKey(molecule)[:14]
+            keys[row] = Chem.MolToInchiKey(molecule)[:14] or Chem.MolToSmiles(molecule)
     return tuple(keys)

@@ -120,7 +120,7 @@ def main() -> None:
 
     config = compose("config", [*arguments.overrides, f"trainer.batch_size={arguments.batch_size}", "trainer.max_epochs=1", "model.pretraining=null"])
     study = build(config.data, "data")
-    split = build(config.split, "split", _partial_=True)(study, seed=0)
+    split = build(config.split, "split", study=study, seed=0)
     model: DadspA = build(config.model, "model")
     n_pairs = arguments.batch_size * (arguments.steps + WARM_UP)
     stage, batches = model.prepare_stage(study, split, FitContext())

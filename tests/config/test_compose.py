@@ -1,0 +1,40 @@
+"""Every choice of every group composes and builds."""
+
+from pathlib import Path
+
+import pytest
+
+from dadsp.cli.configuration import build, compose, conf_folder
+from dadsp.models.base import Predictor
+from dadsp.models.dadsp_a import DadspA
+
+GROUPS = ("data", "split", "drug_features", "model", "trainer", "tracking", "experiment")
+CHOICES = [(group, path.stem) for group in GROUPS for path in sorted((conf_folder() / group).glob("*.yaml"))]
+
+
+@pytest.mark.parametrize(("group", "choice"), CHOICES)
+def test_every_choice_composes_and_its_model_builds(group: str, choice: str) -> None:
+    config = compose("config", [f"{group}={choice}"])
+    assert isinstance(build(config.model, "model"), Predictor)
+
+
+@pytest.mark.parametrize("choice", [name for group, name in CHOICES if group == "experiment"])
+def test_every_experiment_names_an_mlflow_experiment_of_its_own(choice: str) -> None:
+    assert compose("config", [f"experiment={choice}"]).tracking.experiment == choice
+
+
+def test_tiny_study_and_split_build() -> None:
+    config = compose("config", ["data=simulated_tiny"])
+    study = build(config.data, "data")
+    split = build(config.split, "split", study=study, seed=0)
+    assert len(split.test_idx) == len(study.target.responses)
+
+
+def test_yaml_of_dadsp_a_states_the_code_s_own_defaults() -> None:
+    assert build(compose("config", []).model, "model").options == DadspA().options
+    assert build(compose("config", []).model, "model").training == DadspA().training
+
+
+def test_configuration_is_found_in_a_checkout() -> None:
+    assert (conf_folder() / "config.yaml").is_file()
+    assert Path(conf_folder()).name == "conf"

@@ -1,0 +1,114 @@
+"""Malformed input files: one clear error with count, example and remedy, exit code 2, nothing left behind."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from dadsp.cli.main import main
+from tests.raw_files import edit, write_panel
+
+Damage = Callable[[Path, dict[str, Any]], None]
+
+
+def missing_column(root: Path, options: dict[str, Any]) -> None:
+    edit(root / "source/responses.csv", "line,drug,ln_ic50", "line,drug,lnic50")
+
+
+def nan_expression(root: Path, options: dict[str, Any]) -> None:
+    edit(root / "source/expression.csv", "1002,1.5,", "1002,NaN,")
+
+
+def duplicate_lines(root: Path, options: dict[str, Any]) -> None:
+    edit(root / "source/expression.csv", "1002,", "1001,")
+
+
+def mixed_units(root: Path, options: dict[str, Any]) -> None:
+    path = root / "target/responses.csv"
+    rows = path.read_text().splitlines()
+    path.write_text("\n".join([rows[0] + ",unit", *(f"{row},{'nM' if n % 3 else 'uM'}" for n, row in enumerate(rows[1:]))]) + "\n")
+    options["target"]["responses"]["columns"]["unit"] = "unit"
+
+
+def impossible_unit(root: Path, options: dict[str, Any]) -> None:
+    options["source"]["responses"]["unit"] = "um"  # natural logarithms read as µM: some are negative
+
+
+def empty_file(root: Path, options: dict[str, Any]) -> None:
+    (root / "source/drugs.csv").write_text("")
+
+
+def wrong_delimiter(root: Path, options: dict[str, Any]) -> None:
+    path = root / "source/responses.csv"
+    path.write_text(path.read_text().replace(",", ";"))
+
+
+def unknown_line(root: Path, options: dict[str, Any]) -> None:
+    edit(root / "source/expression.csv", "1005,", "9999,")
+    options["source"]["cells"] = None
+
+
+def invalid_smiles(root: Path, options: dict[str, Any]) -> None:
+    edit(root / "source/drugs.csv", "c1ccccc1", "c1ccccc")
+
+
+def all_capped(root: Path, options: dict[str, Any]) -> None:
+    options["target"]["responses"]["cap"] = 1e-6
+    options["target"]["responses"]["plausible"] = [-12, 12]
+
+
+def one_drug(root: Path, options: dict[str, Any]) -> None:
+    path = root / "source/responses.csv"
+    rows = path.read_text().splitlines()
+    path.write_text("\n".join([rows[0], *(row for row in rows[1:] if row.split(",")[1] == "11")]) + "\n")
+
+
+def missing_file(root: Path, options: dict[str, Any]) -> None:
+    (root / "target/drugs.csv").unlink()
+
+
+CASES: list[tuple[Damage, str]] = [
+    (missing_column, r"responses\.csv has no column 'ln_ic50'.*Did you mean 'lnic50'"),
+    (nan_expression, r"expression\.csv.*1 .*TP53.*1002|expression\.csv.*1 .*1002.*TP53"),
+    (duplicate_lines, r"1 cell lines stand more than once \(e\.g\. 1001\)"),
+    (mixed_units, r"responses\.csv.*nM"),
+    (impossible_unit, r"responses\.csv.*µM|responses\.csv.*um"),
+    (empty_file, r"drugs\.csv is empty"),
+    (wrong_delimiter, r"separated by semicolons.*delimiter: semicolon"),
+    (unknown_line, r"4 of 20 .*1005.*on_missing_expression"),
+    (invalid_smiles, r"1 of 3 SMILES are not valid \(e\.g\. benzene: 'c1ccccc'\)"),
+    (all_capped, r"cap"),
+    (one_drug, r"one drug only \(ethanol\)"),
+    (missing_file, r"There is no file .*drugs\.csv"),
+]
+
+
+def write_config(tmp_path: Path, options: dict[str, Any]) -> None:
+    folder = tmp_path / "conf" / "data"
+    folder.mkdir(parents=True)
+    config = {"_target_": "dadsp.data.sources.tidy.tidy_study", "_convert_": "all", **options}
+    (folder / "mine.yaml").write_text(yaml.safe_dump(config))
+
+
+@pytest.mark.parametrize(("damage", "message"), CASES, ids=[damage.__name__ for damage, _ in CASES])
+def test_malformed_input_is_one_clear_error(
+    damage: Damage, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = write_panel(tmp_path / "raw")
+    damage(tmp_path / "raw", options)
+    write_config(tmp_path, options)
+    assert main(["train", "--config-dir", str(tmp_path / "conf"), "data=mine", f"runs={tmp_path / 'runs'}"]) == 2
+    printed = capsys.readouterr().err
+    assert re.search(message, printed), printed
+    assert printed.startswith("error: ")
+    assert printed.count("\n") == 1
+    assert not list((tmp_path / "runs").iterdir()) if (tmp_path / "runs").exists() else True
+
+
+def test_the_undamaged_panel_trains(tmp_path: Path) -> None:
+    write_config(tmp_path, write_panel(tmp_path / "raw"))
+    command = ["train", "--config-dir", str(tmp_path / "conf"), "data=mine", "model=naive_drug_mean"]
+    assert main([*command, f"runs={tmp_path / 'runs'}", "tracking=none"]) == 0

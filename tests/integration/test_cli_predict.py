@@ -1,0 +1,108 @@
+"""``dadsp predict`` on the run's own lines and drugs and on new ones."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from dadsp.cli.main import main
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    runs = tmp_path_factory.mktemp("predict") / "runs"
+    assert main(["train", "experiment=smoke", "tracking=none", f"runs={runs}"]) == 0
+    return next(path.parent for path in runs.glob("*/metrics.json"))
+
+
+def write_new(run: Path, folder: Path, *, genes: int | None = None, smiles: str = "CCN") -> list[str]:
+    """Files of two new lines, two new drugs and three pairs, as arguments."""
+    names = json.loads((run / "model" / "model.json").read_text())["genes"][:genes]
+    lines = pd.DataFrame(np.random.default_rng(0).normal(5, 1, size=(2, len(names))), columns=names)
+    lines.insert(0, "cell_id", ["N1", "N2"])
+    lines["NOT_A_GENE_OF_THE_MODEL"] = 1.0
+    lines.to_csv(folder / "lines.csv", index=False)
+    pd.DataFrame({"drug_id": ["D1", "D2"], "smiles": ["CCO", smiles]}).to_csv(folder / "drugs.csv", index=False)
+    pairs = pd.DataFrame({"cell_id": ["N1", "N2", "N2"], "drug_id": ["D1", "D1", "D2"]})
+    pairs.to_csv(folder / "pairs.csv", index=False)
+    return [f"run={run}", *(f"{key}={folder / key}.csv" for key in ("pairs", "drugs")), f"expression={folder / 'lines.csv'}"]
+
+
+@pytest.mark.parametrize("suffix", ["csv", "tsv", "parquet"])
+def test_reloaded_model_repeats_the_runs_test_predictions_bit_for_bit(run: Path, tmp_path: Path, suffix: str) -> None:
+    test = pd.read_parquet(run / "predictions.parquet").query("split == 'test'")
+    test[["cell_id", "drug_id"]].to_csv(tmp_path / "pairs.csv", index=False)
+    out = tmp_path / f"out.{suffix}"
+    assert main(["predict", f"run={run}", f"pairs={tmp_path / 'pairs.csv'}", f"out={out}"]) == 0
+    read = {"csv": pd.read_csv, "tsv": lambda path: pd.read_csv(path, sep="\t"), "parquet": pd.read_parquet}[suffix]
+    predicted = read(out)
+    assert np.array_equal(predicted["neg_log10_ic50_um"].astype(np.float32), test["y_pred"].astype(np.float32))
+    assert predicted["ic50_um"].to_numpy() == pytest.approx(10.0 ** -test["y_pred"].to_numpy(), rel=1e-6)
+
+
+def test_new_lines_and_drugs_are_predicted(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = write_new(run, tmp_path)
+    assert main(["predict", *arguments, f"out={tmp_path / 'out.csv'}", "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["pairs"] == 3
+    assert facts["notes"] == [
+        {"what": "genes the model does not know, not used", "count": 1, "examples": "NOT_A_GENE_OF_THE_MODEL"}
+    ]
+    out = pd.read_csv(tmp_path / "out.csv")
+    assert out[["cell_id", "drug_id"]].to_numpy().tolist() == [["N1", "D1"], ["N2", "D1"], ["N2", "D2"]]
+    assert np.isfinite(out["neg_log10_ic50_um"]).all()
+
+
+def test_source_drugs_are_known_for_target_lines(run: Path, tmp_path: Path) -> None:
+    table = pd.read_parquet(run / "predictions.parquet")
+    line = table.query("domain == 'target'")["cell_id"].iloc[0]
+    drugs = sorted(set(table.query("domain == 'source'")["drug_id"]) - set(table.query("domain == 'target'")["drug_id"]))
+    assert drugs
+    pd.DataFrame({"cell_id": line, "drug_id": drugs}).to_csv(tmp_path / "pairs.csv", index=False)
+    assert main(["predict", f"run={run}", f"pairs={tmp_path / 'pairs.csv'}", f"out={tmp_path / 'out.csv'}"]) == 0
+    assert len(pd.read_csv(tmp_path / "out.csv")) == len(drugs)
+
+
+def refused(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["predict", *arguments]) == 2
+    printed = capsys.readouterr().err
+    assert re.search(message, printed), printed
+    assert printed.count("\n") == 1
+
+
+def test_missing_genes_are_counted_and_named(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = write_new(run, tmp_path, genes=-2)
+    refused([*arguments, f"out={tmp_path / 'out.csv'}"], r"lacks 2 of the model's 60 genes", capsys)
+    assert not (tmp_path / "out.csv").exists()
+
+
+def test_unknown_ids_are_refused_or_dropped_by_choice(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = [*write_new(run, tmp_path), f"out={tmp_path / 'out.csv'}"]
+    with (tmp_path / "pairs.csv").open("a") as pairs:
+        pairs.write("N9,D1\nN1,D9\n")
+    refused(arguments, r"1 of 5 pairs name lines that are not known \(e\.g\. N9; line 5\).*on_unknown=drop", capsys)
+    assert main(["predict", *arguments, "on_unknown=drop"]) == 0
+    assert "unknown lines left out: 1 (N9)" in capsys.readouterr().err
+    assert len(pd.read_csv(tmp_path / "out.csv")) == 3
+
+
+def test_bad_smiles_is_refused_or_dropped_by_choice(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = [*write_new(run, tmp_path, smiles="C1CC"), f"out={tmp_path / 'out.csv'}"]
+    refused(arguments, r"1 of 2 SMILES are not valid \(e\.g\. D2: 'C1CC'\)", capsys)
+    assert main(["predict", *arguments, "on_unknown=drop"]) == 0
+    assert "without a valid SMILES left out: 1 (D2)" in capsys.readouterr().err
+    assert len(pd.read_csv(tmp_path / "out.csv")) == 2
+
+
+def test_wrong_arguments_are_one_line(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = write_new(run, tmp_path)
+    refused([*arguments, "out=predictions.xls"], r"no known ending", capsys)
+    refused([*arguments, "domain=tagret"], "Did you mean 'target'", capsys)
+    refused(["pairs=x.csv"], "run is required", capsys)
+    refused([f"run={tmp_path / 'nowhere'}", "pairs=x.csv"], "is not a folder", capsys)
+    refused([f"run={run}", f"pairs={tmp_path / 'nowhere.csv'}"], "There is no file", capsys)
+    (tmp_path / "in_the_way").write_text("")
+    refused([*arguments, f"out={tmp_path / 'in_the_way' / 'out.csv'}"], "Cannot write", capsys)

@@ -1,0 +1,191 @@
+"""``dadsp train`` from the command line to the run folder."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from mlflow import MlflowClient
+from sklearn.metrics import r2_score, root_mean_squared_error
+
+from dadsp.cli.main import main
+
+SMOKE = ["train", "experiment=smoke"]
+FILES = {
+    "comparison.csv",
+    "config.yaml",
+    "figures",
+    "history.csv",
+    "metrics.json",
+    "model",
+    "predictions.parquet",
+    "split.json",
+    "tracking.json",
+    "train.log",
+}
+
+
+def train(tmp_path: Path, *overrides: str, verb: list[str] = SMOKE) -> int:
+    return main([*verb, f"runs={tmp_path / 'runs'}", *overrides])
+
+
+def folder_of(tmp_path: Path) -> Path:
+    return next(path.parent for path in (tmp_path / "runs").rglob("metrics.json"))
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    tmp_path = tmp_path_factory.mktemp("finished")
+    assert train(tmp_path) == 0
+    return folder_of(tmp_path)
+
+
+def metrics(folder: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((folder / "metrics.json").read_text())
+    return content
+
+
+def test_run_folder_holds_everything_and_no_leftover(finished: Path) -> None:
+    assert {path.name for path in finished.iterdir()} == FILES
+    assert {path.name for path in (finished / "model").iterdir()} == {"model.json", "weights.safetensors"}
+    assert {path.name for path in (finished / "figures").iterdir()} == {
+        "loss_curves.png",
+        "per_drug_rmse.png",
+        "predicted_vs_measured.png",
+    }
+
+
+def test_reported_scores_are_those_of_the_written_predictions(finished: Path) -> None:
+    table = pd.read_parquet(finished / "predictions.parquet")
+    test = table[table["split"] == "test"]
+    pooled = metrics(finished)["systems"][0]["pooled"]
+    assert pooled["rmse"] == pytest.approx(root_mean_squared_error(test["y_true"], test["y_pred"]))
+    assert pooled["r2"] == pytest.approx(r2_score(test["y_true"], test["y_pred"]))
+    assert set(table["domain"]) == {"source", "target"}
+    assert test["censored"].any()
+
+
+def test_table_carries_naive_rows_marked_by_what_they_saw(finished: Path) -> None:
+    systems = {row["name"]: row for row in metrics(finished)["systems"]}
+    for effect in ("mean", "drug mean", "cell mean", "drug + cell"):
+        assert not systems[f"source {effect} (capped labels)"]["saw_target_labels"]
+        assert not systems[f"source {effect} (raw labels)"]["saw_target_labels"]
+        assert systems[f"oracle target {effect}"]["saw_target_labels"]
+
+
+def test_results_name_command_seed_and_hashes(finished: Path) -> None:
+    run = metrics(finished)["run"]
+    assert run["seed"] == 0
+    assert {"command", "data_hash", "split_hash"} <= set(run)
+    assert json.loads((finished / "split.json").read_text())["split_hash"] == run["split_hash"]
+
+
+def test_mlflow_holds_params_epochs_scores_tags_and_artifacts(finished: Path) -> None:
+    tracking = json.loads((finished / "tracking.json").read_text())
+    client = MlflowClient(tracking_uri=tracking["uri"])
+    run = client.get_run(tracking["run_id"])
+    assert run.info.status == "FINISHED"
+    assert run.data.params["model.gamma"] == "10.0"
+    pooled = metrics(finished)["systems"][0]["pooled"]
+    assert run.data.metrics["test/target/rmse"] == pytest.approx(pooled["rmse"])
+    assert run.data.metrics["test/target/r2"] == pytest.approx(pooled["r2"])
+    assert len(client.get_metric_history(run.info.run_id, "val/source/rmse")) == 3
+    assert run.data.tags["data_hash"] == metrics(finished)["run"]["data_hash"]
+    stored = {item.path for item in client.list_artifacts(run.info.run_id)}
+    assert {"metrics.json", "predictions.parquet", "model", "figures", "config.yaml"} <= stored
+
+
+def test_same_seed_gives_bit_identical_metrics(finished: Path, tmp_path: Path) -> None:
+    assert train(tmp_path, "tracking=none") == 0
+    first, again = metrics(finished), metrics(folder_of(tmp_path))
+    assert first["systems"] == again["systems"]
+    assert first["run"]["split_hash"] == again["run"]["split_hash"]
+    ours, theirs = (pd.read_parquet(folder / "predictions.parquet") for folder in (finished, folder_of(tmp_path)))
+    assert np.array_equal(ours["y_pred"], theirs["y_pred"])
+
+
+def test_json_output_is_json_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train(tmp_path, "--json", "tracking=none", "model=naive_mean", verb=["train", "data=simulated_tiny"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["systems"][0]["name"] == "source mean (capped labels)"
+    assert Path(printed["folder"]) == folder_of(tmp_path)
+
+
+def test_resuming_a_finished_run_shows_its_table(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = (finished / "metrics.json").stat().st_mtime_ns
+    assert main(["train", f"resume={finished}"]) == 0
+    assert "DADSP-A" in capsys.readouterr().out
+    assert (finished / "metrics.json").stat().st_mtime_ns == before
+
+
+def test_multirun_trains_every_combination(tmp_path: Path) -> None:
+    sweep = ["train", "-m", "data=simulated_tiny", "model=naive_mean,naive_drug_mean", "seed=0,1"]
+    assert train(tmp_path, "tracking=none", verb=sweep) == 0
+    found = [metrics(path.parent) for path in (tmp_path / "runs").rglob("metrics.json")]
+    assert len(found) == 4
+    assert {(run["systems"][0]["name"], run["run"]["seed"]) for run in found} == {
+        (f"source {effect} (capped labels)", seed) for effect in ("mean", "drug mean") for seed in (0, 1)
+    }
+
+
+def test_cfg_prints_the_configuration_and_trains_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train(tmp_path, "--cfg", "job") == 0
+    assert "encoder_widths" in capsys.readouterr().out
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["modle=dadsp_a"], r"modle.* Did you mean 'model'"),
+        (["model=dadsp_aa"], r"model=dadsp_aa is not a valid choice\. Did you mean 'dadsp_a'"),
+        (["model.gama=3"], r"model\.gama is not a known key\. Did you mean 'model\.gamma'"),
+        (["+model.gama=3"], r"model\.gama is not a known key\. Did you mean 'gamma'"),
+        (["+extra=3"], "extra is not a known key"),
+        (["model.gamma=steep"], "model.gamma='steep' is not valid"),
+        (["model.encoder_activation=rleu"], "Did you mean 'relu'"),
+        (["trainer.max_epochs=0"], "trainer.max_epochs=0 is not valid"),
+        (["split.val_fraction=1.5"], "between 0 and 1"),
+        (["+split.fraction=0.5"], r"split\.fraction is not a known key"),
+        (["drug_features.bits=4"], r"model\.drug_features\.bits=4 is not valid"),
+        (["model._target_=os.system"], "lies outside dadsp"),
+        (["model.x=[1"], r"\[1"),
+        (["data=own_csv"], "data.root is required"),
+        (["data=gdsc_ccle_panel", "data.root=nowhere"], "nowhere is not a folder"),
+        (["resume=nowhere", "seed=1"], "Leave it out"),
+        (["tracking.uri=http://127.0.0.1:9"], "127.0.0.1:9"),
+    ],
+)
+def test_wrong_configuration_is_one_line_and_exit_2(
+    overrides: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", "data=simulated_tiny", f"runs={tmp_path / 'runs'}", *overrides]) == 2
+    printed = capsys.readouterr()
+    assert re.search(message, printed.err)
+    assert printed.err.count("\n") == 1
+    assert "Traceback" not in printed.err
+    assert not list((tmp_path / "runs").glob("*seed*")) if (tmp_path / "runs").exists() else True
+
+
+def test_debug_shows_the_traceback(tmp_path: Path) -> None:
+    with pytest.raises(Exception, match="max_epochs"):
+        main(["train", "data=simulated_tiny", f"runs={tmp_path}", "trainer.max_epochs=0", "--debug"])
+
+
+def test_unwritable_runs_folder_is_one_line_and_exit_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").write_text("in the way")
+    assert main([*SMOKE, f"runs={tmp_path / 'file'}"]) == 2
+    assert "file" in capsys.readouterr().err
+
+
+def test_help_lists_every_verb_and_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    shown = capsys.readouterr().out
+    assert all(verb in shown for verb in ("train", "predict", "data"))
+    assert main(["--version"]) == 0
+    assert re.fullmatch(r"dadsp \d+\.\d+\.\d+\n", capsys.readouterr().out)
+    assert main(["trian"]) == 2
+    assert "Did you mean 'train'" in capsys.readouterr().err

@@ -1,0 +1,49 @@
+"""A run killed in the middle of an epoch goes on to the metrics of an uninterrupted one."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+COMMAND = [
+    *(sys.executable, "-m", "dadsp", "train", "experiment=smoke", "tracking=none"),
+    *("trainer.max_epochs=6", "trainer.patience=null", "model.dropout=0.2", "model.encoder_widths=[1024,512,64]"),
+    *("trainer.batch_size=2", "trainer.threads=1"),
+]
+KILL_AFTER = {"in pre-training": "sae_layer_2  epoch 1 ", "in an epoch of training": "dadsp_a  epoch 2 "}
+
+
+def systems(folder: Path) -> Any:
+    return json.loads((folder / "metrics.json").read_text())["systems"]
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    runs = tmp_path_factory.mktemp("whole")
+    subprocess.run([*COMMAND, f"runs={runs}"], check=True, capture_output=True)
+    return systems(next(runs.glob("*seed0")))
+
+
+@pytest.mark.parametrize("moment", KILL_AFTER)
+def test_killed_run_resumes_to_the_same_metrics(moment: str, tmp_path: Path, uninterrupted: Any) -> None:
+    command = [*COMMAND, f"runs={tmp_path}"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.startswith(KILL_AFTER[moment]):
+                break
+        time.sleep(0.15)  # into the next epoch
+        process.send_signal(signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
+    folder = next(tmp_path.glob("*seed0"))
+    assert not (folder / "metrics.json").exists()
+    subprocess.run([sys.executable, "-m", "dadsp", "train", f"resume={folder}"], check=True, capture_output=True)
+    assert systems(folder) == uninterrupted
+    assert not (folder / "checkpoints").exists()

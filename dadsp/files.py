@@ -32,7 +32,9 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
         temporary.chmod(0o666 & ~umask)
         temporary.replace(path)
     except OSError as error:
-        raise DadspError(f"Cannot write {path}: {error.strerror or error}. Choose a writable folder with free space.") from error
+        raise DadspError(
+            f"Cannot write {path}: {error.strerror or error}. Choose a writable folder with free space."
+        ) from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
@@ -57,7 +59,9 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise LoadError(f"Cannot read {path}: {error.strerror or error}. Check that the folder is a finished dadsp run.") from error
+        raise LoadError(
+            f"Cannot read {path}: {error.strerror or error}. Check that the folder is a finished dadsp run."
+        ) from error
     except ValueError as error:
         raise LoadError(f"{path} is damaged: {error}. Restore it from a copy or train again.") from error
 

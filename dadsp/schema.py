@@ -154,9 +154,7 @@ class Screen:
     @property
     def line_keys(self) -> tuple[str, ...]:
         """Identity of each line across screens: its link id, or an id no other screen can hold."""
-        return tuple(
-            link or f"{self.name}:{name}" for link, name in zip(self.cells.link_ids, self.cells.ids, strict=True)
-        )
+        return tuple(link or f"{self.name}:{name}" for link, name in zip(self.cells.link_ids, self.cells.ids, strict=True))
 
     @property
     def drug_keys(self) -> tuple[str, ...]:

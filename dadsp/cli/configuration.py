@@ -1,5 +1,6 @@
 """Composing configurations with Hydra and building objects from them, with errors a user can act on."""
 
+import inspect
 import os
 import re
 import sys
@@ -10,7 +11,9 @@ from unittest.mock import patch
 
 import hydra
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, InstantiationException
+from hydra.types import RunMode
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationToMissingValueError, MissingMandatoryValue, OmegaConfBaseException
@@ -41,7 +44,7 @@ def run_app(verb: str, config_name: str, arguments: list[str], task: Callable[[D
         try:
             task(config)
         except (DadspError, OmegaConfBaseException) as error:
-            if hydra.core.hydra_config.HydraConfig.get().mode is hydra.types.RunMode.MULTIRUN:
+            if HydraConfig.get().mode is RunMode.MULTIRUN:
                 raise  # Hydra names the overrides of the job that failed and runs the others
             failures.append(error if isinstance(error, DadspError) else _explained(error, config_name))
 
@@ -54,7 +57,9 @@ def run_app(verb: str, config_name: str, arguments: list[str], task: Callable[[D
             raise _explained(error, config_name) from error
         except OSError as error:
             what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
-            raise DadspError(f"A file or folder cannot be used: {what}. Choose a writable folder with free space.") from error
+            raise DadspError(
+                f"A file or folder cannot be used: {what}. Choose a writable folder with free space."
+            ) from error
     if failures:
         raise failures[0]
 
@@ -103,7 +108,8 @@ def build(node: DictConfig, where: str, **passed: Any) -> Any:
 
 
 def _targets(node: Any) -> Iterator[str]:
-    for key, value in OmegaConf.to_container(node, resolve=True).items() if isinstance(node, DictConfig) else node.items():
+    found: Any = OmegaConf.to_container(node, resolve=True) if isinstance(node, DictConfig) else node
+    for key, value in found.items():
         if key == "_target_":
             yield str(value)
         elif isinstance(value, dict):
@@ -135,8 +141,7 @@ def _argument_error(error: TypeError, node: DictConfig, where: str) -> Exception
     if not unknown:
         return error
     target = hydra.utils.get_object(node["_target_"])
-    code = target.__init__ if isinstance(target, type) else target
-    valid = [name for name in code.__annotations__ if name != "return"]
+    valid = [name for name in inspect.signature(target).parameters if name not in ("args", "kwargs")]
     return ConfigError(f"{where}.{unknown[1]} is not a known key. {nearest(unknown[1], valid)}")
 
 
@@ -146,7 +151,9 @@ def _explained(error: BaseException, config_name: str | None) -> ConfigError:
     if isinstance(error, MissingMandatoryValue | InterpolationToMissingValueError):
         key = getattr(error, "full_key", None) or re.sub(r".*?: ", "", text.splitlines()[0])
         return ConfigError(f"{key} is required. Set it: {key}=…")
-    if choice := re.search(r"Could not find '(.+?)/([^/']+)'\s+Available options in '.+?':\n(.*?)(?:\n[^\t]|$)", text, re.DOTALL):
+    if choice := re.search(
+        r"Could not find '(.+?)/([^/']+)'\s+Available options in '.+?':\n(.*?)(?:\n[^\t]|$)", text, re.DOTALL
+    ):
         options = choice[3].split()
         return ConfigError(f"{choice[1]}={choice[2]} is not a valid choice. {nearest(choice[2], options)}")
     if key := re.search(r"Could not override '([^']+)'", text) or re.search(r"Key '([^']+)' is not in struct", text):
@@ -167,7 +174,7 @@ def _known_keys(config_name: str | None, near: str) -> list[str]:
 
     def walk(node: DictConfig, prefix: str) -> None:
         for key in node:
-            name = f"{prefix}{key}"
+            name = f"{prefix}{key!s}"
             keys.append(name)
             if not OmegaConf.is_missing(node, key) and isinstance(node._get_node(key), DictConfig):
                 walk(node[key], f"{name}.")

@@ -53,7 +53,9 @@ def _describe(study: Study, as_json: bool) -> None:
     console = Console()
     if not console.is_terminal:
         console.width = 120
-    table = Table(title=f"{study.source.name} → {study.target.name}: {facts['n_genes']:,} shared genes", title_justify="left")
+    table = Table(
+        title=f"{study.source.name} → {study.target.name}: {facts['n_genes']:,} shared genes", title_justify="left"
+    )
     table.add_column("")
     table.add_column(f"source {study.source.name}", justify="right")
     table.add_column(f"target {study.target.name}", justify="right")
@@ -87,7 +89,9 @@ def _describe(study: Study, as_json: bool) -> None:
     naive.add_column("R²", justify="right")
     naive.add_column("target labels")
     for row in facts["naive"]:
-        naive.add_row(row["name"], _cell("", row["rmse"]), _cell("", row["r2"]), "seen" if row["saw_target_labels"] else "unseen")
+        naive.add_row(
+            row["name"], _cell("", row["rmse"]), _cell("", row["r2"]), "seen" if row["saw_target_labels"] else "unseen"
+        )
     console.print(naive)
     console.print(f"data hash {facts['content_hash']}", highlight=False)
 

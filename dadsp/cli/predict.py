@@ -65,7 +65,9 @@ def _known_screens(folder: Path, domain: Domain) -> list[Screen]:
     try:
         config = OmegaConf.load(folder / "config.yaml")
     except Exception as error:  # absent, unreadable, or no YAML: each has its own class
-        raise LoadError(f"{folder / 'config.yaml'} cannot be read ({error}). Give expression= and drugs= instead.") from error
+        raise LoadError(
+            f"{folder / 'config.yaml'} cannot be read ({error}). Give expression= and drugs= instead."
+        ) from error
     try:
         study: Study = build(config.data, "data")
     except DadspError as error:

@@ -100,7 +100,9 @@ def print_facts(study: Study, split: Split, system: str) -> None:
             highlight=False,
         )
         for note in screen.notes:
-            console.print(f"        {note.what}: {note.count:,}" + (f" ({note.examples})" if note.examples else ""), highlight=False)
+            console.print(
+                f"        {note.what}: {note.count:,}" + (f" ({note.examples})" if note.examples else ""), highlight=False
+            )
     console.print(
         f"{len(study.genes):,} shared genes; {system} trains on {len(split.train_idx):,} pairs, validates on "
         f"{len(split.val_idx):,} of held-out lines, is tested on {len(split.test_idx):,} target pairs\n",
@@ -131,4 +133,5 @@ def print_results(results: dict[str, Any], folder: Path, as_json: bool, tracking
     console.print(f"run folder  {folder}", highlight=False, soft_wrap=True)
     console.print(f"figures     {folder / 'figures'}", highlight=False, soft_wrap=True)
     if tracking_uri:
-        console.print(f"MLflow      mlflow ui --backend-store-uri {tracking_uri}", highlight=False, soft_wrap=True)
+        how = tracking_uri if tracking_uri.startswith("http") else f"mlflow ui --backend-store-uri {tracking_uri}"
+        console.print(f"MLflow      {how}", highlight=False, soft_wrap=True)

@@ -78,7 +78,7 @@ def _write_screen(screen: Screen, potency: np.ndarray, root: Path, role: str) ->
         truth = {name: value for name, value in screen.truth.items() if not isinstance(value, np.ndarray)}
         write_json(folder / "truth.json", truth)
         arrays = {name: value for name, value in screen.truth.items() if isinstance(value, np.ndarray)}
-        np.savez_compressed(folder / "truth.npz", **arrays)
+        np.savez_compressed(folder / "truth.npz", allow_pickle=False, **arrays)
     return {
         "name": screen.name,
         "expression": {"path": f"{role}/expression.csv.gz", "id_column": "cell_id"},

@@ -22,8 +22,8 @@ class Morgan:
         values: ``"bit"`` for presence, ``"count"`` for occurrences.
     """
 
-    bits: int = Field(256, ge=8)
-    radius: int = Field(2, ge=0)
+    bits: int = Field(default=256, ge=8)
+    radius: int = Field(default=2, ge=0)
     values: Literal["bit", "count"] = "bit"
 
     @property

@@ -25,7 +25,7 @@ def parse(smiles: Sequence[str], names: Sequence[str]) -> list[Chem.Mol]:
             f"{len(bad)} of {len(smiles)} SMILES are not valid (e.g. {examples(bad)}). "
             "Correct them, or leave them empty and set on_missing_structure=drop."
         )
-    return molecules
+    return [mol for mol in molecules if mol is not None]
 
 
 def structure_keys(smiles: Sequence[str | None], names: Sequence[str]) -> tuple[str | None, ...]:

@@ -87,10 +87,8 @@ class PairBatches:
                 line = np.concatenate([line, beside if self.partner is not None else beside[start : start + len(rows)]])
             lines, line_of_row = np.unique(line, return_inverse=True)
             drugs, drug_of_pair = np.unique(self.pairs.drug[rows], return_inverse=True)
-            yield PairBatch(
-                *(torch.from_numpy(part) for part in (lines, line_of_row, drugs, drug_of_pair)),
-                label=torch.from_numpy(self.pairs.label[rows]),
-            )
+            parts = (lines, line_of_row, drugs, drug_of_pair, self.pairs.label[rows])
+            yield PairBatch(*(torch.from_numpy(part) for part in parts))
 
 
 class RowBatches:

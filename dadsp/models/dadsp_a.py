@@ -56,17 +56,17 @@ class DadspAOptions:
     """
 
     name: str = "DADSP-A"
-    encoder_widths: tuple[int, ...] = Field((2048, 1024, 512), min_length=1)
+    encoder_widths: tuple[int, ...] = Field(default=(2048, 1024, 512), min_length=1)
     encoder_activation: Activation = "relu"
     activation: Activation = "relu"
     drug_widths: tuple[int, ...] = (256, 256)
     regressor_widths: tuple[int, ...] = (256, 128, 64)
     discriminator_widths: tuple[int, ...] = (256, 128)
     discriminator_batch_norm: bool = False
-    dropout: float = Field(0.0, ge=0, lt=1)
-    pretraining: PretrainingOptions | None = Field(default_factory=PretrainingOptions)
-    adversarial_weight: float = Field(1.0, ge=0)
-    gamma: float = Field(10.0, gt=0)
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    pretraining: PretrainingOptions | None = Field(default_factory=lambda: PretrainingOptions())
+    adversarial_weight: float = Field(default=1.0, ge=0)
+    gamma: float = Field(default=10.0, gt=0)
     target_sampling: Literal["independent", "paired"] = "independent"
     selection: Literal["source_val", "target_oracle"] = "source_val"
     expression_scaling: ScalerKind = "zscore"
@@ -163,6 +163,7 @@ class DadspA(Predictor):
     def sees_target_labels(self) -> bool:  # type: ignore[override]
         """Only under the oracle selection."""
         return self.options.selection == "target_oracle"
+
     def fit(self, study: Study, split: Split, context: FitContext | None = None) -> Self:
         """Pre-trains the encoder on source expression, then trains on source pairs against the domain adversary.
 
@@ -287,9 +288,7 @@ class DadspA(Predictor):
 
     def history(self) -> pd.DataFrame:
         """One row per epoch of each stage, in the order trained."""
-        return pd.DataFrame(
-            [{"stage": stage, **epoch} for stage, epochs in self.histories.items() for epoch in epochs]
-        )
+        return pd.DataFrame([{"stage": stage, **epoch} for stage, epochs in self.histories.items() for epoch in epochs])
 
     def state(self) -> tuple[dict[str, Any], Arrays]:
         """Options, genes, label range; weights and scaler."""

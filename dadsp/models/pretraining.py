@@ -1,5 +1,6 @@
 """Pre-training the gene encoder as a stacked autoencoder: layer by layer, then the whole stack."""
 
+from functools import partial
 from typing import cast
 
 import torch
@@ -26,10 +27,10 @@ class PretrainingOptions:
         learning_rate: Adam's step size.
     """
 
-    layer_epochs: int = Field(20, ge=1)
-    stack_epochs: int = Field(20, ge=1)
-    batch_size: int = Field(64, ge=1)
-    learning_rate: float = Field(1e-4, gt=0)
+    layer_epochs: int = Field(default=20, ge=1)
+    stack_epochs: int = Field(default=20, ge=1)
+    batch_size: int = Field(default=64, ge=1)
+    learning_rate: float = Field(default=1e-4, gt=0)
 
 
 class ReconstructionStage(Stage):
@@ -112,7 +113,9 @@ def pretrain_encoder(
             threads=training.threads,
         )
         stage = ReconstructionStage(network, expression, layer, stage_options, context)
-        batches = RowBatches(rows, size=stage_options.batch_size, seed=stage.seed, epoch=lambda s=stage: s.current_epoch)
+        batches = RowBatches(
+            rows, size=stage_options.batch_size, seed=stage.seed, epoch=partial(getattr, stage, "current_epoch")
+        )
         run_stage(stage, batches, len(batches), context)
         histories[stage.name] = stage.epochs
     return network, histories

@@ -44,14 +44,14 @@ class TrainingOptions:
         threads: CPU threads; None leaves torch's choice. Part of what must be equal for bit-equal results.
     """
 
-    max_epochs: int = Field(15, ge=1)
-    batch_size: int = Field(128, ge=2)
-    learning_rate: float = Field(1e-4, gt=0)
+    max_epochs: int = Field(default=15, ge=1)
+    batch_size: int = Field(default=128, ge=2)
+    learning_rate: float = Field(default=1e-4, gt=0)
     schedule: Literal["constant", "dann"] = "constant"
-    patience: int | None = Field(3, ge=1)
-    gradient_clip: float | None = Field(None, gt=0)
+    patience: int | None = Field(default=3, ge=1)
+    gradient_clip: float | None = Field(default=None, gt=0)
     device: Literal["auto", "cpu", "gpu"] = "auto"
-    threads: int | None = Field(None, ge=1)
+    threads: int | None = Field(default=None, ge=1)
 
 
 class Stage(pl.LightningModule):

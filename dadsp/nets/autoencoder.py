@@ -1,5 +1,6 @@
 """The stacked autoencoder whose encoder initialises the gene encoder."""
 
+import itertools
 from collections.abc import Sequence
 
 from torch import Tensor, nn
@@ -23,10 +24,8 @@ class StackedAutoencoder(nn.Module):
     def __init__(self, n_genes: int, widths: Sequence[int], activation: Activation) -> None:
         super().__init__()
         sizes = [n_genes, *widths]
-        self.encoders = nn.ModuleList(
-            dense_layer(before, after, activation) for before, after in zip(sizes, sizes[1:], strict=False)
-        )
-        self.decoders = nn.ModuleList(nn.Linear(after, before) for before, after in zip(sizes, sizes[1:], strict=False))
+        self.encoders = nn.ModuleList(dense_layer(before, after, activation) for before, after in itertools.pairwise(sizes))
+        self.decoders = nn.ModuleList(nn.Linear(after, before) for before, after in itertools.pairwise(sizes))
 
     def encode(self, x: Tensor, depth: int | None = None) -> Tensor:
         """Code after the first ``depth`` layers (all by default), shape (n, widths[depth − 1])."""

@@ -50,9 +50,7 @@ class DadspNetwork(nn.Module):
         self.discriminator = (
             None
             if discriminator_widths is None
-            else feed_forward(
-                code_width, discriminator_widths, activation, n_outputs=2, batch_norm=discriminator_batch_norm
-            )
+            else feed_forward(code_width, discriminator_widths, activation, n_outputs=2, batch_norm=discriminator_batch_norm)
         )
 
     def regress(self, cell_codes: Tensor, drug_codes: Tensor) -> Tensor:

@@ -56,7 +56,9 @@ class DenseRows(Dataset[tuple[Any, ...]]):
         return self.expression[line], self.drugs[drug], np.float32(label), self.expression[target_line]
 
 
-def textbook(network: DadspNetwork, dataset: DenseRows, size: int, strength: float, learning_rate: float) -> tuple[list, list]:
+def textbook(
+    network: DadspNetwork, dataset: DenseRows, size: int, strength: float, learning_rate: float
+) -> tuple[list, list]:
     """Step seconds and losses of the textbook way; λ is held at ``strength``."""
     for module in network.modules():
         if isinstance(module, WideLinear):
@@ -118,7 +120,15 @@ def main() -> None:
     arguments = parser.parse_args()
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
 
-    config = compose("config", [*arguments.overrides, f"trainer.batch_size={arguments.batch_size}", "trainer.max_epochs=1", "model.pretraining=null"])
+    config = compose(
+        "config",
+        [
+            *arguments.overrides,
+            f"trainer.batch_size={arguments.batch_size}",
+            "trainer.max_epochs=1",
+            "model.pretraining=null",
+        ],
+    )
     study = build(config.data, "data")
     split = build(config.split, "split", study=study, seed=0)
     model: DadspA = build(config.model, "model")

@@ -29,7 +29,9 @@ def duplicate_lines(root: Path, options: dict[str, Any]) -> None:
 def mixed_units(root: Path, options: dict[str, Any]) -> None:
     path = root / "target/responses.csv"
     rows = path.read_text().splitlines()
-    path.write_text("\n".join([rows[0] + ",unit", *(f"{row},{'nM' if n % 3 else 'uM'}" for n, row in enumerate(rows[1:]))]) + "\n")
+    path.write_text(
+        "\n".join([rows[0] + ",unit", *(f"{row},{'nM' if n % 3 else 'uM'}" for n, row in enumerate(rows[1:]))]) + "\n"
+    )
     options["target"]["responses"]["columns"]["unit"] = "unit"
 
 

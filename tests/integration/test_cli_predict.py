@@ -37,8 +37,7 @@ def test_reloaded_model_repeats_the_runs_test_predictions_bit_for_bit(run: Path,
     test[["cell_id", "drug_id"]].to_csv(tmp_path / "pairs.csv", index=False)
     out = tmp_path / f"out.{suffix}"
     assert main(["predict", f"run={run}", f"pairs={tmp_path / 'pairs.csv'}", f"out={out}"]) == 0
-    read = {"csv": pd.read_csv, "tsv": lambda path: pd.read_csv(path, sep="\t"), "parquet": pd.read_parquet}[suffix]
-    predicted = read(out)
+    predicted = pd.read_parquet(out) if suffix == "parquet" else pd.read_csv(out, sep="\t" if suffix == "tsv" else ",")
     assert np.array_equal(predicted["neg_log10_ic50_um"].astype(np.float32), test["y_pred"].astype(np.float32))
     assert predicted["ic50_um"].to_numpy() == pytest.approx(10.0 ** -test["y_pred"].to_numpy(), rel=1e-6)
 

@@ -87,8 +87,7 @@ def test_validation_labels_choose_the_epoch_but_train_nothing(study: Study, spli
     changed = responses.potency.copy()
     changed[split.val_idx] += 2
     other = replace(study, source=replace(study.source, responses=replace(responses, potency=changed)))
-    training = {"training": {"patience": None}}
-    ours, theirs = (fitted(data, split, epochs=1, **training) for data in (study, other))
+    ours, theirs = (fitted(data, split, epochs=1) for data in (study, other))
     assert same(weights(ours), weights(theirs))
     assert ours.history()["val/source/rmse"].dropna().tolist() != theirs.history()["val/source/rmse"].dropna().tolist()
 

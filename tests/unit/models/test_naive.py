@@ -71,7 +71,9 @@ def test_raw_labels_are_those_before_clipping(study: Study, split: Split) -> Non
 
 
 def test_only_oracle_rows_change_with_target_labels(study: Study, split: Split) -> None:
-    poisoned = replace(study.target, responses=replace(study.target.responses, potency=study.target.responses.potency * 3 + 1))
+    poisoned = replace(
+        study.target, responses=replace(study.target.responses, potency=study.target.responses.potency * 3 + 1)
+    )
     for honest, other in zip(naive_rows(study), naive_rows(study), strict=True):
         a = honest.fit(study, split).predict(all_target(study))
         b = other.fit(replace(study, target=poisoned), split).predict(all_target(study))

@@ -1,5 +1,6 @@
 """The adversary's gradient reaches the encoder reversed and scaled, exactly."""
 
+import itertools
 import math
 
 import pytest
@@ -66,14 +67,16 @@ def test_discriminator_output_varies_and_every_parameter_gets_gradient(batch_nor
 
 def test_drug_features_never_reach_the_discriminator() -> None:
     model = network()
-    torch.nn.functional.cross_entropy(model.tell_domain(model.encoder(torch.randn(4, 6)), 1.0), torch.tensor([0, 1, 0, 1])).backward()
+    torch.nn.functional.cross_entropy(
+        model.tell_domain(model.encoder(torch.randn(4, 6)), 1.0), torch.tensor([0, 1, 0, 1])
+    ).backward()
     assert all(weight.grad is None for weight in model.drug_branch.parameters())
 
 
 def test_lambda_starts_at_zero_rises_and_follows_the_formula() -> None:
     values = [reversal_strength(p / 100) for p in range(101)]
     assert values[0] == 0.0
-    assert all(later > earlier for earlier, later in zip(values, values[1:], strict=False))
+    assert all(later > earlier for earlier, later in itertools.pairwise(values))
     assert values[50] == pytest.approx(math.tanh(2.5))  # 2/(1+e^{-2x}) − 1 = tanh x with x = γp/2
     assert values[100] == pytest.approx(0.9999092, abs=1e-7)
 

@@ -51,7 +51,8 @@ def test_wide_linear_reuses_its_gradient_memory() -> None:
 def test_stack_reconstructs_through_mirrored_layers() -> None:
     sae = StackedAutoencoder(6, (4, 2), "sigmoid")
     x = torch.randn(3, 6)
-    code = torch.sigmoid(sae.encoders[1][0](torch.sigmoid(sae.encoders[0][0](x))))
+    first, second = (next(layer.children()) for layer in sae.encoders)
+    code = torch.sigmoid(second(torch.sigmoid(first(x))))
     torch.testing.assert_close(sae.encode(x), code)
     torch.testing.assert_close(sae(x), sae.decoders[0](sae.decoders[1](code)))
     torch.testing.assert_close(sae.reconstruct_layer(sae.encode(x, 1), 1), sae.decoders[1](code))

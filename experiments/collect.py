@@ -1,0 +1,39 @@
+"""One results.csv from finished run folders: every row of every run with what identifies it.
+
+python experiments/collect.py --out experiments/main_job/results.csv runs/…_seed0 runs/…_seed1
+"""
+
+import argparse
+from pathlib import Path
+
+import pandas as pd
+
+from dadsp.files import read_json, write_atomically
+
+IDENTITY = ("seed", "command", "git_sha", "data_hash", "split_hash")
+
+
+def main() -> None:
+    """Collects the comparisons of the named runs."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folders", nargs="+", type=Path)
+    parser.add_argument("--out", type=Path, required=True)
+    arguments = parser.parse_args()
+    tables = []
+    for folder in arguments.folders:
+        run = read_json(folder / "metrics.json")["run"]
+        table = pd.read_csv(folder / "comparison.csv")
+        # Naive rows are the same in every run of one study; the first run's stand for all.
+        tables.append(table[table["kind"] == "model"] if tables else table)
+        for name in IDENTITY:
+            tables[-1] = tables[-1].assign(**{name: run.get(name)})
+    frame = pd.concat(tables, ignore_index=True)
+    order = frame["kind"].map({"model": 0, "naive_source": 1, "naive_oracle": 2})
+    frame = frame.assign(order=order).sort_values(["order", "system", "seed"], kind="stable").drop(columns="order")
+    numbers = frame.select_dtypes("float").columns
+    frame[numbers] = frame[numbers].round(4)
+    write_atomically(arguments.out, lambda path: frame.to_csv(path, index=False))
+
+
+if __name__ == "__main__":
+    main()

@@ -55,6 +55,8 @@ def run_app(verb: str, config_name: str, arguments: list[str], task: Callable[[D
             app()
         except (HydraException, OmegaConfBaseException) as error:
             raise _explained(error, config_name) from error
+        except BrokenPipeError:
+            raise
         except OSError as error:
             what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
             raise DadspError(

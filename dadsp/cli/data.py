@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
-from rich.console import Console
 from rich.table import Table
 
 from dadsp.cli.configuration import build, compose
+from dadsp.cli.results import console, print_notes
 from dadsp.data.describe import describe
 from dadsp.data.tidy_writer import write_tidy
 from dadsp.errors import ConfigError, nearest
@@ -50,9 +50,7 @@ def _describe(study: Study, as_json: bool) -> None:
     if as_json:
         print(json.dumps(facts, allow_nan=False))
         return
-    console = Console()
-    if not console.is_terminal:
-        console.width = 120
+    out = console()
     table = Table(
         title=f"{study.source.name} → {study.target.name}: {facts['n_genes']:,} shared genes", title_justify="left"
     )
@@ -72,17 +70,13 @@ def _describe(study: Study, as_json: bool) -> None:
         ("expression range", "expression"),
     ):
         table.add_row(label, *(_cell(key, facts[role][key]) for role in ("source", "target")))
-    console.print(table)
+    out.print(table)
     overlap = facts["overlap"]
-    console.print(
+    print(
         f"In both: {overlap['lines']} lines ({overlap['labelled_target_lines']} with target labels), "
-        f"{overlap['labelled_target_drugs']} labelled target drugs by structure, {overlap['pairs']:,} measured pairs",
-        highlight=False,
+        f"{overlap['labelled_target_drugs']} labelled target drugs by structure, {overlap['pairs']:,} measured pairs"
     )
-    for role in ("source", "target"):
-        for note in facts[role]["notes"]:
-            shown = f" ({note['examples']})" if note["examples"] else ""
-            console.print(f"{facts[role]['name']}: {note['what']}: {note['count']:,}{shown}", highlight=False)
+    print_notes((study.source, study.target))
     naive = Table(title="What naive predictors score on the target", title_justify="left")
     naive.add_column("predictor")
     naive.add_column("RMSE", justify="right")
@@ -92,8 +86,8 @@ def _describe(study: Study, as_json: bool) -> None:
         naive.add_row(
             row["name"], _cell("", row["rmse"]), _cell("", row["r2"]), "seen" if row["saw_target_labels"] else "unseen"
         )
-    console.print(naive)
-    console.print(f"data hash {facts['content_hash']}", highlight=False)
+    out.print(naive)
+    print(f"data hash {facts['content_hash']}")
 
 
 def _naive_scores(study: Study) -> list[dict[str, Any]]:

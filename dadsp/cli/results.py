@@ -3,6 +3,7 @@
 import json
 import shlex
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from dadsp.evaluation.report import Row, comparison, render, skill_of, to_json
 from dadsp.files import read_json, write_atomically, write_json
 from dadsp.models.base import Predictor, predict_split
 from dadsp.models.naive import naive_rows
-from dadsp.schema import PredictionTable, Split, Study
+from dadsp.schema import PredictionTable, Screen, Split, Study
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,25 +90,31 @@ def write_results(folder: Path, results: Results, model: Predictor, study: Study
     return [folder / name for name in [*kept, "model", "figures"] if (folder / name).exists()]
 
 
+def console() -> Console:
+    """Standard output; 120 columns where it is not a terminal, whose width would be guessed too small."""
+    return Console(width=None if sys.stdout.isatty() else 120)
+
+
 def print_facts(study: Study, split: Split, system: str) -> None:
-    """What is about to be learned from what, in three lines."""
-    console = Console()
+    """What is about to be learned from what."""
     for role, screen in (("source", study.source), ("target", study.target)):
-        responses = screen.responses
-        console.print(
-            f"{role}: [bold]{screen.name}[/] {len(screen.cells):,} lines, {len(screen.drugs):,} drugs, "
-            f"{len(responses):,} pairs, {responses.censored.mean():.1%} at the cap",
-            highlight=False,
+        print(
+            f"{role}: {screen.name}, {len(screen.cells):,} lines, {len(screen.drugs):,} drugs, "
+            f"{len(screen.responses):,} pairs, {screen.responses.censored.mean():.1%} at the cap"
         )
-        for note in screen.notes:
-            console.print(
-                f"        {note.what}: {note.count:,}" + (f" ({note.examples})" if note.examples else ""), highlight=False
-            )
-    console.print(
+    print_notes((study.source, study.target))
+    print(
         f"{len(study.genes):,} shared genes; {system} trains on {len(split.train_idx):,} pairs, validates on "
         f"{len(split.val_idx):,} of held-out lines, is tested on {len(split.test_idx):,} target pairs\n",
-        highlight=False,
+        flush=True,
     )
+
+
+def print_notes(screens: Iterable[Screen]) -> None:
+    """What reading left out, merged or clipped."""
+    for screen in screens:
+        for note in screen.notes:
+            print(f"{screen.name}: {note.what}: {note.count:,}" + (f" ({note.examples})" if note.examples else ""))
 
 
 def load_results(folder: Path) -> dict[str, Any]:
@@ -125,13 +132,10 @@ def print_results(results: dict[str, Any], folder: Path, as_json: bool, tracking
     if as_json:
         print(json.dumps({"folder": str(folder), "tracking_uri": tracking_uri, **results}, allow_nan=False))
         return
-    console = Console()
-    if not console.is_terminal:
-        console.width = 120
     frame = pd.read_csv(folder / "comparison.csv")
-    console.print(render(frame, f"{results['run']['system']}, seed {results['run']['seed']}: target test pairs"))
-    console.print(f"run folder  {folder}", highlight=False, soft_wrap=True)
-    console.print(f"figures     {folder / 'figures'}", highlight=False, soft_wrap=True)
+    console().print(render(frame, f"{results['run']['system']}, seed {results['run']['seed']}: target test pairs"))
+    print(f"run folder  {folder}")
+    print(f"figures     {folder / 'figures'}")
     if tracking_uri:
         how = tracking_uri if tracking_uri.startswith("http") else f"mlflow ui --backend-store-uri {tracking_uri}"
-        console.print(f"MLflow      {how}", highlight=False, soft_wrap=True)
+        print(f"MLflow      {how}")

@@ -99,6 +99,20 @@ class TimedStage(DadspStage):
         return float(np.log((1 + self.strength) / (1 - self.strength)) / self.dadsp.gamma)
 
 
+def shares(stage: TimedStage, batches: list[PairBatch]) -> dict[str, float]:
+    """Share of dadsp's step spent in its largest operations, from a profile of the bare loop."""
+    adam = stage.configure_optimizers()
+    stage.train()
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+        for batch in batches[:5]:
+            adam.zero_grad()
+            stage.losses(batch)["loss"].backward()
+            adam.step()
+    spent = {row.key: row.self_cpu_time_total for row in profile.key_averages()}
+    total = sum(spent.values())
+    return {name: value / total for name, value in sorted(spent.items(), key=lambda item: -item[1])[:6]}
+
+
 def peak_since_reset() -> float:
     """Peak resident memory in GiB since ``reset_peak`` (Linux)."""
     status = Path("/proc/self/status").read_text()
@@ -171,6 +185,7 @@ def main() -> None:
         "dadsp_peak_gib": ours_peak,
         "ratio": slow / fast,
         "largest_loss_difference": difference,
+        "share_of_step": shares(stage, listed),
         "distinct_lines_per_row": float(np.mean([len(b.lines) / len(b.line_of_row) for b in listed])),
         "data_hash": study.content_hash,
         "cpu_threads": torch.get_num_threads(),

@@ -75,32 +75,112 @@ class PairBatches:
     def __iter__(self) -> Iterator[PairBatch]:
         random = np.random.default_rng(derive_seed(self.seed, "batches", self.epoch()))
         order = random.permutation(len(self.pairs))
-        target = None
-        if self.partner is None and self.target_lines is not None:
-            rounds = -(-len(order) // len(self.target_lines))
-            target = np.concatenate([random.permutation(self.target_lines) for _ in range(rounds)])
+        target = _stream(random, None if self.partner is not None else self.target_lines, len(order))
         for start in range(0, len(order), self.size):
             rows = order[start : start + self.size]
             line = self.pairs.line[rows]
-            beside = self.partner[line] if self.partner is not None else target
-            if beside is not None:
-                line = np.concatenate([line, beside if self.partner is not None else beside[start : start + len(rows)]])
-            lines, line_of_row = np.unique(line, return_inverse=True)
+            beside = target[start : start + len(rows)] if self.partner is None else self.partner[line]
+            lines, line_of_row = np.unique(np.concatenate([line, beside]), return_inverse=True)
             drugs, drug_of_pair = np.unique(self.pairs.drug[rows], return_inverse=True)
             parts = (lines, line_of_row, drugs, drug_of_pair, self.pairs.label[rows])
             yield PairBatch(*(torch.from_numpy(part) for part in parts))
 
 
-class RowBatches:
-    """Every row once an epoch, in an order drawn from (seed, epoch); yields int64 row numbers."""
+class BlockBatch(NamedTuple):
+    """One training step's block: some source lines with some drugs, and target lines beside them.
 
-    def __init__(self, rows: IntArray, *, size: int, seed: int, epoch: Callable[[], int]) -> None:
-        self.rows, self.size, self.seed, self.epoch = rows, size, seed, epoch
+    Attributes:
+        lines: Rows of the joint expression table: source lines, then as many target lines (fewer when there are fewer).
+        n_source: How many of them are source lines.
+        drugs: Rows of the drug features, shape (v,).
+        label: Scaled potency, shape (n_source, v), 0 where unmeasured.
+        weight: 1 / (mean pairs in a block) where measured, 0 elsewhere, so that every pair counts the same.
+    """
+
+    lines: Tensor
+    n_source: int
+    drugs: Tensor
+    label: Tensor
+    weight: Tensor
+
+
+class BlockBatches:
+    """Every labelled pair exactly once an epoch, as blocks of lines × drugs.
+
+    Lines and drugs are shuffled into groups anew each epoch, from (seed, epoch); every group of lines meets every group of
+    drugs once, in random order. An encoder pass over a block's lines serves all its pairs.
+
+    Args:
+        pairs: Labelled source pairs.
+        shape: Lines and drugs of a block, at most.
+        seed: Root of the order.
+        epoch: Tells the current epoch when iteration begins.
+        target_lines: Rows of the joint table to draw target lines from, each once before any comes again; None draws none.
+    """
+
+    def __init__(
+        self,
+        pairs: LabelledPairs,
+        *,
+        shape: tuple[int, int],
+        seed: int,
+        epoch: Callable[[], int],
+        target_lines: IntArray | None = None,
+    ) -> None:
+        self.shape, self.seed, self.epoch, self.target_lines = shape, seed, epoch, target_lines
+        self.lines, line = np.unique(pairs.line, return_inverse=True)
+        self.drugs, drug = np.unique(pairs.drug, return_inverse=True)
+        self.label = torch.zeros(len(self.lines), len(self.drugs))
+        self.weight = torch.zeros_like(self.label)
+        self.label[line, drug] = torch.from_numpy(pairs.label)
+        self.weight[line, drug] = len(self) / len(pairs)
 
     def __len__(self) -> int:
-        return -(-len(self.rows) // self.size)
+        return -(-len(self.lines) // self.shape[0]) * -(-len(self.drugs) // self.shape[1])
+
+    def to(self, device: torch.device) -> "BlockBatches":
+        """Moves the label matrix, so that blocks are cut where the network is."""
+        self.label, self.weight = self.label.to(device), self.weight.to(device)
+        return self
+
+    def __iter__(self) -> Iterator[BlockBatch]:
+        random = np.random.default_rng(derive_seed(self.seed, "batches", self.epoch()))
+        line_groups = np.array_split(random.permutation(len(self.lines)), -(-len(self.lines) // self.shape[0]))
+        drug_groups = np.array_split(random.permutation(len(self.drugs)), -(-len(self.drugs) // self.shape[1]))
+        blocks = [(lines, drugs) for lines in line_groups for drugs in drug_groups]
+        target = _stream(random, self.target_lines, sum(len(lines) for lines, _ in blocks))
+        start = 0
+        for block in random.permutation(len(blocks)):
+            lines, drugs = blocks[block]
+            beside = np.unique(target[start : start + len(lines)])
+            start += len(lines)
+            rows, columns = (torch.from_numpy(part).to(self.label.device) for part in (lines, drugs))
+            yield BlockBatch(
+                lines=torch.from_numpy(np.concatenate([self.lines[lines], beside])),
+                n_source=len(lines),
+                drugs=torch.from_numpy(self.drugs[drugs]),
+                label=self.label.index_select(0, rows).index_select(1, columns),
+                weight=self.weight.index_select(0, rows).index_select(1, columns),
+            )
+
+
+def _stream(random: np.random.Generator, lines: IntArray | None, n: int) -> IntArray:
+    """``n`` of ``lines`` in random order, each once before any comes again; none of None."""
+    if lines is None:
+        return np.zeros(0, dtype=np.int64)
+    return np.concatenate([random.permutation(lines) for _ in range(-(-n // len(lines)))])[:n]
+
+
+class RowBatches:
+    """Each of ``n_rows`` rows once an epoch, in an order drawn from (seed, epoch); yields int64 row numbers."""
+
+    def __init__(self, n_rows: int, *, size: int, seed: int, epoch: Callable[[], int]) -> None:
+        self.n_rows, self.size, self.seed, self.epoch = n_rows, size, seed, epoch
+
+    def __len__(self) -> int:
+        return -(-self.n_rows // self.size)
 
     def __iter__(self) -> Iterator[Tensor]:
         random = np.random.default_rng(derive_seed(self.seed, "batches", self.epoch()))
-        order = torch.from_numpy(random.permutation(self.rows))
+        order = torch.from_numpy(random.permutation(self.n_rows))
         yield from order.split(self.size)

@@ -2,7 +2,8 @@
 
 import logging
 from dataclasses import asdict
-from typing import Any, Literal, Self
+from functools import partial
+from typing import Any, Literal, Self, cast
 
 import numpy as np
 import pandas as pd
@@ -15,11 +16,12 @@ from dadsp.data.scaling import ExpressionScaler, LabelScaler, ScalerKind, Scaler
 from dadsp.drugs.morgan import Morgan
 from dadsp.errors import ConfigError, MissingIdsError, SchemaError, examples
 from dadsp.models.base import Arrays, FitContext, Predictor
-from dadsp.models.batches import LabelledPairs, PairBatch, PairBatches
+from dadsp.models.batches import BlockBatch, BlockBatches, LabelledPairs, PairBatch, PairBatches
 from dadsp.models.pretraining import PretrainingOptions, pretrain_encoder
+from dadsp.models.rowspace import RowSpace
 from dadsp.models.training import Stage, TrainingOptions, run_stage
 from dadsp.nets.dadsp_network import DadspNetwork
-from dadsp.nets.feed_forward import Activation
+from dadsp.nets.feed_forward import Activation, first_linear
 from dadsp.nets.gradient_reversal import reversal_strength
 from dadsp.options import validated
 from dadsp.schema import FloatArray, IntArray, Pairs, Responses, Screen, Split, Study
@@ -27,6 +29,7 @@ from dadsp.seeding import derive_seed
 
 log = logging.getLogger(__name__)
 
+CONSTANT = 1e-5  # spread of scaled predictions below which they are all alike
 SOURCE, TARGET = 0, 1  # domain labels of the discriminator's two logits
 
 
@@ -51,6 +54,8 @@ class DadspAOptions:
             of the batch (code; needs lines present in both screens, a design no user has).
         selection: ``"source_val"`` keeps the epoch with the best RMSE on held-out source lines; ``"target_oracle"`` the one
             best on the test labels (the authors' leak, for showing what it is worth).
+        input_basis: ``"rowspace"`` learns the first layer in coordinates of the training lines' span where lines are fewer
+            than genes (see ``dadsp.models.rowspace``); ``"genes"`` never does.
         expression_scaling: ``"zscore"`` or ``"minmax"`` (code).
         scaling_scope: Each screen by itself, or both together (code).
     """
@@ -69,6 +74,7 @@ class DadspAOptions:
     gamma: float = Field(default=10.0, gt=0)
     target_sampling: Literal["independent", "paired"] = "independent"
     selection: Literal["source_val", "target_oracle"] = "source_val"
+    input_basis: Literal["rowspace", "genes"] = "rowspace"
     expression_scaling: ScalerKind = "zscore"
     scaling_scope: ScalerScope = "per_domain"
 
@@ -103,19 +109,28 @@ class DadspStage(Stage):
         self.register_buffer("expression", expression, persistent=False)
         self.register_buffer("drug_features", drug_features, persistent=False)
 
-    def losses(self, batch: PairBatch) -> dict[str, Tensor]:
-        """MSE on the labelled pairs plus the weighted domain cross-entropy on source and target codes."""
+    def losses(self, batch: PairBatch | BlockBatch) -> dict[str, Tensor]:
+        """MSE on the labelled pairs plus the weighted domain cross-entropy on source and target codes.
+
+        Codes tell the domains apart once per row of a pair batch, once per line of a block.
+        """
         network: DadspNetwork = self.network  # type: ignore[assignment]
-        n_pairs = len(batch.label)
-        codes = network.encoder(self.expression.index_select(0, batch.lines)).index_select(0, batch.line_of_row)
-        drugs = network.drug_branch(self.drug_features.index_select(0, batch.drugs)).index_select(0, batch.drug_of_pair)
-        mse = nn.functional.mse_loss(network.regress(codes[:n_pairs], drugs), batch.label)
+        codes = network.encoder(self.expression.index_select(0, batch.lines))
+        drugs = network.drug_branch(self.drug_features.index_select(0, batch.drugs))
+        if isinstance(batch, BlockBatch):
+            n_source = batch.n_source
+            mse = (batch.weight * (network.regress_block(codes[:n_source], drugs) - batch.label) ** 2).sum()
+        else:
+            n_source = len(batch.label)
+            predicted = network.regress(codes, batch.line_of_row[:n_source], drugs, batch.drug_of_pair)
+            mse = nn.functional.mse_loss(predicted, batch.label)
+            codes = codes.index_select(0, batch.line_of_row)
         if network.discriminator is None:
             return {"loss": mse, "mse": mse}
         strength = reversal_strength(self.progress, self.dadsp.gamma)
         logits = network.tell_domain(codes, strength)
         domain = torch.full((len(codes),), TARGET, device=codes.device)
-        domain[:n_pairs] = SOURCE
+        domain[:n_source] = SOURCE
         domain_loss = nn.functional.cross_entropy(logits, domain)
         return {
             "loss": mse + self.dadsp.adversarial_weight * domain_loss,
@@ -130,6 +145,7 @@ class DadspStage(Stage):
         network: DadspNetwork = self.network  # type: ignore[assignment]
         pairs = self.judged
         predicted = predict_pairs(network, self.expression, self.drug_features, pairs.line, pairs.drug)
+        self.collapsed = float(predicted.std()) < CONSTANT
         error = self.labels.inverse(predicted) - pairs.label
         return {self.metric: float(np.sqrt(np.mean(error.astype(np.float64) ** 2)))}
 
@@ -157,6 +173,7 @@ class DadspA(Predictor):
         self.drug_features = drug_features or Morgan()
         oracle = " (oracle selection)" if self.options.selection == "target_oracle" else ""
         self.name = self.options.name + oracle
+        self.space: RowSpace | None = None
         self.histories: dict[str, list[dict[str, float]]] = {}
 
     @property
@@ -173,22 +190,33 @@ class DadspA(Predictor):
         stage, batches = self.prepare_stage(study, split, context)
         run_stage(stage, batches, len(batches), context)
         self.network.cpu().eval()
+        if self.space is not None:  # from here on the model knows genes only
+            dense = cast(nn.Sequential, self.network.encoder[0])
+            dense[0] = self.space.layer_over_genes(first_linear(dense))
+            self.space = None
         self.histories[stage.name] = stage.epochs
         return self
 
-    def prepare_stage(self, study: Study, split: Split, context: FitContext) -> tuple["DadspStage", PairBatches]:
+    def prepare_stage(
+        self, study: Study, split: Split, context: FitContext
+    ) -> tuple["DadspStage", "PairBatches | BlockBatches"]:
         """Everything up to supervised training: scalers, features, the (pre-trained) network, its stage and batches."""
         self._fit_scalers(study, split)
-        expression = torch.from_numpy(self._scaled_expression(study))
+        inputs = torch.from_numpy(self._scaled_expression(study))
+        self.space = self._row_space(inputs, study, split, context)
+        if self.space is not None:
+            inputs = self.space.coordinates(inputs)
         features = torch.from_numpy(self.drug_features(*_structures(study.source)))
         train = study.source.responses.take(split.train_idx)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive_seed(context.seed, "weights"))
-            self.network = self._build(expression.shape[1], features.shape[1])
+            self.network = self._build(inputs.shape[1], features.shape[1])
+            if self.space is not None:
+                self.space.shrink(first_linear(self.network.encoder))
             if self.options.pretraining is not None:
-                self._pretrain(expression, np.unique(train.cell_idx), self.options.pretraining, context)
+                self._pretrain(inputs, np.unique(train.cell_idx), self.options.pretraining, context)
         judged, features = self._judged(study, split, features)
-        stage = DadspStage(self.network, expression, features, judged, self.labels, self.options, self.training, context)
+        stage = DadspStage(self.network, inputs, features, judged, self.labels, self.options, self.training, context)
         return stage, self._batches(study, split, train, stage)
 
     def _fit_scalers(self, study: Study, split: Split) -> None:
@@ -198,6 +226,14 @@ class DadspA(Predictor):
         self.scaler = fit_scaler(
             self.options.expression_scaling, self.options.scaling_scope, study, train.cell_idx, split.adapt_cell_idx
         )
+
+    def _row_space(self, expression: Tensor, study: Study, split: Split, context: FitContext) -> RowSpace | None:
+        """Basis of the lines that train and adapt, where they are fewer than genes."""
+        target = len(study.source.cells) + split.adapt_cell_idx
+        lines = np.concatenate([np.unique(study.source.responses.cell_idx[split.train_idx]), target])
+        if self.options.input_basis == "genes" or len(lines) >= expression.shape[1]:
+            return None
+        return RowSpace.of(expression[torch.from_numpy(lines)], context.seed)
 
     def _scaled_expression(self, study: Study) -> FloatArray:
         source = self.scaler.transform(study.source.cells.expression, "source")
@@ -220,7 +256,8 @@ class DadspA(Predictor):
 
     def _pretrain(self, expression: Tensor, rows: IntArray, options: PretrainingOptions, context: FitContext) -> None:
         widths, activation = self.options.encoder_widths, self.options.encoder_activation
-        sae, histories = pretrain_encoder(expression, rows, widths, activation, options, self.training, context)
+        lines = expression[torch.from_numpy(rows)]
+        sae, histories = pretrain_encoder(lines, self.space, widths, activation, options, self.training, context)
         dense = [layer for layer in self.network.encoder if isinstance(layer, nn.Sequential)]
         for layer, trained in zip(dense, sae.encoders, strict=True):
             layer.load_state_dict(trained.state_dict())
@@ -236,7 +273,7 @@ class DadspA(Predictor):
         pairs = LabelledPairs(len(study.source.cells) + test.cell_idx, len(features) + test.drug_idx, test.potency)
         return ("val/target_oracle/rmse", pairs), extended
 
-    def _batches(self, study: Study, split: Split, train: Responses, stage: DadspStage) -> PairBatches:
+    def _batches(self, study: Study, split: Split, train: Responses, stage: DadspStage) -> PairBatches | BlockBatches:
         n_source = len(study.source.cells)
         partner = None
         if self.options.target_sampling == "paired":
@@ -251,12 +288,19 @@ class DadspA(Predictor):
                     "Use model.target_sampling=independent."
                 )
             log.info("Paired target sampling keeps %d training pairs of lines in both screens", len(train))
+        pairs = LabelledPairs(train.cell_idx, train.drug_idx, self.labels.transform(train.potency))
+        epoch = partial(getattr, stage, "current_epoch")
+        target_lines = n_source + split.adapt_cell_idx if self.options.adversarial_weight > 0 else None
+        training = self.training
+        if training.batching == "blocks" and partner is None:
+            shape = (training.block_lines, training.block_drugs)
+            return BlockBatches(pairs, shape=shape, seed=stage.seed, epoch=epoch, target_lines=target_lines)
         return PairBatches(
-            LabelledPairs(train.cell_idx, train.drug_idx, self.labels.transform(train.potency)),
+            pairs,
             size=self.training.batch_size,
             seed=stage.seed,
-            epoch=lambda: stage.current_epoch,
-            target_lines=n_source + split.adapt_cell_idx if self.options.adversarial_weight > 0 else None,
+            epoch=epoch,
+            target_lines=target_lines,
             partner=partner if self.options.adversarial_weight > 0 else None,
         )
 
@@ -334,7 +378,7 @@ def predict_pairs(
     cell_codes = torch.cat([network.encoder(expression.index_select(0, rows)) for rows in lines.split(1024)])
     drug_codes = network.drug_branch(drug_features.index_select(0, drugs))
     parts = [
-        network.regress(cell_codes.index_select(0, cells), drug_codes.index_select(0, compounds))
+        network.regress(cell_codes, cells, drug_codes, compounds)
         for cells, compounds in zip(line_of_pair.split(16384), drug_of_pair.split(16384), strict=True)
     ]
     scaled: FloatArray = torch.cat(parts).float().cpu().numpy()

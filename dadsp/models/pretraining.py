@@ -1,5 +1,6 @@
 """Pre-training the gene encoder as a stacked autoencoder: layer by layer, then the whole stack."""
 
+from dataclasses import replace
 from functools import partial
 from typing import cast
 
@@ -10,10 +11,10 @@ from torch import Tensor, nn
 
 from dadsp.models.base import FitContext
 from dadsp.models.batches import RowBatches
+from dadsp.models.rowspace import RowSpace
 from dadsp.models.training import Stage, TrainingOptions, run_stage
 from dadsp.nets.autoencoder import StackedAutoencoder
-from dadsp.nets.feed_forward import Activation
-from dadsp.schema import IntArray
+from dadsp.nets.feed_forward import Activation, first_linear
 
 
 @dataclass(frozen=True, config={"extra": "forbid"})
@@ -29,7 +30,7 @@ class PretrainingOptions:
 
     layer_epochs: int = Field(default=20, ge=1)
     stack_epochs: int = Field(default=20, ge=1)
-    batch_size: int = Field(default=64, ge=1)
+    batch_size: int = Field(default=64, ge=2)
     learning_rate: float = Field(default=1e-4, gt=0)
 
 
@@ -37,23 +38,25 @@ class ReconstructionStage(Stage):
     """Trains one layer of a stacked autoencoder on the code below it, or (``layer=None``) the whole stack on expression.
 
     Args:
-        expression: Scaled expression, shape (n_lines, n_genes).
-        layer: Which layer; lower layers are only read.
+        inputs: What the layer or the stack encodes, shape (n_lines, n_inputs).
+        layer: Which layer; None for all.
+        target_scale: Factor from the inputs to what is to be reconstructed (row space coordinates differ from both).
     """
 
-    expression: Tensor
+    inputs: Tensor
 
     def __init__(
         self,
         network: StackedAutoencoder,
-        expression: Tensor,
+        inputs: Tensor,
         layer: int | None,
+        target_scale: float,
         options: TrainingOptions,
         context: FitContext,
     ) -> None:
         super().__init__("sae_stack" if layer is None else f"sae_layer_{layer + 1}", network, options, context)
-        self.layer = layer
-        self.register_buffer("expression", expression, persistent=False)
+        self.layer, self.target_scale = layer, target_scale
+        self.register_buffer("inputs", inputs, persistent=False)
 
     @property
     def sae(self) -> StackedAutoencoder:
@@ -68,17 +71,14 @@ class ReconstructionStage(Stage):
 
     def losses(self, batch: Tensor) -> dict[str, Tensor]:
         """Mean squared reconstruction error of the batch's rows."""
-        x = self.expression.index_select(0, batch)
-        if self.layer is None:
-            return {"loss": nn.functional.mse_loss(self.sae(x), x)}
-        with torch.no_grad():
-            hidden = self.sae.encode(x, self.layer)
-        return {"loss": nn.functional.mse_loss(self.sae.reconstruct_layer(hidden, self.layer), hidden)}
+        x = self.inputs.index_select(0, batch)
+        rebuilt = self.sae(x) if self.layer is None else self.sae.reconstruct_layer(x, self.layer)
+        return {"loss": nn.functional.mse_loss(rebuilt, x * self.target_scale)}
 
 
 def pretrain_encoder(
     expression: Tensor,
-    rows: IntArray,
+    space: RowSpace | None,
     widths: tuple[int, ...],
     activation: Activation,
     options: PretrainingOptions,
@@ -88,12 +88,12 @@ def pretrain_encoder(
     """A stacked autoencoder trained greedily, then as a whole.
 
     Args:
-        expression: Scaled expression, shape (n_lines, n_genes).
-        rows: Lines to learn from.
+        expression: Scaled expression of the lines to learn from, or its coordinates, shape (n_lines, n_inputs).
+        space: Where the coordinates come from; None when ``expression`` is over genes.
         widths: Code widths.
         activation: Nonlinearity of the codes.
         options: Epochs, batch, learning rate.
-        training: Gives device and threads.
+        training: Gives device, precision and threads.
         context: Seed, folders, listener.
 
     Returns:
@@ -102,20 +102,28 @@ def pretrain_encoder(
     Reference: DADSP section 4.3.
     """
     network = StackedAutoencoder(expression.shape[1], widths, activation)
+    if space is not None:
+        space.shrink(first_linear(network.encoders[0]))
+    expression_scale = 1.0 if space is None else space.target_scale
+    hidden = expression  # input of the layer in turn; the layers below are finished, so it is computed once
     histories = {}
     for layer in [*range(len(widths)), None]:
-        stage_options = TrainingOptions(
+        stage_options = replace(
+            training,
             max_epochs=options.stack_epochs if layer is None else options.layer_epochs,
-            batch_size=max(2, options.batch_size),
+            batch_size=options.batch_size,
             learning_rate=options.learning_rate,
+            schedule="constant",
             patience=None,
-            device=training.device,
-            threads=training.threads,
         )
-        stage = ReconstructionStage(network, expression, layer, stage_options, context)
-        batches = RowBatches(
-            rows, size=stage_options.batch_size, seed=stage.seed, epoch=partial(getattr, stage, "current_epoch")
-        )
+        inputs = expression if layer is None else hidden
+        target_scale = 1.0 if layer else expression_scale
+        stage = ReconstructionStage(network, inputs, layer, target_scale, stage_options, context)
+        epoch = partial(getattr, stage, "current_epoch")
+        batches = RowBatches(len(inputs), size=options.batch_size, seed=stage.seed, epoch=epoch)
         run_stage(stage, batches, len(batches), context)
         histories[stage.name] = stage.epochs
+        if layer is not None:
+            with torch.no_grad():
+                hidden = network.encoders[layer](hidden)
     return network, histories

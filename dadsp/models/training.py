@@ -29,28 +29,42 @@ log = logging.getLogger(__name__)
 logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
 
 
+AGAINST_COLLAPSE = (
+    "A saturated sigmoid gives no gradient and does not recover: lower trainer.learning_rate or model.adversarial_weight, "
+    "or set trainer.gradient_clip=1."
+)
+
+
 @dataclass(frozen=True, config={"extra": "forbid"})
 class TrainingOptions:
     """How long and how fast a network trains (config group ``trainer``).
 
     Attributes:
         max_epochs: Planned epochs; λ ramps over them.
-        batch_size: Pairs in a step.
+        batching: ``"blocks"`` of lines × drugs, whose encoder pass serves all their pairs; or ``"pairs"`` drawn one by one.
+        block_lines: Source lines in a block.
+        block_drugs: Drugs in a block.
+        batch_size: Pairs in a step under ``batching="pairs"``.
         learning_rate: Adam's step size.
         schedule: ``"constant"`` (the paper) or ``"dann"``: lr(p) = lr₀ / (1 + 10p)^0.75 (the authors' code).
         patience: Epochs without a better validation score before training stops; None trains all epochs.
         gradient_clip: Largest gradient norm; None for no clipping. The paper gives none.
         device: ``"auto"`` takes a GPU where there is one.
+        precision: ``"bf16"`` computes products in bfloat16 where that is safe; weights and Adam stay float32.
         threads: CPU threads; None leaves torch's choice. Part of what must be equal for bit-equal results.
     """
 
     max_epochs: int = Field(default=15, ge=1)
+    batching: Literal["blocks", "pairs"] = "blocks"
+    block_lines: int = Field(default=32, ge=2)
+    block_drugs: int = Field(default=32, ge=1)
     batch_size: int = Field(default=128, ge=2)
     learning_rate: float = Field(default=1e-4, gt=0)
     schedule: Literal["constant", "dann"] = "constant"
     patience: int | None = Field(default=3, ge=1)
     gradient_clip: float | None = Field(default=None, gt=0)
     device: Literal["auto", "cpu", "gpu"] = "auto"
+    precision: Literal["fp32", "bf16"] = "fp32"
     threads: int | None = Field(default=None, ge=1)
 
 
@@ -81,6 +95,7 @@ class Stage(pl.LightningModule):
         self.best_score = math.inf
         self.best_weights: dict[str, Tensor] = {}
         self.waited = 0
+        self.collapsed = False  # set by ``judge`` where predictions have become constant
         self.total_steps = 0
         self._sums: dict[str, Tensor] = {}
         self._n_steps = 0
@@ -118,7 +133,7 @@ class Stage(pl.LightningModule):
 
     def on_train_start(self) -> None:
         """A stage killed right after its last epoch has nothing left to do."""
-        self._stop_if_patience_ended()
+        self._stop_if_ended()
 
     def on_train_epoch_start(self) -> None:
         """Draws of an epoch depend on (seed, epoch) alone, so that a resumed epoch repeats them."""
@@ -139,10 +154,12 @@ class Stage(pl.LightningModule):
                     "Lower trainer.learning_rate, or set trainer.gradient_clip=1."
                 )
         self.epochs.append({"epoch": self.current_epoch, **metrics})
+        if self.collapsed and not self.best_weights:
+            raise DivergenceError(f"Stage {self.name}: all predictions are alike after the first epoch. {AGAINST_COLLAPSE}")
         self._keep_best(metrics)
         self.listen(self.name, self.current_epoch, metrics)
         log.info("%s epoch %d: %s", self.name, self.current_epoch, metrics)
-        self._stop_if_patience_ended()
+        self._stop_if_ended()
 
     def _keep_best(self, metrics: dict[str, float]) -> None:
         if self.monitor is None:
@@ -153,7 +170,16 @@ class Stage(pl.LightningModule):
         else:
             self.waited += 1
 
-    def _stop_if_patience_ended(self) -> None:
+    def _stop_if_ended(self) -> None:
+        if self.collapsed:
+            best = min(self.epochs, key=lambda epoch: epoch[str(self.monitor)])
+            log.warning(
+                "Training stopped: all predictions are alike since epoch %d. The weights of epoch %d are kept. %s",
+                self.epochs[-1]["epoch"] + 1,
+                best["epoch"] + 1,
+                AGAINST_COLLAPSE,
+            )
+            self.trainer.should_stop = True
         if self.options.patience is not None and self.waited >= self.options.patience:
             self.trainer.should_stop = True
 
@@ -164,6 +190,7 @@ class Stage(pl.LightningModule):
             "best_score": self.best_score,
             "best_weights": self.best_weights,
             "waited": self.waited,
+            "collapsed": self.collapsed,
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -208,6 +235,7 @@ def run_stage(stage: Stage, batches: Iterable[Any], n_batches: int, context: Fit
             enable_progress_bar=context.progress,
             enable_model_summary=False,
             gradient_clip_val=options.gradient_clip,
+            precision="bf16-mixed" if options.precision == "bf16" else "32-true",
         )
         resume = str(last) if last is not None and last.exists() else None
         trainer.fit(stage, train_dataloaders=batches, ckpt_path=resume, weights_only=True)

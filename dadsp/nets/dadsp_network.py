@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from dadsp.nets.feed_forward import Activation, feed_forward
+from dadsp.nets.feed_forward import Activation, feed_forward, first_linear
 from dadsp.nets.gradient_reversal import reverse_gradient
 
 
@@ -13,11 +13,11 @@ class DadspNetwork(nn.Module):
     """Encodes lines of both screens, predicts scaled potency from source codes, tells the domains apart.
 
     Args:
-        n_genes: Width of the expression.
+        n_inputs: Width of the expression (genes, or coordinates of the row space).
         n_drug_features: Width of the drug features.
         encoder_widths: Gene encoder.
         drug_widths: Drug branch; empty feeds the features to the regressor as they are (the authors' code).
-        regressor_widths: Hidden layers before the single sigmoid output.
+        regressor_widths: Hidden layers before the single sigmoid output, at least one.
         discriminator_widths: Hidden layers before the two logits; None builds no discriminator.
         activation: Nonlinearity of every hidden layer outside the gene encoder.
         encoder_activation: Nonlinearity of the gene encoder.
@@ -29,7 +29,7 @@ class DadspNetwork(nn.Module):
 
     def __init__(
         self,
-        n_genes: int,
+        n_inputs: int,
         n_drug_features: int,
         *,
         encoder_widths: Sequence[int],
@@ -42,7 +42,7 @@ class DadspNetwork(nn.Module):
         discriminator_batch_norm: bool = False,
     ) -> None:
         super().__init__()
-        self.encoder = feed_forward(n_genes, encoder_widths, encoder_activation, dropout=dropout)
+        self.encoder = feed_forward(n_inputs, encoder_widths, encoder_activation, dropout=dropout)
         self.drug_branch = feed_forward(n_drug_features, drug_widths, activation)
         code_width = encoder_widths[-1]
         drug_width = drug_widths[-1] if drug_widths else n_drug_features
@@ -53,9 +53,34 @@ class DadspNetwork(nn.Module):
             else feed_forward(code_width, discriminator_widths, activation, n_outputs=2, batch_norm=discriminator_batch_norm)
         )
 
-    def regress(self, cell_codes: Tensor, drug_codes: Tensor) -> Tensor:
-        """Scaled potency in (0, 1), shape (n,), of n (line, drug) pairs given row by row."""
-        return torch.sigmoid(self.regressor(torch.cat([cell_codes, drug_codes], dim=1))).squeeze(1)
+    def regress(self, cell_codes: Tensor, line_of_pair: Tensor, drug_codes: Tensor, drug_of_pair: Tensor) -> Tensor:
+        """Scaled potency in (0, 1) of n pairs, shape (n,).
+
+        Args:
+            cell_codes: Codes of distinct lines, shape (u, code width).
+            line_of_pair: Rows of ``cell_codes``, shape (n,).
+            drug_codes: Codes of distinct drugs, shape (v, drug width).
+            drug_of_pair: Rows of ``drug_codes``, shape (n,).
+        """
+        lines, drugs = self._first_layer_halves(cell_codes, drug_codes)
+        return self._after_first_layer(lines.index_select(0, line_of_pair) + drugs.index_select(0, drug_of_pair))
+
+    def regress_block(self, cell_codes: Tensor, drug_codes: Tensor) -> Tensor:
+        """Scaled potency of every line with every drug, shape (u, v)."""
+        lines, drugs = self._first_layer_halves(cell_codes, drug_codes)
+        hidden = (lines.unsqueeze(1) + drugs.unsqueeze(0)).flatten(0, 1)
+        return self._after_first_layer(hidden).view(len(cell_codes), len(drug_codes))
+
+    def _first_layer_halves(self, cell_codes: Tensor, drug_codes: Tensor) -> tuple[Tensor, Tensor]:
+        # W·[line ⊕ drug] + b = W_line·line + (W_drug·drug + b): each half once per distinct line or drug.
+        first = first_linear(self.regressor[0])
+        split = cell_codes.shape[1]
+        drugs = nn.functional.linear(drug_codes, first.weight[:, split:], first.bias)
+        return nn.functional.linear(cell_codes, first.weight[:, :split]), drugs
+
+    def _after_first_layer(self, hidden: Tensor) -> Tensor:
+        _, activation = self.regressor[0].children()
+        return torch.sigmoid(self.regressor[1:](activation(hidden))).squeeze(1)
 
     def tell_domain(self, cell_codes: Tensor, strength: float) -> Tensor:
         """Logits (source, target), shape (n, 2); their gradient reaches the encoder reversed and times ``strength``."""

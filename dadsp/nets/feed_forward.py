@@ -9,6 +9,8 @@ from dadsp.nets.wide_linear import WideLinear
 
 Activation = Literal["relu", "sigmoid", "tanh"]
 
+WIDE = 2**23  # weights whose gradient (32 MiB) the C allocator returns to the system after every step
+
 _ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh}
 
 
@@ -47,4 +49,10 @@ def feed_forward(
 
 def dense_layer(n_inputs: int, n_outputs: int, activation: Activation) -> nn.Sequential:
     """One linear layer followed by its activation."""
-    return nn.Sequential(WideLinear(n_inputs, n_outputs), _ACTIVATIONS[activation]())
+    linear: type[nn.Linear] = WideLinear if n_inputs * n_outputs >= WIDE else nn.Linear
+    return nn.Sequential(linear(n_inputs, n_outputs), _ACTIVATIONS[activation]())
+
+
+def first_linear(layers: nn.Module) -> nn.Linear:
+    """The linear layer that meets the input of a stack."""
+    return next(module for module in layers.modules() if isinstance(module, nn.Linear))

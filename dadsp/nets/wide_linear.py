@@ -34,7 +34,7 @@ class WideLinear(nn.Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         """Output, shape (n, out_features), for ``x`` of shape (n, in_features)."""
-        if x.dim() != 2 or not (torch.is_grad_enabled() and self.weight.requires_grad):
+        if torch.is_autocast_enabled(x.device.type) or not (torch.is_grad_enabled() and self.weight.requires_grad):
             return super().forward(x)
         result: Tensor = _LinearKeepingGradient.apply(x, self.weight, self.bias, self)
         return result

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dadsp.models.batches import LabelledPairs, PairBatches, RowBatches
+from dadsp.models.batches import BlockBatches, LabelledPairs, PairBatches, RowBatches
 
 
 def pairs(n: int = 53) -> LabelledPairs:
@@ -64,7 +64,7 @@ def test_paired_design_takes_the_partner_of_each_source_line() -> None:
 
 def test_order_depends_on_seed_and_epoch_alone() -> None:
     def order(**settings: int) -> list[float]:
-        return [value for batch in batches(**settings) for value in batch.label.tolist()]  # type: ignore[arg-type]
+        return [value for batch in batches(**settings) for value in batch.label.tolist()]
 
     assert order(epoch=2, seed=0) == order(epoch=2, seed=0)
     assert order(epoch=2, seed=0) != order(epoch=3, seed=0)
@@ -72,5 +72,47 @@ def test_order_depends_on_seed_and_epoch_alone() -> None:
 
 
 def test_row_batches_hold_every_row_once() -> None:
-    rows = np.array([4, 7, 9, 11, 30])
-    assert sorted(int(r) for part in RowBatches(rows, size=2, seed=0, epoch=lambda: 1) for r in part) == rows.tolist()
+    batches_of_epoch = list(RowBatches(11, size=4, seed=0, epoch=lambda: 1))
+    assert [len(batch) for batch in batches_of_epoch] == [4, 4, 3]
+    assert sorted(int(row) for batch in batches_of_epoch for row in batch) == list(range(11))
+
+
+def blocks(epoch: int = 0, shape: tuple[int, int] = (4, 3), target: bool = True, seed: int = 0) -> BlockBatches:
+    target_lines = np.arange(20, 29) if target else None
+    return BlockBatches(pairs(), shape=shape, seed=seed, epoch=lambda: epoch, target_lines=target_lines)
+
+
+@pytest.mark.parametrize("shape", [(4, 3), (32, 32), (5, 1)])
+def test_blocks_hold_every_pair_exactly_once_an_epoch(shape: tuple[int, int]) -> None:
+    data = pairs()
+    found = []
+    for block in blocks(shape=shape):
+        assert block.n_source <= shape[0]
+        assert len(block.drugs) <= shape[1]
+        for row, column in block.weight.nonzero().tolist():
+            found.append((int(block.lines[row]), int(block.drugs[column]), float(block.label[row, column])))
+    assert sorted(found) == sorted(zip(data.line.tolist(), data.drug.tolist(), data.label.tolist(), strict=True))
+
+
+def test_block_weights_make_every_pair_count_the_same() -> None:
+    batches_of_epoch = list(blocks())
+    weights = {float(weight) for block in batches_of_epoch for weight in block.weight.flatten() if weight}
+    assert len(weights) == 1
+    assert sum(float(block.weight.sum()) for block in batches_of_epoch) == pytest.approx(len(blocks()))
+
+
+def test_blocks_bring_target_lines_beside_their_source_lines() -> None:
+    for block in blocks():
+        target = block.lines[block.n_source :]
+        assert len(target.unique()) == len(target) <= block.n_source
+        assert ((target >= 20) & (target < 29)).all()
+    assert all(len(block.lines) == block.n_source for block in blocks(target=False))
+
+
+def test_block_order_depends_on_seed_and_epoch_alone() -> None:
+    def order(**settings: int) -> list[list[int]]:
+        return [block.lines.tolist() for block in blocks(**settings)]  # type: ignore[arg-type]
+
+    assert order(epoch=1) == order(epoch=1)
+    assert order(epoch=1) != order(epoch=2)
+    assert order(epoch=1) != order(epoch=1, seed=1)

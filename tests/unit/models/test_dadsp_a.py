@@ -10,7 +10,7 @@ import torch
 
 from dadsp.errors import ConfigError, DivergenceError, LoadError, SchemaError
 from dadsp.models.base import FitContext, load_model, predict_split, save_model
-from dadsp.models.dadsp_a import DadspA
+from dadsp.models.dadsp_a import DadspA, DadspStage
 from dadsp.schema import Pairs, Split, Study
 from dadsp.splits.cross_screen import cross_screen
 from tests.studies import small_study
@@ -114,7 +114,7 @@ def test_overfits_32_pairs(study: Study, split: Split, options: dict[str, Any]) 
 
 
 def test_best_epoch_on_source_validation_is_kept(study: Study, split: Split) -> None:
-    model = fitted(study, split, epochs=6, training={"learning_rate": 0.05})
+    model = fitted(study, split, epochs=6, training={"learning_rate": 0.02})
     val = predict_split(model, study, split).frame.query("split == 'val'")
     rmse = float(np.sqrt(((val["y_true"] - val["y_pred"]) ** 2).mean()))
     assert rmse == pytest.approx(model.history()["val/source/rmse"].min(), abs=1e-5)
@@ -210,3 +210,28 @@ def test_paired_sampling_without_shared_lines_is_refused() -> None:
     study = small_study(links=0)
     with pytest.raises(ConfigError, match="target_sampling=independent"):
         fitted(study, cross_screen(study, seed=0), target_sampling="paired")
+
+
+def test_collapse_stops_training_and_keeps_the_best_weights(
+    study: Study, split: Split, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    judge = DadspStage.judge
+
+    def saturate(stage: DadspStage) -> dict[str, float]:
+        if stage.current_epoch == 2:
+            torch.nn.init.constant_(stage.network.regressor[-1].bias, -200.0)  # type: ignore[union-attr, index]
+        return judge(stage)
+
+    monkeypatch.setattr(DadspStage, "judge", saturate)
+    model = fitted(study, split, epochs=10, training={"patience": None, "learning_rate": 1e-3})
+    assert len(model.history()["val/source/rmse"].dropna()) == 3
+    assert "all predictions are alike since epoch 3" in caplog.text
+    assert predict_split(model, study, split).frame["y_pred"].std() > 0
+
+
+def test_collapse_in_the_first_epoch_is_an_error_with_a_remedy(
+    study: Study, split: Split, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dadsp.models.dadsp_a.CONSTANT", 10.0)
+    with pytest.raises(DivergenceError, match="gradient_clip=1"):
+        fitted(study, split)

@@ -138,11 +138,6 @@ class BlockBatches:
     def __len__(self) -> int:
         return -(-len(self.lines) // self.shape[0]) * -(-len(self.drugs) // self.shape[1])
 
-    def to(self, device: torch.device) -> "BlockBatches":
-        """Moves the label matrix, so that blocks are cut where the network is."""
-        self.label, self.weight = self.label.to(device), self.weight.to(device)
-        return self
-
     def __iter__(self) -> Iterator[BlockBatch]:
         random = np.random.default_rng(derive_seed(self.seed, "batches", self.epoch()))
         line_groups = np.array_split(random.permutation(len(self.lines)), -(-len(self.lines) // self.shape[0]))
@@ -154,7 +149,7 @@ class BlockBatches:
             lines, drugs = blocks[block]
             beside = np.unique(target[start : start + len(lines)])
             start += len(lines)
-            rows, columns = (torch.from_numpy(part).to(self.label.device) for part in (lines, drugs))
+            rows, columns = torch.from_numpy(lines), torch.from_numpy(drugs)
             yield BlockBatch(
                 lines=torch.from_numpy(np.concatenate([self.lines[lines], beside])),
                 n_source=len(lines),

@@ -1,47 +1,60 @@
-"""The same network and batches trained the textbook way and dadsp's way, in one process.
+"""Training speed of the textbook way and of dadsp's ways, in one process.
 
-(a) textbook: a Dataset that yields dense rows, a DataLoader, ``nn.Linear``, the default Adam, a plain loop.
-(b) dadsp: index batches, expression resident in one tensor, distinct lines encoded once, one lasting gradient buffer, fused
-    Adam, under the Lightning Trainer as ``dadsp train`` runs it.
+- textbook: a Dataset that yields dense rows, a DataLoader, ``nn.Linear``, the default Adam, a plain loop.
+- plain: index batches, expression resident in one tensor, distinct lines encoded once, the regressor's first layer split,
+  one lasting gradient buffer, fused Adam. The same batches from the same weights as the textbook; the script compares their
+  losses step by step and stops if they differ by more than rounding.
+- rowspace, blocks, fast …: the same with row-space coordinates, with blocks of lines × drugs, with both, and variants.
 
-Both see the same batches from the same initial weights; the script compares their losses step by step and stops if they
-differ by more than rounding.
+All but the textbook run under the Lightning Trainer, as ``dadsp train`` runs them. Times are medians over steps.
 
-    python experiments/speed/compare.py [data=simulated_paper] [--steps 12] [--batch-size 128] [--json FILE]
+    python experiments/speed/compare.py [--data simulated_paper] [--steps 12] [--out experiments/speed/results.csv]
 """
 
 import argparse
 import copy
-import json
+import itertools
 import logging
-import platform
 import statistics
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from dadsp.cli.configuration import build, compose
-from dadsp.files import write_json
+from dadsp.files import write_atomically
 from dadsp.models.base import FitContext
-from dadsp.models.batches import LabelledPairs, PairBatch
+from dadsp.models.batches import BlockBatch, PairBatch, PairBatches
 from dadsp.models.dadsp_a import SOURCE, TARGET, DadspA, DadspStage
 from dadsp.models.training import run_stage
 from dadsp.nets.dadsp_network import DadspNetwork
 from dadsp.nets.wide_linear import WideLinear
+from dadsp.schema import Split, Study
+from dadsp.tracking import environment_tags
 
-WARM_UP = 2  # steps that pay for allocation and thread start
+WARM_UP = 3  # steps that pay for allocation and thread start
+PIPELINES = {
+    "plain": ["trainer=pairs", "model.input_basis=genes"],
+    "rowspace": ["trainer=pairs"],
+    "blocks": ["model.input_basis=genes"],
+    "fast (rowspace, blocks 32 × 32)": [],
+    "fast, blocks 64 × 32": ["trainer.block_lines=64"],
+    "fast, blocks 64 × 64": ["trainer.block_lines=64", "trainer.block_drugs=64"],
+    "fast, bf16": ["trainer.precision=bf16"],
+}
 
 
 class DenseRows(Dataset[tuple[Any, ...]]):
     """One item a pair: expression of its line, features of its drug, label, expression of a target line."""
 
     def __init__(self, batches: list[PairBatch], expression: np.ndarray, drugs: np.ndarray) -> None:
-        self.rows = []
+        self.rows: list[tuple[int, int, float, int]] = []
         for batch in batches:
             lines, n_pairs = batch.lines[batch.line_of_row].tolist(), len(batch.label)
             compounds = batch.drugs[batch.drug_of_pair].tolist()
@@ -56,37 +69,12 @@ class DenseRows(Dataset[tuple[Any, ...]]):
         return self.expression[line], self.drugs[drug], np.float32(label), self.expression[target_line]
 
 
-def textbook(
-    network: DadspNetwork, dataset: DenseRows, size: int, strength: float, learning_rate: float
-) -> tuple[list, list]:
-    """Step seconds and losses of the textbook way; λ is held at ``strength``."""
-    for module in network.modules():
-        if isinstance(module, WideLinear):
-            module.__class__ = nn.Linear
-    adam = torch.optim.Adam(network.parameters(), lr=learning_rate)
-    network.train()
-    seconds, losses = [], []
-    start = time.perf_counter()
-    for source, drugs, label, target in DataLoader(dataset, batch_size=size):
-        codes = network.encoder(torch.cat([source, target]))
-        mse = nn.functional.mse_loss(network.regress(codes[: len(label)], network.drug_branch(drugs)), label)
-        domain = torch.cat([torch.full((len(source),), SOURCE), torch.full((len(target),), TARGET)])
-        loss = mse + nn.functional.cross_entropy(network.tell_domain(codes, strength), domain)
-        adam.zero_grad()
-        loss.backward()
-        adam.step()
-        losses.append(loss.item())
-        seconds.append(time.perf_counter() - start)
-        start = time.perf_counter()
-    return seconds, losses
-
-
 class TimedStage(DadspStage):
-    """The stage of ``dadsp train`` with a clock, and λ held constant so that both ways share one objective."""
+    """The stage of ``dadsp train`` with a clock, and λ held constant so that all ways share one objective."""
 
     strength = 0.5
 
-    def losses(self, batch: PairBatch) -> dict[str, torch.Tensor]:
+    def losses(self, batch: PairBatch | BlockBatch) -> dict[str, torch.Tensor]:
         """As in training, noting when each step begins and what it loses."""
         self.clock.append(time.perf_counter())
         losses = super().losses(batch)
@@ -98,25 +86,63 @@ class TimedStage(DadspStage):
         """Inverse of the λ ramp at ``strength``."""
         return float(np.log((1 + self.strength) / (1 - self.strength)) / self.dadsp.gamma)
 
+    def judge(self) -> dict[str, float]:
+        """Nothing: only steps are timed."""
+        return {self.metric: 0.0}
 
-def shares(stage: TimedStage, batches: list[PairBatch]) -> dict[str, float]:
-    """Share of dadsp's step spent in its largest operations, from a profile of the bare loop."""
-    adam = stage.configure_optimizers()
-    stage.train()
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
-        for batch in batches[:5]:
-            adam.zero_grad()
-            stage.losses(batch)["loss"].backward()
-            adam.step()
-    spent = {row.key: row.self_cpu_time_total for row in profile.key_averages()}
-    total = sum(spent.values())
-    return {name: value / total for name, value in sorted(spent.items(), key=lambda item: -item[1])[:6]}
+
+class FirstBatches:
+    """The first few batches of an epoch, beginning again where an epoch is shorter."""
+
+    def __init__(self, batches: Any, n: int) -> None:
+        self.listed = list(itertools.islice(itertools.cycle(batches), n))
+
+    def __len__(self) -> int:
+        return len(self.listed)
+
+    def __iter__(self) -> Any:
+        return iter(self.listed)
+
+
+def textbook(network: DadspNetwork, dataset: DenseRows, size: int, learning_rate: float) -> tuple[list[float], list[float]]:
+    """Step seconds and losses of the textbook way."""
+    for module in network.modules():
+        if isinstance(module, WideLinear):
+            module.__class__ = nn.Linear
+    adam = torch.optim.Adam(network.parameters(), lr=learning_rate)
+    network.train()
+    seconds, losses = [], []
+    start = time.perf_counter()
+    for source, drugs, label, target in DataLoader(dataset, batch_size=size):
+        codes = network.encoder(torch.cat([source, target]))
+        joined = torch.cat([codes[: len(label)], network.drug_branch(drugs)], dim=1)
+        mse = nn.functional.mse_loss(torch.sigmoid(network.regressor(joined)).squeeze(1), label)
+        domain = torch.cat([torch.full((len(source),), SOURCE), torch.full((len(target),), TARGET)])
+        loss = mse + nn.functional.cross_entropy(network.tell_domain(codes, TimedStage.strength), domain)
+        adam.zero_grad()
+        loss.backward()
+        adam.step()
+        losses.append(loss.item())
+        seconds.append(time.perf_counter() - start)
+        start = time.perf_counter()
+    return seconds, losses
+
+
+def prepared(
+    data: str, overrides: list[str], study: Study, split: Split, steps: int
+) -> tuple[TimedStage, Any, FirstBatches]:
+    """The timed stage of a configuration, its batches and the first few of them."""
+    config = compose("config", [f"data={data}", "model.pretraining=null", "trainer.max_epochs=1", *overrides])
+    model: DadspA = build(config.model, "model")
+    stage, batches = model.prepare_stage(study, split, FitContext())
+    stage.__class__ = TimedStage
+    stage.clock, stage.seen = [], []
+    return stage, batches, FirstBatches(batches, steps + WARM_UP + 1)
 
 
 def peak_since_reset() -> float:
     """Peak resident memory in GiB since ``reset_peak`` (Linux)."""
-    status = Path("/proc/self/status").read_text()
-    return int(status.split("VmHWM:")[1].split()[0]) / 2**20
+    return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) / 2**20
 
 
 def reset_peak() -> None:
@@ -124,77 +150,99 @@ def reset_peak() -> None:
     Path("/proc/self/clear_refs").write_text("5")
 
 
+def largest_operations(stage: TimedStage, batches: FirstBatches) -> str:
+    """Share of the step spent in its largest operations, from a profile of the bare loop."""
+    adam = stage.configure_optimizers()
+    stage.train()
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+        for batch in batches.listed[:5]:
+            adam.zero_grad()
+            stage.losses(batch)["loss"].backward()
+            adam.step()
+    spent = {row.key.removeprefix("aten::"): row.self_cpu_time_total for row in profile.key_averages()}
+    top = sorted(spent.items(), key=lambda item: -item[1])[:3]
+    return ", ".join(f"{name} {value / sum(spent.values()):.0%}" for name, value in top)
+
+
+def bare_loop(stage: TimedStage, batches: FirstBatches) -> float:
+    """Median seconds of a step without the Trainer."""
+    adam = stage.configure_optimizers()
+    stage.train()
+    seconds = []
+    for batch in batches.listed:
+        start = time.perf_counter()
+        adam.zero_grad()
+        stage.losses(batch)["loss"].backward()
+        adam.step()
+        seconds.append(time.perf_counter() - start)
+    return statistics.median(seconds[WARM_UP:])
+
+
 def main() -> None:
-    """Runs both ways and prints the comparison."""
+    """Times every way and prints the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("overrides", nargs="*", default=["data=simulated_paper"])
+    parser.add_argument("--data", default="simulated_paper")
     parser.add_argument("--steps", type=int, default=12)
-    parser.add_argument("--batch-size", type=int, default=128)
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    config = compose("config", [f"data={arguments.data}"])
+    study: Study = build(config.data, "data")
+    split: Split = build(config.split, "split", study=study, seed=0)
 
-    config = compose(
-        "config",
-        [
-            *arguments.overrides,
-            f"trainer.batch_size={arguments.batch_size}",
-            "trainer.max_epochs=1",
-            "model.pretraining=null",
-        ],
-    )
-    study = build(config.data, "data")
-    split = build(config.split, "split", study=study, seed=0)
-    model: DadspA = build(config.model, "model")
-    n_pairs = arguments.batch_size * (arguments.steps + WARM_UP)
-    stage, batches = model.prepare_stage(study, split, FitContext())
-    pairs = batches.pairs
-    some = np.random.default_rng(0).permutation(len(pairs))[:n_pairs]
-    batches.pairs = LabelledPairs(pairs.line[some], pairs.drug[some], pairs.label[some])
-    stage.__class__ = TimedStage
-    stage.clock, stage.seen = [], []
-    plain = copy.deepcopy(stage.network)
-    listed = list(batches)
-    dense = DenseRows(listed, stage.expression.numpy(), stage.drug_features.numpy())
+    rows: list[dict[str, Any]] = []
+    for name, overrides in PIPELINES.items():
+        start = time.perf_counter()
+        stage, batches, first = prepared(arguments.data, overrides, study, split, arguments.steps)
+        preparation = time.perf_counter() - start
+        by_pairs = isinstance(batches, PairBatches)
+        pairs = float(config.trainer.batch_size) if by_pairs else len(split.train_idx) / len(batches)
+        if name == "plain":  # the same weights and batches, the textbook way
+            fresh = copy.deepcopy(stage.network)
+            dense = DenseRows(first.listed, stage.expression.numpy(), stage.drug_features.numpy())
+            reset_peak()
+            seconds, expected = textbook(fresh, dense, int(pairs), config.trainer.learning_rate)
+            rows.append({"pipeline": "textbook", "ms_per_step": 1e3 * statistics.median(seconds[WARM_UP:]), "pairs": pairs})
+            rows[-1] |= {"peak_gib": peak_since_reset(), "preparation_s": 0.0}
+            del fresh, dense
+        reset_peak()
+        run_stage(stage, first, len(first), FitContext())
+        step = statistics.median(np.diff(stage.clock)[WARM_UP:])
+        row = {"pipeline": name, "ms_per_step": 1e3 * step, "pairs": pairs, "peak_gib": peak_since_reset()}
+        if name == "plain":
+            difference = max(abs(a - float(b)) for a, b in zip(expected, stage.seen, strict=True))
+            row["largest_loss_difference"] = difference
+            if difference > 1e-3:
+                raise SystemExit(f"The plain path is not the textbook's: losses differ by {difference}")
+        if stage.options.precision == "fp32":
+            row |= {
+                "trainer_overhead": step / bare_loop(stage, first),
+                "largest_operations": largest_operations(stage, first),
+            }
+        rows.append(row | {"preparation_s": preparation})
+        print(f"{name}: {row['ms_per_step']:.1f} ms/step", file=sys.stderr, flush=True)
+        del stage, batches, first
 
-    reset_peak()
-    run_stage(stage, batches, len(batches), FitContext())
-    ours = np.diff(stage.clock)[WARM_UP - 1 :]
-    ours_peak = peak_since_reset()
-    our_losses = [float(loss) for loss in stage.seen]
-    stage.network.zero_grad()
-    reset_peak()
-    theirs, their_losses = textbook(plain, dense, arguments.batch_size, TimedStage.strength, config.trainer.learning_rate)
-    theirs = theirs[WARM_UP:]
-    theirs_peak = peak_since_reset()
-    difference = max(abs(a - b) for a, b in zip(our_losses, their_losses, strict=True))
-    if difference > 1e-3:
-        raise SystemExit(f"The two ways differ: losses {our_losses} and {their_losses}")
-
-    slow, fast = statistics.median(theirs), statistics.median(ours)
-    results = {
-        "data": arguments.overrides,
-        "n_genes": len(study.genes),
-        "batch_size": arguments.batch_size,
-        "steps": arguments.steps,
-        "textbook_ms_per_step": 1e3 * slow,
-        "dadsp_ms_per_step": 1e3 * fast,
-        "textbook_pairs_per_s": arguments.batch_size / slow,
-        "dadsp_pairs_per_s": arguments.batch_size / fast,
-        "textbook_peak_gib": theirs_peak,
-        "dadsp_peak_gib": ours_peak,
-        "ratio": slow / fast,
-        "largest_loss_difference": difference,
-        "share_of_step": shares(stage, listed),
-        "distinct_lines_per_row": float(np.mean([len(b.lines) / len(b.line_of_row) for b in listed])),
+    table = pd.DataFrame(rows)
+    table.insert(3, "pairs_per_s", table["pairs"] / table["ms_per_step"] * 1e3)
+    table.insert(4, "ratio_to_textbook", table["pairs_per_s"] / table["pairs_per_s"].iloc[0])
+    print(table.round(4).to_string(index=False))
+    tags = environment_tags()
+    identity = {
+        "command": f"python experiments/speed/compare.py --data {arguments.data} --steps {arguments.steps}",
+        "git_sha": tags.get("git_sha", ""),
         "data_hash": study.content_hash,
-        "cpu_threads": torch.get_num_threads(),
+        "split_hash": split.content_hash,
+        "n_genes": len(study.genes),
+        "threads": torch.get_num_threads(),
         "torch": torch.__version__,
-        "machine": platform.machine(),
     }
-    print(json.dumps(results, indent=2))
-    if arguments.json:
-        write_json(arguments.json, results)
+    if arguments.out:
+        new = table.round(4).assign(data=arguments.data, seed=0, **identity)
+        old = pd.read_csv(arguments.out) if arguments.out.exists() else pd.DataFrame(columns=new.columns)
+        kept = old[old["data"] != arguments.data]
+        joined = pd.concat([kept, new], ignore_index=True) if len(kept) else new
+        write_atomically(arguments.out, lambda path: joined.to_csv(path, index=False))
 
 
 if __name__ == "__main__":

@@ -14,8 +14,9 @@ pytestmark = pytest.mark.slow
 
 COMMAND = [
     *(sys.executable, "-m", "dadsp", "train", "experiment=smoke", "tracking=none"),
+    *("data.n_genes=300", "trainer.block_lines=4", "trainer.block_drugs=2"),  # more genes than lines: row space
     *("trainer.max_epochs=6", "trainer.patience=null", "model.dropout=0.2", "model.encoder_widths=[1024,512,64]"),
-    *("trainer.batch_size=2", "trainer.threads=1"),
+    "trainer.threads=1",
 ]
 KILL_AFTER = {"in pre-training": "sae_layer_2  epoch 1 ", "in an epoch of training": "dadsp_a  epoch 2 "}
 

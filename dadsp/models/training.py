@@ -238,7 +238,10 @@ def run_stage(stage: Stage, batches: Iterable[Any], n_batches: int, context: Fit
             precision="bf16-mixed" if options.precision == "bf16" else "32-true",
         )
         resume = str(last) if last is not None and last.exists() else None
-        trainer.fit(stage, train_dataloaders=batches, ckpt_path=resume, weights_only=True)
+        try:
+            trainer.fit(stage, train_dataloaders=batches, ckpt_path=resume, weights_only=True)
+        except SystemExit:  # Lightning's answer to an interrupt
+            raise KeyboardInterrupt from None
     if stage.best_weights:
         stage.network.load_state_dict(stage.best_weights)
     if result is not None and states is not None:

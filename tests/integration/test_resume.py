@@ -48,3 +48,16 @@ def test_killed_run_resumes_to_the_same_metrics(moment: str, tmp_path: Path, uni
     subprocess.run([sys.executable, "-m", "dadsp", "train", f"resume={folder}"], check=True, capture_output=True)
     assert systems(folder) == uninterrupted
     assert not (folder / "checkpoints").exists()
+
+
+def test_interrupted_run_says_how_to_go_on(tmp_path: Path) -> None:
+    with subprocess.Popen([*COMMAND, f"runs={tmp_path}"], stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.startswith("dadsp_a  epoch 1 "):
+                process.send_signal(signal.SIGINT)
+                break
+        rest = process.stderr.read()
+    assert process.returncode == 130
+    assert "resume=" in rest
+    assert "Traceback" not in rest

@@ -45,9 +45,9 @@ def write_text(path: Path, text: str) -> None:
     write_atomically(path, lambda temporary: _put(temporary, text))
 
 
-def write_json(path: Path, content: Any) -> None:
+def write_json(path: Path, content: Any, *, indent: int | None = 2) -> None:
     """Writes JSON atomically; NaN is refused, so write None with a reason instead."""
-    write_text(path, json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
+    write_text(path, json.dumps(content, indent=indent, allow_nan=False, ensure_ascii=False) + "\n")
 
 
 def read_json(path: Path) -> Any:

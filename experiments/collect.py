@@ -10,7 +10,7 @@ import pandas as pd
 
 from dadsp.files import read_json, write_atomically
 
-IDENTITY = ("seed", "command", "git_sha", "data_hash", "split_hash")
+IDENTITY = ("seed", "command", "git.sha", "data_hash", "split_hash")
 
 
 def main() -> None:

@@ -1,7 +1,6 @@
 """Scoring a fitted system beside the naive rows, writing the run folder, printing what it holds."""
 
 import json
-import shlex
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -37,8 +36,8 @@ class Results:
     metrics: dict[str, float]
 
 
-def score(model: Predictor, study: Study, split: Split, seed: int, tags: dict[str, str]) -> Results:
-    """The system and every naive predictor on the same test pairs."""
+def score(model: Predictor, study: Study, split: Split, facts: dict[str, Any]) -> Results:
+    """The system and every naive predictor on the same test pairs; ``facts`` identify the run."""
     table = predict_split(model, study, split)
     test = evaluate(table.where(table.frame["split"] == "test"))
     rows = [Row(model.name, "model", test)]
@@ -47,12 +46,11 @@ def score(model: Predictor, study: Study, split: Split, seed: int, tags: dict[st
         if naive.name == model.name:  # the system itself is naive
             continue
         rows.append(Row(naive.name, "naive_oracle" if naive.sees_target_labels else "naive_source", evaluate(predicted)))
-    facts = {"system": model.name, "seed": seed, "command": shlex.join(["dadsp", *sys.argv[1:]]), **tags}
     pooled = test.pooled.to_json()
     metrics = {f"test/target/{name}": pooled[name] for name in METRICS if pooled[name] is not None}
     metrics["test/target/skill"] = skill_of(rows[0], rows).value
     metrics |= {f"naive/{row.name}/rmse": row.evaluation.pooled.rmse for row in rows[1:]}
-    return Results(rows, table, facts, metrics)
+    return Results(rows, table, {"system": model.name, **facts}, metrics)
 
 
 def write_results(folder: Path, results: Results, model: Predictor, study: Study) -> list[Path]:

@@ -1,6 +1,7 @@
 """``dadsp train``: one run, from configuration to a scored and tracked run folder."""
 
 import logging
+import shlex
 import shutil
 import sys
 from contextlib import redirect_stdout
@@ -39,15 +40,16 @@ def run(arguments: list[str], as_json: bool) -> None:
 
 def _start(config: DictConfig, as_json: bool) -> None:
     folder = Path(HydraConfig.get().runtime.output_dir)
+    command = shlex.join(["dadsp", "train", *HydraConfig.get().overrides.task])
     if (folder / "config.yaml").exists():
         raise ConfigError(f"{folder} already holds a run. Choose another hydra.run.dir, or go on with resume={folder}.")
     try:
         unknown = [str(key) for key in config if key not in KEYS]
         if unknown:
             raise ConfigError(f"{unknown[0]} is not a known key. {nearest(unknown[0], KEYS)}")
-        _train(config, folder, as_json)
+        _train(config, folder, command, as_json)
     except DadspError:
-        if not (folder / "tracking.json").exists():  # nothing was trained: leave no empty run behind
+        if not (folder / "run.json").exists():  # nothing was trained: leave no empty run behind
             shutil.rmtree(folder)
         raise
 
@@ -65,10 +67,11 @@ def _resume(folder: Path, as_json: bool) -> None:
         print_results(load_results(folder), folder, as_json)
         return
     logging.basicConfig(filename=folder / "train.log", level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    _train(config, folder, as_json)
+    command = read_json(folder / "run.json")["command"] if (folder / "run.json").exists() else f"resume={folder}"
+    _train(config, folder, command, as_json)
 
 
-def _train(config: DictConfig, folder: Path, as_json: bool) -> None:
+def _train(config: DictConfig, folder: Path, command: str, as_json: bool) -> None:
     model: Predictor = build(config.model, "model")
     study: Study = build(config.data, "data")
     split = _split(config, study, folder)
@@ -77,7 +80,7 @@ def _train(config: DictConfig, folder: Path, as_json: bool) -> None:
     if not as_json:
         print_facts(study, split, model.name)
     tags = {"data_hash": study.content_hash, "split_hash": split.content_hash, **environment_tags()}
-    with _tracker(config, folder, model.name, tags) as tracker:
+    with _tracker(config, folder, model.name, command, tags) as tracker:
         tracker.log_params(OmegaConf.to_container(config, resolve=True))  # type: ignore[arg-type]
         seen_stages: list[str] = []
 
@@ -93,7 +96,7 @@ def _train(config: DictConfig, folder: Path, as_json: bool) -> None:
         with redirect_stdout(sys.stderr):  # progress bars; standard output is for results
             model.fit(study, split, context)
         save_model(model, folder / "model")
-        results = score(model, study, split, config.seed, tags)
+        results = score(model, study, split, {"seed": config.seed, "command": command, **tags})
         # metrics.json comes last: a folder that has it holds everything else too.
         tracker.log_metrics(results.metrics)
         tracker.log_artifacts(write_results(folder, results, model, study))
@@ -110,14 +113,14 @@ def _split(config: DictConfig, study: Study, folder: Path) -> Split:
     return split
 
 
-def _tracker(config: DictConfig, folder: Path, name: str, tags: dict[str, str]) -> RunTracker | NullTracker:
+def _tracker(config: DictConfig, folder: Path, name: str, command: str, tags: dict[str, str]) -> RunTracker | NullTracker:
     tracking = config.tracking
-    known = folder / "tracking.json"
+    known = folder / "run.json"
     if not tracking.enabled:
-        write_json(known, {"run_id": None, "uri": None})
+        write_json(known, {"command": command, "run_id": None, "uri": None})
         return NullTracker()
     resume_id = read_json(known)["run_id"] if known.exists() else None
     run_name = f"{name} seed {config.seed}"
     tracker = RunTracker.start(tracking.experiment, run_name, tracking.uri, Path(config.runs), tags, resume_id)
-    write_json(known, {"run_id": tracker.run_id, "uri": tracker.uri})
+    write_json(known, {"command": command, "run_id": tracker.run_id, "uri": tracker.uri})
     return tracker

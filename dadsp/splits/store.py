@@ -15,7 +15,8 @@ _PARTS = ("train_idx", "val_idx", "test_idx", "adapt_cell_idx")
 def save_split(path: Path, study: Study, split: Split) -> None:
     """Writes the row numbers with the hashes of split and data."""
     parts = {part: getattr(split, part).tolist() for part in _PARTS}
-    write_json(path, {"kind": split.kind, "split_hash": split.content_hash, "data_hash": study.content_hash, **parts})
+    facts = {"kind": split.kind, "split_hash": split.content_hash, "data_hash": study.content_hash}
+    write_json(path, facts | parts, indent=None)  # one line: a panel has 160,000 row numbers
 
 
 def load_split(path: Path, study: Study) -> Split:

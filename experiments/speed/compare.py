@@ -230,7 +230,7 @@ def main() -> None:
     tags = environment_tags()
     identity = {
         "command": f"python experiments/speed/compare.py --data {arguments.data} --steps {arguments.steps}",
-        "git_sha": tags.get("git_sha", ""),
+        "git.sha": tags.get("git.sha", ""),
         "data_hash": study.content_hash,
         "split_hash": split.content_hash,
         "n_genes": len(study.genes),

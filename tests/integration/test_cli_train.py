@@ -23,7 +23,7 @@ FILES = {
     "model",
     "predictions.parquet",
     "split.json",
-    "tracking.json",
+    "run.json",
 }
 
 
@@ -78,12 +78,13 @@ def test_table_carries_naive_rows_marked_by_what_they_saw(finished: Path) -> Non
 def test_results_name_command_seed_and_hashes(finished: Path) -> None:
     run = metrics(finished)["run"]
     assert run["seed"] == 0
-    assert {"command", "data_hash", "split_hash"} <= set(run)
+    assert run["command"] == f"dadsp train experiment=smoke runs={finished.parent}"
+    assert {"git.sha", "data_hash", "split_hash"} <= set(run)
     assert json.loads((finished / "split.json").read_text())["split_hash"] == run["split_hash"]
 
 
 def test_mlflow_holds_params_epochs_scores_tags_and_artifacts(finished: Path) -> None:
-    tracking = json.loads((finished / "tracking.json").read_text())
+    tracking = json.loads((finished / "run.json").read_text())
     client = MlflowClient(tracking_uri=tracking["uri"])
     run = client.get_run(tracking["run_id"])
     assert run.info.status == "FINISHED"

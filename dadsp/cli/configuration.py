@@ -132,6 +132,8 @@ def _build_error(error: BaseException, node: DictConfig, where: str) -> Exceptio
             return _explained(cause, None)
         if isinstance(cause, TypeError):
             return _argument_error(cause, node, where)
+        if isinstance(cause, ImportError):
+            return ConfigError(f"{where}._target_={node['_target_']} names nothing in dadsp ({cause}).")
         if cause.__cause__ is None and isinstance(cause, Exception) and not isinstance(cause, InstantiationException):
             return cause
         cause = cause.__cause__

@@ -32,8 +32,12 @@ def run(arguments: list[str], as_json: bool) -> None:
     action, *overrides = arguments
     if action not in ACTIONS:
         raise ConfigError(f"'{action}' is not an action of dadsp data. {nearest(action, ACTIONS)}")
+    if "--config-dir" in overrides[:-1]:  # as Hydra's own applications take it
+        place = overrides.index("--config-dir")
+        folder = Path(overrides[place + 1]).absolute()
+        overrides[place : place + 2] = [f"hydra.searchpath=[file://{folder}]"]
     for option in (part for part in overrides if part.startswith("-")):
-        raise ConfigError(f"{option} is not an option of dadsp data {action}. Valid: --json, --debug.")
+        raise ConfigError(f"{option} is not an option of dadsp data {action}. Valid: --config-dir, --json, --debug.")
     if action == "describe":
         _describe(_study(compose("config", overrides)), as_json)
     else:
@@ -115,7 +119,7 @@ def _cell(key: str, value: Any) -> str:
 def _simulate(overrides: list[str], as_json: bool) -> None:
     folders = [part.removeprefix("out=") for part in overrides if part.startswith("out=")]
     if len(folders) != 1 or not folders[0]:
-        raise ConfigError("out is required. Set it: dadsp data simulate data=simulated out=FOLDER")
+        raise ConfigError("out is required, once. Set it: dadsp data simulate data=simulated out=FOLDER")
     out = Path(folders[0])
     if out.exists():
         raise ConfigError(f"{out} exists already and is left alone. Choose a new folder.")

@@ -62,9 +62,8 @@ def main(argv: list[str] | None = None) -> int:
         print(f"error: {_one_line(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print(
-            "interrupted: the run folder keeps the last whole epoch; go on with dadsp train resume=<folder>", file=sys.stderr
-        )
+        go_on = ": the run folder keeps the last whole epoch; go on with dadsp train resume=<folder>"
+        print("interrupted" + (go_on if arguments[0] == "train" else ""), file=sys.stderr)
         return 130
     except BrokenPipeError:  # the reader of our output went away
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

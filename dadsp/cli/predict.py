@@ -34,6 +34,9 @@ def _predict(config: DictConfig, as_json: bool) -> None:
     for key, valid in (("domain", get_args(Domain)), ("on_unknown", get_args(OnUnknown))):
         if config[key] not in valid:
             raise ConfigError(f"{key}={config[key]!r} is not a valid choice. {nearest(str(config[key]), valid)}")
+    inputs = [Path(config[key]) for key in ("pairs", "expression", "drugs") if config[key]]
+    if not config.out or any(Path(config.out).absolute() == path.absolute() for path in inputs):
+        raise ConfigError(f"out={config.out} must name a new file, not one of the inputs. Choose another.")
     out, folder = Path(config.out), Path(config.run)
     if out.suffix not in WRITERS:
         raise ConfigError(f"out={out} has no known ending. {nearest(out.suffix, WRITERS)}")

@@ -12,10 +12,10 @@ from rich.console import Console
 
 from dadsp.evaluation.figures import loss_curves, per_drug_bars, predicted_vs_measured
 from dadsp.evaluation.metrics import METRICS, evaluate
-from dadsp.evaluation.report import Row, comparison, render, skill_of, to_json
+from dadsp.evaluation.report import Kind, Row, comparison, render, skill_of, to_json
 from dadsp.files import read_json, write_atomically, write_json
 from dadsp.models.base import Predictor, predict_split
-from dadsp.models.naive import naive_rows
+from dadsp.models.naive import Naive, naive_rows
 from dadsp.schema import PredictionTable, Screen, Split, Study
 
 
@@ -40,10 +40,13 @@ def score(model: Predictor, study: Study, split: Split, facts: dict[str, Any]) -
     """The system and every naive predictor on the same test pairs; ``facts`` identify the run."""
     table = predict_split(model, study, split)
     test = evaluate(table.where(table.frame["split"] == "test"))
-    rows = [Row(model.name, "model", test)]
+    own_kind: Kind = "model"
+    if isinstance(model, Naive):
+        own_kind = "naive_oracle" if model.sees_target_labels else "naive_source"
+    rows = [Row(model.name, own_kind, test)]
     for naive in naive_rows(study):
         predicted = predict_split(naive.fit(study, split), study, split, parts=("test",))
-        if naive.name == model.name:  # the system itself is naive
+        if naive.name == model.name:  # the system itself is this naive row
             continue
         rows.append(Row(naive.name, "naive_oracle" if naive.sees_target_labels else "naive_source", evaluate(predicted)))
     pooled = test.pooled.to_json()
@@ -81,7 +84,8 @@ def write_results(folder: Path, results: Results, model: Predictor, study: Study
         write_atomically(folder / "history.csv", lambda path: history.to_csv(path, index=False))
         main = history[history["stage"] == history["stage"].iloc[-1]].drop(columns="stage").dropna(axis=1, how="all")
         judged = [name for name in main.columns if name.startswith("val/")]
-        best_epoch = int(main.loc[main[judged[0]].idxmin(), "epoch"]) if judged else None
+        alive = main[main["collapsed"].isna()] if "collapsed" in main else main
+        best_epoch = int(alive.loc[alive[judged[0]].idxmin(), "epoch"]) if judged else None
         loss_curves(main, figures / "loss_curves.png", best_epoch)
     write_json(folder / "metrics.json", {"run": results.facts, **to_json(results.rows)})
     kept = ["config.yaml", "split.json", "predictions.parquet", "comparison.csv", "history.csv", "metrics.json"]

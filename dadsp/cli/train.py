@@ -9,17 +9,40 @@ from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import Field, StrictInt
+from pydantic.dataclasses import dataclass
 
 from dadsp.cli.configuration import build, run_app
 from dadsp.cli.results import load_results, print_facts, print_results, score, write_results
 from dadsp.errors import ConfigError, DadspError, LoadError, nearest
 from dadsp.files import read_json, write_json, write_text
 from dadsp.models.base import FitContext, Predictor, save_model
+from dadsp.models.naive import Naive
+from dadsp.options import validated
 from dadsp.schema import Split, Study
 from dadsp.splits.store import load_split, save_split
 from dadsp.tracking import NullTracker, RunTracker, environment_tags
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, config={"extra": "forbid"})
+class RunOptions:
+    """Top-level values; ``seed`` is a whole number, never text that looks like one."""
+
+    seed: StrictInt
+    runs: str = Field(min_length=1)
+
+
+@dataclass(frozen=True, config={"extra": "forbid"})
+class TrackingOptions:
+    """Config group ``tracking``."""
+
+    enabled: bool
+    uri: str | None
+    experiment: str = Field(min_length=1)
+
 
 KEYS = ("data", "split", "drug_features", "model", "trainer", "tracking", "seed", "resume", "runs")
 
@@ -28,12 +51,12 @@ def run(arguments: list[str], as_json: bool) -> None:
     """Trains as the arguments say, or goes on with the run that ``resume=`` names."""
     resumed = [part.removeprefix("resume=") for part in arguments if part.startswith("resume=")]
     if resumed and resumed[-1] not in ("", "null"):
-        others = [part for part in arguments if not part.startswith("resume=")]
+        others = [part for part in arguments if not part.startswith("resume=") and part != "tracking=none"]
         if others:
             raise ConfigError(
                 f"A resumed run keeps its own configuration; {others[0]} cannot be set with resume. Leave it out."
             )
-        _resume(Path(resumed[-1]), as_json)
+        _resume(Path(resumed[-1]), "tracking=none" not in arguments, as_json)
         return
     run_app("train", "config", arguments, lambda config: _start(config, as_json))
 
@@ -41,20 +64,31 @@ def run(arguments: list[str], as_json: bool) -> None:
 def _start(config: DictConfig, as_json: bool) -> None:
     folder = Path(HydraConfig.get().runtime.output_dir)
     command = shlex.join(["dadsp", "train", *HydraConfig.get().overrides.task])
-    if (folder / "config.yaml").exists():
-        raise ConfigError(f"{folder} already holds a run. Choose another hydra.run.dir, or go on with resume={folder}.")
+    if any(entry.name != "train.log" for entry in folder.iterdir()):
+        raise ConfigError(f"{folder} already holds files. Choose a new hydra.run.dir, or go on with resume={folder}.")
     try:
-        unknown = [str(key) for key in config if key not in KEYS]
-        if unknown:
-            raise ConfigError(f"{unknown[0]} is not a known key. {nearest(unknown[0], KEYS)}")
+        _check_keys(config)
         _train(config, folder, command, as_json)
     except DadspError:
         if not (folder / "run.json").exists():  # nothing was trained: leave no empty run behind
-            shutil.rmtree(folder)
+            for name in ("split.json", "config.yaml", "train.log"):
+                (folder / name).unlink(missing_ok=True)
+            folder.rmdir()
         raise
 
 
-def _resume(folder: Path, as_json: bool) -> None:
+def _check_keys(config: DictConfig) -> None:
+    for key in config:
+        if key not in KEYS:
+            raise ConfigError(f"{key!s} is not a known key. {nearest(str(key), KEYS)}")
+    for key in KEYS:
+        if key not in config:
+            raise ConfigError(f"{key} is required. Leave it in.")
+    if config.resume is not None:
+        raise ConfigError("resume must stand alone: dadsp train resume=<run folder>.")
+
+
+def _resume(folder: Path, tracked: bool, as_json: bool) -> None:
     try:
         config = OmegaConf.load(folder / "config.yaml")
     except OSError as error:
@@ -68,19 +102,30 @@ def _resume(folder: Path, as_json: bool) -> None:
         return
     logging.basicConfig(filename=folder / "train.log", level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     command = read_json(folder / "run.json")["command"] if (folder / "run.json").exists() else f"resume={folder}"
-    _train(config, folder, command, as_json)
+    try:
+        config.tracking.enabled = config.tracking.enabled and tracked
+        _train(config, folder, command, as_json)
+    except OmegaConfBaseException as error:
+        raise LoadError(f"{folder / 'config.yaml'} is damaged: {error}. Start the run again.") from error
 
 
 def _train(config: DictConfig, folder: Path, command: str, as_json: bool) -> None:
+    options = validated(RunOptions, {key: config[key] for key in ("seed", "runs")}, "")
+    tracking = validated(TrackingOptions, OmegaConf.to_container(config.tracking), "tracking")
     model: Predictor = build(config.model, "model")
+    if model.name.startswith(("source ", "oracle ")) and not isinstance(model, Naive):
+        raise ConfigError(f"model.name={model.name!r} would pass for a naive row. Choose another name.")
     study: Study = build(config.data, "data")
-    split = _split(config, study, folder)
+    split = _split(config, options.seed, study, folder)
     OmegaConf.resolve(config)
+    config.runs = str(Path(options.runs).absolute())  # a run is resumed from wherever the user stands
+    if isinstance(config.data.get("root"), str):
+        config.data.root = str(Path(config.data.root).absolute())
     write_text(folder / "config.yaml", OmegaConf.to_yaml(config))
     if not as_json:
         print_facts(study, split, model.name)
     tags = {"data_hash": study.content_hash, "split_hash": split.content_hash, **environment_tags()}
-    with _tracker(config, folder, model.name, command, tags) as tracker:
+    with _tracker(tracking, Path(config.runs), folder, f"{model.name} seed {options.seed}", command, tags) as tracker:
         tracker.log_params(OmegaConf.to_container(config, resolve=True))  # type: ignore[arg-type]
         seen_stages: list[str] = []
 
@@ -92,11 +137,11 @@ def _train(config: DictConfig, folder: Path, command: str, as_json: bool) -> Non
                 values = "  ".join(f"{name} {value:.4f}" for name, value in metrics.items())
                 print(f"{stage}  epoch {epoch + 1}  {values}", file=sys.stderr, flush=True)
 
-        context = FitContext(config.seed, folder / "checkpoints", on_epoch, progress=sys.stderr.isatty())
+        context = FitContext(options.seed, folder / "checkpoints", on_epoch, progress=sys.stderr.isatty())
         with redirect_stdout(sys.stderr):  # progress bars; standard output is for results
             model.fit(study, split, context)
         save_model(model, folder / "model")
-        results = score(model, study, split, {"seed": config.seed, "command": command, **tags})
+        results = score(model, study, split, {"seed": options.seed, "command": command, **tags})
         # metrics.json comes last: a folder that has it holds everything else too.
         tracker.log_metrics(results.metrics)
         tracker.log_artifacts(write_results(folder, results, model, study))
@@ -104,23 +149,23 @@ def _train(config: DictConfig, folder: Path, command: str, as_json: bool) -> Non
     print_results(load_results(folder), folder, as_json, tracker.uri)
 
 
-def _split(config: DictConfig, study: Study, folder: Path) -> Split:
+def _split(config: DictConfig, seed: int, study: Study, folder: Path) -> Split:
     path = folder / "split.json"
     if path.exists():
         return load_split(path, study)
-    split: Split = build(config.split, "split", study=study, seed=config.seed)
+    split: Split = build(config.split, "split", study=study, seed=seed)
     save_split(path, study, split)
     return split
 
 
-def _tracker(config: DictConfig, folder: Path, name: str, command: str, tags: dict[str, str]) -> RunTracker | NullTracker:
-    tracking = config.tracking
+def _tracker(
+    tracking: TrackingOptions, runs: Path, folder: Path, run_name: str, command: str, tags: dict[str, str]
+) -> RunTracker | NullTracker:
     known = folder / "run.json"
     if not tracking.enabled:
         write_json(known, {"command": command, "run_id": None, "uri": None})
         return NullTracker()
     resume_id = read_json(known)["run_id"] if known.exists() else None
-    run_name = f"{name} seed {config.seed}"
-    tracker = RunTracker.start(tracking.experiment, run_name, tracking.uri, Path(config.runs), tags, resume_id)
+    tracker = RunTracker.start(tracking.experiment, run_name, tracking.uri, runs, tags, resume_id)
     write_json(known, {"command": command, "run_id": tracker.run_id, "uri": tracker.uri})
     return tracker

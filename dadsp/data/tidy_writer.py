@@ -16,10 +16,10 @@ CONFIG_NAME = "simulated_files"
 
 
 def write_tidy(study: Study, folder: Path) -> None:
-    """Writes both screens, the truth of a simulated study, and a data config that reads them back to an equal study.
+    """Writes both screens, the truth of a simulated study, and a data config that reads the same screens back.
 
     Args:
-        study: Any study; source labels are written as measured, before clipping.
+        study: A study whose source had no cap of its own; source labels are written as measured, before clipping.
         folder: Must not exist; it appears complete or not at all.
 
     Raises:
@@ -32,7 +32,7 @@ def write_tidy(study: Study, folder: Path) -> None:
         raise DadspError(f"Cannot write {folder}: {error.strerror}. Choose a writable folder with free space.") from error
     try:
         options = {
-            role: _write_screen(screen, potency, building, role)
+            role: _write_screen(screen, potency, building, role, clipped=role == "source" and study.label_cap == "target")
             for role, screen, potency in (
                 ("source", study.source, study.raw_source_potency),
                 ("target", study.target, study.target.responses.potency),
@@ -56,7 +56,7 @@ def write_tidy(study: Study, folder: Path) -> None:
         shutil.rmtree(building, ignore_errors=True)
 
 
-def _write_screen(screen: Screen, potency: np.ndarray, root: Path, role: str) -> dict[str, object]:
+def _write_screen(screen: Screen, potency: np.ndarray, root: Path, role: str, *, clipped: bool) -> dict[str, object]:
     """Writes one screen and returns its options for the tidy source."""
     folder = root / role
     folder.mkdir()
@@ -86,7 +86,8 @@ def _write_screen(screen: Screen, potency: np.ndarray, root: Path, role: str) ->
             "path": f"{role}/responses.csv",
             "columns": {"cell_id": "cell_id", "drug_id": "drug_id", "value": "neg_log10_ic50_um"},
             "unit": "neg_log10_um",
-            "cap": screen.cap,
+            # Clipped labels are written as measured, so the cap they were clipped at is not theirs.
+            "cap": None if clipped else screen.cap,
         },
         "drugs": {
             "path": f"{role}/drugs.csv",

@@ -104,7 +104,10 @@ def load_model(folder: Path) -> Predictor:
 def _system(path: str) -> type[Predictor]:
     module, _, name = path.rpartition(".")
     # Only this package's own models may be named by a file that came from elsewhere.
-    found = getattr(importlib.import_module(module), name, None) if module.startswith("dadsp.models.") else None
+    try:
+        found = getattr(importlib.import_module(module), name, None) if module.startswith("dadsp.models.") else None
+    except ImportError:
+        found = None
     if not (isinstance(found, type) and issubclass(found, Predictor)):
         raise LoadError(f"The saved model names '{path}', which is no dadsp system. Install the version that saved it.")
     return found

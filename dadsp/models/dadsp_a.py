@@ -3,7 +3,7 @@
 import logging
 from dataclasses import asdict
 from functools import partial
-from typing import Any, Literal, Self, cast
+from typing import Annotated, Any, Literal, Self, cast
 
 import numpy as np
 import pandas as pd
@@ -29,6 +29,7 @@ from dadsp.seeding import derive_seed
 
 log = logging.getLogger(__name__)
 
+Width = Annotated[int, Field(ge=1)]
 CONSTANT = 1e-5  # spread of scaled predictions below which they are all alike
 SOURCE, TARGET = 0, 1  # domain labels of the discriminator's two logits
 
@@ -51,7 +52,7 @@ class DadspAOptions:
         adversarial_weight: Factor of the domain loss; 1 in the paper, 0 trains without adaptation.
         gamma: Steepness of the λ ramp.
         target_sampling: ``"independent"`` draws target lines at random; ``"paired"`` takes the same lines as the source half
-            of the batch (code; needs lines present in both screens, a design no user has).
+            of the batch (code; needs lines present in both screens, a design no user has; always by ``batching="pairs"``).
         selection: ``"source_val"`` keeps the epoch with the best RMSE on held-out source lines; ``"target_oracle"`` the one
             best on the test labels (the authors' leak, for showing what it is worth).
         input_basis: ``"rowspace"`` learns the first layer in coordinates of the training lines' span where lines are fewer
@@ -61,12 +62,12 @@ class DadspAOptions:
     """
 
     name: str = "DADSP-A"
-    encoder_widths: tuple[int, ...] = Field(default=(2048, 1024, 512), min_length=1)
+    encoder_widths: tuple[Width, ...] = Field(default=(2048, 1024, 512), min_length=1)
     encoder_activation: Activation = "relu"
     activation: Activation = "relu"
-    drug_widths: tuple[int, ...] = (256, 256)
-    regressor_widths: tuple[int, ...] = (256, 128, 64)
-    discriminator_widths: tuple[int, ...] = (256, 128)
+    drug_widths: tuple[Width, ...] = (256, 256)
+    regressor_widths: tuple[Width, ...] = Field(default=(256, 128, 64), min_length=1)
+    discriminator_widths: tuple[Width, ...] = (256, 128)
     discriminator_batch_norm: bool = False
     dropout: float = Field(default=0.0, ge=0, lt=1)
     pretraining: PretrainingOptions | None = Field(default_factory=lambda: PretrainingOptions())
@@ -201,6 +202,10 @@ class DadspA(Predictor):
         self, study: Study, split: Split, context: FitContext
     ) -> tuple["DadspStage", "PairBatches | BlockBatches"]:
         """Everything up to supervised training: scalers, features, the (pre-trained) network, its stage and batches."""
+        if self.training.device == "gpu" and not torch.cuda.is_available():
+            raise ConfigError("trainer.device=gpu, but torch finds no GPU here. Use trainer.device=auto or cpu.")
+        if self.training.threads is not None:
+            torch.set_num_threads(self.training.threads)
         self._fit_scalers(study, split)
         inputs = torch.from_numpy(self._scaled_expression(study))
         self.space = self._row_space(inputs, study, split, context)

@@ -1,12 +1,13 @@
 """Training in the coordinates of the row space: as many inputs as there are lines, not genes.
 
 n lines span at most n directions of gene space. The gradient of a first linear layer is a sum of outer products with these
-lines, so its weights never leave that span; learning them in coordinates of the span is the same learning with far fewer
-weights. **Exact** for the linear layer itself, for squared reconstruction error with a linear decoder, and for an optimizer
-whose steps are unchanged by a rotation of the inputs (gradient descent, momentum). **Not exact** for Adam, which scales each
-coordinate by itself: it equalises coordinates instead of genes. Coordinates are therefore rotated at random, so that no few
-of them hold most of the variance, and scaled by √(genes/coordinates), so that a step of given size moves a layer's output as
-far as it would in gene space.
+lines, so training never moves its weights out of that span; learning them in coordinates of the span is the same learning
+with far fewer weights. (Fresh weights over genes also have a random part outside the span, which never trains and only adds
+noise to new lines; in coordinates there is none.) **Exact** for the linear layer itself, for squared reconstruction error
+with a linear decoder, and for an optimizer whose steps a rotation of the inputs leaves alone (gradient descent, momentum).
+**Not exact** for Adam, which scales each coordinate by itself: it equalises coordinates instead of genes. Coordinates are
+therefore rotated at random, so that no few of them hold most of the variance, and scaled by √(genes/coordinates), so that a
+step of given size moves a layer's output as far as it would in gene space.
 """
 
 from dataclasses import dataclass

@@ -15,11 +15,12 @@ import torch
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint, TQDMProgressBar
+from pytorch_lightning.plugins.io import TorchCheckpointIO
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from dadsp.errors import DivergenceError
+from dadsp.errors import DivergenceError, LoadError
 from dadsp.files import write_atomically
 from dadsp.models.base import FitContext
 from dadsp.seeding import derive_seed
@@ -153,10 +154,11 @@ class Stage(pl.LightningModule):
                     f"Stage {self.name}: {name} is {value} after epoch {self.current_epoch}. "
                     "Lower trainer.learning_rate, or set trainer.gradient_clip=1."
                 )
-        self.epochs.append({"epoch": self.current_epoch, **metrics})
+        self.epochs.append({"epoch": self.current_epoch, **metrics} | ({"collapsed": 1.0} if self.collapsed else {}))
         if self.collapsed and not self.best_weights:
             raise DivergenceError(f"Stage {self.name}: all predictions are alike after the first epoch. {AGAINST_COLLAPSE}")
-        self._keep_best(metrics)
+        if not self.collapsed:
+            self._keep_best(metrics)
         self.listen(self.name, self.current_epoch, metrics)
         log.info("%s epoch %d: %s", self.name, self.current_epoch, metrics)
         self._stop_if_ended()
@@ -172,7 +174,7 @@ class Stage(pl.LightningModule):
 
     def _stop_if_ended(self) -> None:
         if self.collapsed:
-            best = min(self.epochs, key=lambda epoch: epoch[str(self.monitor)])
+            best = min(self.epochs[:-1], key=lambda epoch: epoch[str(self.monitor)])
             log.warning(
                 "Training stopped: all predictions are alike since epoch %d. The weights of epoch %d are kept. %s",
                 self.epochs[-1]["epoch"] + 1,
@@ -182,6 +184,13 @@ class Stage(pl.LightningModule):
             self.trainer.should_stop = True
         if self.options.patience is not None and self.waited >= self.options.patience:
             self.trainer.should_stop = True
+
+    def configure_gradient_clipping(
+        self, optimizer: Any, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
+    ) -> None:
+        """Clips the norm; Lightning's own way refuses fused optimizers under bf16, where nothing needs unscaling."""
+        if gradient_clip_val is not None:
+            torch.nn.utils.clip_grad_norm_(self.network.parameters(), gradient_clip_val)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds what Lightning does not know of."""
@@ -218,8 +227,6 @@ def run_stage(stage: Stage, batches: Iterable[Any], n_batches: int, context: Fit
         return
     states = folder / stage.name if folder else None
     last = states / "last.ckpt" if states else None
-    if options.threads is not None:
-        torch.set_num_threads(options.threads)
     with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
         # Batches are row numbers made on the fly; Lightning would have them come from worker processes.
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
@@ -234,6 +241,7 @@ def run_stage(stage: Stage, batches: Iterable[Any], n_batches: int, context: Fit
             enable_checkpointing=states is not None,
             enable_progress_bar=context.progress,
             enable_model_summary=False,
+            plugins=[AtomicCheckpoints()],
             gradient_clip_val=options.gradient_clip,
             precision="bf16-mixed" if options.precision == "bf16" else "32-true",
         )
@@ -247,6 +255,26 @@ def run_stage(stage: Stage, batches: Iterable[Any], n_batches: int, context: Fit
     if result is not None and states is not None:
         _write_result(stage, result)
         shutil.rmtree(states)
+
+
+class AtomicCheckpoints(TorchCheckpointIO):
+    """Training states that are complete or absent, and that run no code when they are read."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        """Writes under a temporary name in the same folder, then renames."""
+        write_atomically(Path(path), lambda temporary: torch.save(checkpoint, temporary))
+
+    def load_checkpoint(self, path: Any, map_location: Any = "cpu", weights_only: bool | None = True) -> dict[str, Any]:
+        """Reads a state.
+
+        Raises:
+            LoadError: It is damaged.
+        """
+        try:
+            state: dict[str, Any] = torch.load(path, map_location=map_location, weights_only=True)
+        except Exception as error:  # zip, pickle and OS errors alike
+            raise LoadError(f"{path} is damaged ({error}). Delete its folder and resume again.") from error
+        return state
 
 
 def _callbacks(states: Path | None, progress: bool) -> list[Callback]:

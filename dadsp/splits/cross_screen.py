@@ -22,8 +22,8 @@ def cross_screen(study: Study, *, seed: int, val_fraction: float = 0.1) -> Split
     Raises:
         ConfigError: The fraction is not in (0, 1), or leaves no line to train on.
     """
-    if not 0.0 < val_fraction < 1.0:
-        raise ConfigError(f"split.val_fraction must lie between 0 and 1, got {val_fraction}. The default is 0.1.")
+    if not isinstance(val_fraction, int | float) or not 0.0 < val_fraction < 1.0:
+        raise ConfigError(f"split.val_fraction must lie between 0 and 1, got {val_fraction!r}. The default is 0.1.")
     responses = study.source.responses
     _, line_of_cell = np.unique(np.array(study.source.line_keys, dtype=object), return_inverse=True)
     line_of_pair = line_of_cell[responses.cell_idx]

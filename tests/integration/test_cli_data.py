@@ -48,6 +48,9 @@ def test_simulated_files_read_back_to_the_same_study(tmp_path: Path, capsys: pyt
         assert np.array_equal(ours.responses.censored, theirs.responses.censored)
         assert ours.line_keys == theirs.line_keys
         assert ours.drug_keys == theirs.drug_keys
+    described = ["data", "describe", "--config-dir", str(out / "conf"), f"data={CONFIG_NAME}", f"data.root={out}", "--json"]
+    assert main(described) == 0
+    assert json.loads(capsys.readouterr().out)["source"]["pairs"] == len(study.source.responses)
     truth = json.loads((out / "source" / "truth.json").read_text())
     assert truth["causal_genes"] == {drug: list(genes) for drug, genes in study.source.truth["causal_genes"].items()}
 

@@ -101,6 +101,8 @@ def test_wrong_arguments_are_one_line(run: Path, tmp_path: Path, capsys: pytest.
     refused([*arguments, "out=predictions.xls"], r"no known ending", capsys)
     refused([*arguments, "domain=tagret"], "Did you mean 'target'", capsys)
     refused(["pairs=x.csv"], "run is required", capsys)
+    refused([*arguments, f"out={tmp_path / 'pairs.csv'}"], "not one of the inputs", capsys)
+    refused([*arguments, "out=null"], "must name a new file", capsys)
     refused([f"run={tmp_path / 'nowhere'}", "pairs=x.csv"], "is not a folder", capsys)
     refused([f"run={run}", f"pairs={tmp_path / 'nowhere.csv'}"], "There is no file", capsys)
     (tmp_path / "in_the_way").write_text("")

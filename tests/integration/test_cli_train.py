@@ -149,6 +149,14 @@ def test_cfg_prints_the_configuration_and_trains_nothing(tmp_path: Path, capsys:
         (["model.encoder_activation=rleu"], "Did you mean 'relu'"),
         (["trainer.max_epochs=0"], "trainer.max_epochs=0 is not valid"),
         (["split.val_fraction=1.5"], "between 0 and 1"),
+        (["split.val_fraction=abc"], "between 0 and 1"),
+        (["seed=abc"], "seed='abc' is not valid"),
+        (["runs=null"], "runs"),
+        (["tracking.enabled=maybe"], "tracking.enabled"),
+        (["~tracking"], "tracking is required"),
+        (["++resume=runs/x"], "resume must stand alone"),
+        (["model.name=source mean"], "would pass for a naive row"),
+        (["model._target_=dadsp.models.naive.Nave"], "names nothing in dadsp"),
         (["+split.fraction=0.5"], r"split\.fraction is not a known key"),
         (["drug_features.bits=4"], r"model\.drug_features\.bits=4 is not valid"),
         (["model._target_=os.system"], "lies outside dadsp"),
@@ -189,3 +197,36 @@ def test_help_lists_every_verb_and_version_is_printed(capsys: pytest.CaptureFixt
     assert re.fullmatch(r"dadsp \d+\.\d+\.\d+\n", capsys.readouterr().out)
     assert main(["trian"]) == 2
     assert "Did you mean 'train'" in capsys.readouterr().err
+
+
+def test_a_folder_with_files_is_refused_and_left_as_it_was(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("years of work")
+    for wrong in ("seed=1", "data.label_cap=foo"):
+        assert train(tmp_path, f"hydra.run.dir={tmp_path / 'mine'}", wrong) == 2
+        assert "already holds files" in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.txt"]
+    assert (tmp_path / "mine" / "thesis.txt").read_text() == "years of work"
+
+
+def test_a_naive_system_has_no_skill_over_itself(tmp_path: Path) -> None:
+    assert train(tmp_path, "tracking=none", "model=naive_drug_mean", verb=["train", "data=simulated_tiny"]) == 0
+    systems = metrics(folder_of(tmp_path))["systems"]
+    own = next(row for row in systems if row["name"] == "source drug mean (capped labels)")
+    assert own["skill"] == {"value": 0.0, "vs": own["name"], "reason": ""}
+    assert len(systems) == 12
+
+
+def test_run_resumes_from_another_folder_with_its_own_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, finished: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main([*SMOKE, "runs=here"]) == 0
+    folder = next((tmp_path / "here").glob("*/metrics.json")).parent
+    expected = metrics(folder)["systems"]
+    (folder / "metrics.json").unlink()
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert main(["train", f"resume=../here/{folder.name}"]) == 0
+    assert metrics(folder)["systems"] == expected == metrics(finished)["systems"]
+    assert list((tmp_path / "elsewhere").iterdir()) == []

@@ -222,7 +222,11 @@ def test_collapse_stops_training_and_keeps_the_best_weights(
             torch.nn.init.constant_(stage.network.regressor[-1].bias, -200.0)  # type: ignore[union-attr, index]
         return judge(stage)
 
-    monkeypatch.setattr(DadspStage, "judge", saturate)
+    def flatter(stage: DadspStage) -> dict[str, float]:
+        metrics = saturate(stage)
+        return {stage.metric: 0.0} if stage.collapsed else metrics  # a constant may well score best
+
+    monkeypatch.setattr(DadspStage, "judge", flatter)
     model = fitted(study, split, epochs=10, training={"patience": None, "learning_rate": 1e-3})
     assert len(model.history()["val/source/rmse"].dropna()) == 3
     assert "all predictions are alike since epoch 3" in caplog.text
@@ -235,3 +239,52 @@ def test_collapse_in_the_first_epoch_is_an_error_with_a_remedy(
     monkeypatch.setattr("dadsp.models.dadsp_a.CONSTANT", 10.0)
     with pytest.raises(DivergenceError, match="gradient_clip=1"):
         fitted(study, split)
+
+
+def test_damaged_training_state_is_a_load_error(study: Study, split: Split, tmp_path: Path) -> None:
+    class Killed(Exception):
+        pass
+
+    def kill(stage: str, epoch: int, metrics: dict[str, float]) -> None:
+        if stage == "dadsp_a" and epoch == 1:
+            raise Killed
+
+    with pytest.raises(Killed):
+        fitted(study, split, FitContext(checkpoints=tmp_path, on_epoch=kill), epochs=3)
+    state = tmp_path / "dadsp_a" / "last.ckpt"
+    state.write_bytes(state.read_bytes()[:500])
+    with pytest.raises(LoadError, match=r"last\.ckpt is damaged .* Delete its folder"):
+        fitted(study, split, FitContext(checkpoints=tmp_path), epochs=3)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_gradient_norm_is_clipped_under_either_precision(study: Study, split: Split, precision: str) -> None:
+    norms: list[float] = []
+
+    def note(stage: DadspStage, *rest: Any) -> None:
+        norms.append(
+            float(torch.nn.utils.get_total_norm([w.grad for w in stage.network.parameters() if w.grad is not None]))
+        )
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(DadspStage, "on_before_zero_grad", note)
+        training = {"gradient_clip": 1e-3, "precision": precision}
+        model = fitted(study, split, epochs=1, training=training)
+    assert max(norms) <= 1.01e-3
+    assert np.isfinite(model.history()["val/source/rmse"].dropna()).all()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"regressor_widths": ()}, {"encoder_widths": (0,)}, {"encoder_widths": ()}, {"discriminator_widths": (3, -1)}],
+)
+def test_impossible_widths_are_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="widths"):
+        DadspA(**options)
+
+
+def test_gpu_asked_for_where_there_is_none_is_a_config_error(study: Study, split: Split) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    with pytest.raises(ConfigError, match=r"trainer\.device=auto"):
+        fitted(study, split, training={"device": "gpu"})

@@ -113,6 +113,7 @@ class BlockBatches:
     Args:
         pairs: Labelled source pairs.
         shape: Lines and drugs of a block, at most.
+        min_blocks: Blocks are made smaller where an epoch would have fewer: a small screen needs its steps.
         seed: Root of the order.
         epoch: Tells the current epoch when iteration begins.
         target_lines: Rows of the joint table to draw target lines from, each once before any comes again; None draws none.
@@ -126,10 +127,12 @@ class BlockBatches:
         seed: int,
         epoch: Callable[[], int],
         target_lines: IntArray | None = None,
+        min_blocks: int = 1,
     ) -> None:
-        self.shape, self.seed, self.epoch, self.target_lines = shape, seed, epoch, target_lines
+        self.seed, self.epoch, self.target_lines = seed, epoch, target_lines
         self.lines, line = np.unique(pairs.line, return_inverse=True)
         self.drugs, drug = np.unique(pairs.drug, return_inverse=True)
+        self.shape = _shrunk(shape, (len(self.lines), len(self.drugs)), min_blocks)
         self.label = torch.zeros(len(self.lines), len(self.drugs))
         self.weight = torch.zeros_like(self.label)
         self.label[line, drug] = torch.from_numpy(pairs.label)
@@ -157,6 +160,14 @@ class BlockBatches:
                 label=self.label.index_select(0, rows).index_select(1, columns),
                 weight=self.weight.index_select(0, rows).index_select(1, columns),
             )
+
+
+def _shrunk(shape: tuple[int, int], of: tuple[int, int], min_blocks: int) -> tuple[int, int]:
+    """The shape, its longer side halved until a grid of size ``of`` falls into ``min_blocks`` blocks or single pairs."""
+    lines, drugs = min(shape[0], of[0]), min(shape[1], of[1])
+    while lines * drugs > 1 and -(-of[0] // lines) * -(-of[1] // drugs) < min_blocks:
+        lines, drugs = (-(-lines // 2), drugs) if lines >= drugs else (lines, -(-drugs // 2))
+    return lines, drugs
 
 
 def _stream(random: np.random.Generator, lines: IntArray | None, n: int) -> IntArray:

@@ -299,7 +299,14 @@ class DadspA(Predictor):
         training = self.training
         if training.batching == "blocks" and partner is None:
             shape = (training.block_lines, training.block_drugs)
-            return BlockBatches(pairs, shape=shape, seed=stage.seed, epoch=epoch, target_lines=target_lines)
+            return BlockBatches(
+                pairs,
+                shape=shape,
+                seed=stage.seed,
+                epoch=epoch,
+                target_lines=target_lines,
+                min_blocks=training.min_blocks,
+            )
         return PairBatches(
             pairs,
             size=self.training.batch_size,

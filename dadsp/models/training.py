@@ -45,6 +45,7 @@ class TrainingOptions:
         batching: ``"blocks"`` of lines × drugs, whose encoder pass serves all their pairs; or ``"pairs"`` drawn one by one.
         block_lines: Source lines in a block.
         block_drugs: Drugs in a block.
+        min_blocks: Blocks are made smaller where an epoch would have fewer steps than this.
         batch_size: Pairs in a step under ``batching="pairs"``.
         learning_rate: Adam's step size.
         schedule: ``"constant"`` (the paper) or ``"dann"``: lr(p) = lr₀ / (1 + 10p)^0.75 (the authors' code).
@@ -59,6 +60,7 @@ class TrainingOptions:
     batching: Literal["blocks", "pairs"] = "blocks"
     block_lines: int = Field(default=32, ge=2)
     block_drugs: int = Field(default=32, ge=1)
+    min_blocks: int = Field(default=100, ge=1)
     batch_size: int = Field(default=128, ge=2)
     learning_rate: float = Field(default=1e-4, gt=0)
     schedule: Literal["constant", "dann"] = "constant"

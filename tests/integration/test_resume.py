@@ -14,7 +14,12 @@ pytestmark = pytest.mark.slow
 
 COMMAND = [
     *(sys.executable, "-m", "dadsp", "train", "experiment=smoke", "tracking=none"),
-    *("data.n_genes=300", "trainer.block_lines=4", "trainer.block_drugs=2"),  # more genes than lines: row space
+    *(
+        "data.n_genes=300",
+        "trainer.block_lines=4",
+        "trainer.block_drugs=2",
+        "trainer.min_blocks=1",
+    ),  # more genes than lines: row space
     *("trainer.max_epochs=6", "trainer.patience=null", "model.dropout=0.2", "model.encoder_widths=[1024,512,64]"),
     "trainer.threads=1",
 ]

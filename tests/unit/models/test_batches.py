@@ -116,3 +116,12 @@ def test_block_order_depends_on_seed_and_epoch_alone() -> None:
     assert order(epoch=1) == order(epoch=1)
     assert order(epoch=1) != order(epoch=2)
     assert order(epoch=1) != order(epoch=1, seed=1)
+
+
+@pytest.mark.parametrize(("min_blocks", "shape"), [(1, (16, 6)), (5, (4, 6)), (10, (4, 3)), (10**6, (1, 1))])
+def test_blocks_shrink_until_an_epoch_has_enough_of_them(min_blocks: int, shape: tuple[int, int]) -> None:
+    made = BlockBatches(pairs(), shape=(16, 32), seed=0, epoch=lambda: 0, min_blocks=min_blocks)
+    n_lines, n_drugs = len(made.lines), len(made.drugs)
+    assert made.shape == shape
+    assert len(made) >= min(min_blocks, n_lines * n_drugs)
+    assert sum(int((block.weight > 0).sum()) for block in made) == len(pairs())

@@ -35,7 +35,7 @@ def split(study: Study) -> Split:
 
 
 def fitted(study: Study, split: Split, context: FitContext | None = None, epochs: int = 2, **options: Any) -> DadspA:
-    training = {"max_epochs": epochs, "batch_size": 16, **options.pop("training", {})}
+    training = {"max_epochs": epochs, "min_blocks": 1, **options.pop("training", {})}
     return DadspA(training=training, **{**SMALL, **options}).fit(study, split, context)
 
 
@@ -103,7 +103,7 @@ def test_scalers_ignore_held_out_lines(study: Study, split: Split) -> None:
 @pytest.mark.parametrize("options", [{}, {"pretraining": None}, {"adversarial_weight": 0.0}, {"drug_widths": ()}])
 def test_overfits_32_pairs(study: Study, split: Split, options: dict[str, Any]) -> None:
     few = replace(split, train_idx=split.train_idx[:32])
-    training = {"learning_rate": 0.01, "patience": None, "batch_size": 32}
+    training = {"learning_rate": 0.01, "patience": None}
     wide = {"encoder_widths": (32, 16), "regressor_widths": (32, 16), "activation": "tanh", "encoder_activation": "tanh"}
     model = fitted(study, few, epochs=250, training=training, **wide | {"adversarial_weight": 0.01} | options)
     train = study.source.responses.take(few.train_idx)

@@ -147,7 +147,7 @@ def test_fresh_layer_gives_outputs_as_large_as_over_genes() -> None:
 def test_model_trained_in_coordinates_is_saved_over_genes_and_predicts_as_it_validated() -> None:
     study = small_study(n_genes=N_GENES)
     split = cross_screen(study, seed=0, val_fraction=0.2)
-    training = {"max_epochs": 4, "learning_rate": 0.01, "block_lines": 4, "block_drugs": 3}
+    training = {"max_epochs": 4, "learning_rate": 0.01, "block_lines": 4, "block_drugs": 3, "min_blocks": 1}
     model = DadspA(training=training, encoder_widths=(16, 8), drug_widths=(4,), regressor_widths=(4,))
     made, _ = model.prepare_stage(study, split, FitContext())
     assert made.expression.shape[1] < N_GENES

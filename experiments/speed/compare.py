@@ -44,8 +44,8 @@ PIPELINES = {
     "rowspace": ["trainer=pairs"],
     "blocks": ["model.input_basis=genes"],
     "fast (rowspace, blocks 32 × 32)": [],
-    "fast, blocks 64 × 32": ["trainer.block_lines=64"],
-    "fast, blocks 64 × 64": ["trainer.block_lines=64", "trainer.block_drugs=64"],
+    "fast, blocks 64 × 32": ["trainer.block_lines=64", "trainer.min_blocks=1"],
+    "fast, blocks 64 × 64": ["trainer.block_lines=64", "trainer.block_drugs=64", "trainer.min_blocks=1"],
     "fast, bf16": ["trainer.precision=bf16"],
 }
 

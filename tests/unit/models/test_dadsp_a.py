@@ -236,7 +236,7 @@ def test_collapse_stops_training_and_keeps_the_best_weights(
 def test_collapse_in_the_first_epoch_is_an_error_with_a_remedy(
     study: Study, split: Split, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dadsp.models.dadsp_a.CONSTANT", 10.0)
+    monkeypatch.setattr("dadsp.models.cross_screen_network.CONSTANT", 10.0)
     with pytest.raises(DivergenceError, match="gradient_clip=1"):
         fitted(study, split)
 

@@ -243,6 +243,7 @@ class CrossScreenNetwork(Predictor):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive_seed(context.seed, "weights"))
             self.network = self._build(expression.shape[1], features.shape[1])
+            self.network.start_at(float(self.labels.transform(train.potency).mean()))
             if self.space is not None:
                 self.space.shrink(first_linear(self.network.encoder))
             if self.options.pretraining is not None:

@@ -4,6 +4,7 @@ import json
 import logging
 import math
 import shutil
+import time
 import warnings
 from abc import abstractmethod
 from collections.abc import Iterable
@@ -54,6 +55,7 @@ class TrainingOptions:
         device: ``"auto"`` takes a GPU where there is one.
         precision: ``"bf16"`` computes products in bfloat16 where that is safe; weights and Adam stay float32.
         threads: CPU threads; None leaves torch's choice. Part of what must be equal for bit-equal results.
+        checkpoint_every_s: Seconds between states written at the ends of epochs; 0 writes after every epoch.
     """
 
     max_epochs: int = Field(default=15, ge=1)
@@ -69,6 +71,7 @@ class TrainingOptions:
     device: Literal["auto", "cpu", "gpu"] = "auto"
     precision: Literal["fp32", "bf16"] = "fp32"
     threads: int | None = Field(default=None, ge=1)
+    checkpoint_every_s: float = Field(default=10.0, ge=0)
 
 
 class Stage(pl.LightningModule):
@@ -213,8 +216,8 @@ class Stage(pl.LightningModule):
 def run_stage(stage: Stage, batches: Iterable[Any], n_batches: int, context: FitContext) -> None:
     """Trains ``stage.network`` and leaves the chosen weights in it.
 
-    With ``context.checkpoints`` a state is written after every epoch and the result at the end; called again on the same
-    folder, a finished stage is read back and an unfinished one goes on after its last whole epoch. Epochs draw from
+    With ``context.checkpoints`` a state is written after an epoch and the result at the end; called again on the same
+    folder, a finished stage is read back and an unfinished one goes on after the last epoch written. Epochs draw from
     (seed, epoch) alone, so the outcome is that of an uninterrupted run.
 
     Raises:
@@ -239,7 +242,7 @@ def run_stage(stage: Stage, batches: Iterable[Any], n_batches: int, context: Fit
             accelerator=options.device,
             devices=1,
             logger=False,
-            callbacks=_callbacks(states, context.progress),
+            callbacks=_callbacks(states, context.progress, options.checkpoint_every_s),
             enable_checkpointing=states is not None,
             enable_progress_bar=context.progress,
             enable_model_summary=False,
@@ -279,14 +282,26 @@ class AtomicCheckpoints(TorchCheckpointIO):
         return state
 
 
-def _callbacks(states: Path | None, progress: bool) -> list[Callback]:
+class EpochCheckpoint(ModelCheckpoint):
+    """A state after an epoch, unless the last one is younger than ``every_s`` seconds."""
+
+    def __init__(self, folder: Path, every_s: float) -> None:
+        super().__init__(dirpath=folder, filename="last", save_on_train_epoch_end=True, enable_version_counter=False)
+        self.every_s, self.written = every_s, time.monotonic()
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Lightning's hook."""
+        if time.monotonic() - self.written >= self.every_s:
+            super().on_train_epoch_end(trainer, pl_module)
+            self.written = time.monotonic()
+
+
+def _callbacks(states: Path | None, progress: bool, checkpoint_every_s: float) -> list[Callback]:
     callbacks: list[Callback] = []
     if progress:
         callbacks.append(TQDMProgressBar(refresh_rate=20, leave=False))
     if states is not None:
-        callbacks.append(
-            ModelCheckpoint(dirpath=states, filename="last", save_on_train_epoch_end=True, enable_version_counter=False)
-        )
+        callbacks.append(EpochCheckpoint(states, checkpoint_every_s))
     return callbacks
 
 

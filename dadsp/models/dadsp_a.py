@@ -19,7 +19,7 @@ from dadsp.models.base import Arrays, FitContext, Predictor
 from dadsp.models.batches import BlockBatch, BlockBatches, LabelledPairs, PairBatch, PairBatches
 from dadsp.models.pretraining import PretrainingOptions, pretrain_encoder
 from dadsp.models.rowspace import RowSpace
-from dadsp.models.training import Stage, TrainingOptions, run_stage
+from dadsp.models.training import Stage, TrainingOptions, claim_device, run_stage
 from dadsp.nets.dadsp_network import DadspNetwork
 from dadsp.nets.feed_forward import Activation, first_linear
 from dadsp.nets.gradient_reversal import reversal_strength
@@ -119,10 +119,10 @@ class DadspStage(Stage):
         codes = network.encoder(self.expression.index_select(0, batch.lines))
         drugs = network.drug_branch(self.drug_features.index_select(0, batch.drugs))
         if isinstance(batch, BlockBatch):
-            n_source = batch.n_source
+            n_source, domain_weight = batch.n_source, batch.domain_weight
             mse = (batch.weight * (network.regress_block(codes[:n_source], drugs) - batch.label) ** 2).sum()
         else:
-            n_source = len(batch.label)
+            n_source, domain_weight = len(batch.label), 1.0
             predicted = network.regress(codes, batch.line_of_row[:n_source], drugs, batch.drug_of_pair)
             mse = nn.functional.mse_loss(predicted, batch.label)
             codes = codes.index_select(0, batch.line_of_row)
@@ -132,12 +132,12 @@ class DadspStage(Stage):
         logits = network.tell_domain(codes, strength)
         domain = torch.full((len(codes),), TARGET, device=codes.device)
         domain[:n_source] = SOURCE
-        domain_loss = nn.functional.cross_entropy(logits, domain)
+        domain_loss = domain_weight * nn.functional.cross_entropy(logits, domain)
         return {
             "loss": mse + self.dadsp.adversarial_weight * domain_loss,
             "mse": mse,
             "domain_loss": domain_loss,
-            "domain_accuracy": (logits.argmax(dim=1) == domain).float().mean(),
+            "domain_accuracy": domain_weight * (logits.argmax(dim=1) == domain).float().mean(),
             "lambda": torch.tensor(strength),
         }
 
@@ -171,6 +171,13 @@ class DadspA(Predictor):
     ) -> None:
         self.options = validated(DadspAOptions, options, "model")
         self.training = validated(TrainingOptions, training or {}, "trainer")
+        needs_whole_steps = self.options.target_sampling == "paired" or self.options.discriminator_batch_norm
+        if self.training.devices > 1 and needs_whole_steps:
+            raise ConfigError(
+                f"trainer.devices={self.training.devices} shares the blocks of a step among processes. "
+                "model.target_sampling=paired has no blocks, and model.discriminator_batch_norm=true needs the whole step. "
+                "Use trainer.devices=1."
+            )
         self.drug_features = drug_features or Morgan()
         oracle = " (oracle selection)" if self.options.selection == "target_oracle" else ""
         self.name = self.options.name + oracle
@@ -202,10 +209,7 @@ class DadspA(Predictor):
         self, study: Study, split: Split, context: FitContext
     ) -> tuple["DadspStage", "PairBatches | BlockBatches"]:
         """Everything up to supervised training: scalers, features, the (pre-trained) network, its stage and batches."""
-        if self.training.device == "gpu" and not torch.cuda.is_available():
-            raise ConfigError("trainer.device=gpu, but torch finds no GPU here. Use trainer.device=auto or cpu.")
-        if self.training.threads is not None:
-            torch.set_num_threads(self.training.threads)
+        claim_device(self.training)
         self._fit_scalers(study, split)
         inputs = torch.from_numpy(self._scaled_expression(study))
         self.space = self._row_space(inputs, study, split, context)
@@ -305,7 +309,7 @@ class DadspA(Predictor):
                 seed=stage.seed,
                 epoch=epoch,
                 target_lines=target_lines,
-                min_blocks=training.min_blocks,
+                min_blocks=training.min_blocks * training.devices,
             )
         return PairBatches(
             pairs,

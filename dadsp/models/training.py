@@ -309,9 +309,7 @@ def _train(stage: Stage, batches: Iterable[Any], n_batches: int, folder: Path | 
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")
         warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")  # Lightning 2.6 on torch 2.13
-        warnings.filterwarnings(
-            "ignore", message=".*broadcast_buffers. is deprecated.*"
-        )  # its successor came with torch 2.13
+        warnings.filterwarnings("ignore", message=".*broadcast_buffers. is deprecated.*")  # successor: torch 2.13
         trainer = pl.Trainer(
             max_epochs=options.max_epochs,
             accelerator=options.device if n == 1 else "gpu" if options.on_gpu else "cpu",

@@ -37,9 +37,7 @@ class NotingStage(DadspStage):
     folder: Path
 
     def on_before_optimizer_step(self, optimizer: Any) -> None:
-        gradients = {
-            name: weight.grad.clone() for name, weight in self.network.named_parameters() if weight.grad is not None
-        }
+        gradients = {name: weight.grad for name, weight in self.network.named_parameters()}
         save_file(gradients, self.folder / f"{self.global_rank}-{self.current_epoch}-{self.global_step}.safetensors")
 
 
@@ -107,13 +105,13 @@ def test_two_gloo_processes_give_the_gradients_of_one_on_the_union_of_their_bloc
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stage, batches = prepared(monkeypatch, devices=2, device="cpu")
-    first: Any = stage.network.encoder[0]  # type: ignore[index]
-    wide = WideLinear(first[0].in_features, first[0].out_features)
-    wide.load_state_dict(first[0].state_dict())
-    first[0] = wide  # writes its own gradient, which the processes must average too
     stage.folder = tmp_path
     steps, mean_pairs = steps_of(batches, 2)
     expected = [union_gradients(stage, step, mean_pairs) for step in steps]
+    first: Any = stage.network.encoder[0]  # type: ignore[index]
+    wide = WideLinear(first[0].in_features, first[0].out_features)
+    wide.load_state_dict(first[0].state_dict())
+    first[0] = wide  # writes its gradient itself, past autograd; the processes must average it too
     reported: list[tuple[str, int]] = []
     context = FitContext(on_epoch=lambda name, epoch, metrics: reported.append((name, epoch)))
     run_stage(stage, batches, len(batches), context)

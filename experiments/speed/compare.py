@@ -8,7 +8,8 @@
 
 All but the textbook run under the Lightning Trainer, as ``dadsp train`` runs them. Times are medians over steps. Seconds to
 a source-validation RMSE are preparation plus steps × median step, the steps counted in a run of their own with the
-validation pairs judged at intervals; the RMSE is the best that ``--score-steps`` steps of the plain path (the textbook's steps) reach.
+validation pairs judged at intervals; the RMSE is the best that ``--score-steps`` steps of the plain path (the textbook's
+steps) reach.
 
     python experiments/speed/compare.py [--data simulated_paper] [--steps 12] [--out experiments/speed/results.csv]
 """

@@ -1,7 +1,7 @@
 """Training speed on a GPU: block shapes up to the whole matrix, in fp32, tf32 and bf16, and the share of the chip's bound.
 
-A step is measured between device events, with every tensor resident; ``--peak-tflops`` is the chip's figure for the precision
-(dense, without sparsity), from its maker. A step that would make the host wait for the device stops the script.
+A step is measured between device events, with every tensor resident; ``--peak-tflops`` is the chip's figure for the
+precision (dense, without sparsity), from its maker. A step that would make the host wait for the device stops the script.
 
     python -m experiments.speed.gpu --data simulated_paper --out experiments/speed/gpu.csv
 

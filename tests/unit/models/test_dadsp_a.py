@@ -301,5 +301,7 @@ def test_fresh_network_predicts_about_the_mean_training_label(study: Study, spli
     lines, drugs = np.indices((12, 5)).reshape(2, -1)
     with torch.no_grad():
         predicted = predict_pairs(stage.parts, stage.parts.encoder, stage.expression, stage.drug_features, lines, drugs)
-    assert stage.labels.inverse(predicted).mean() == pytest.approx(train.mean(), abs=0.1 * np.ptp(train))
+    assert float(stage.labels.inverse(predicted).mean()) == pytest.approx(
+        float(train.mean()), abs=0.1 * float(np.ptp(train))
+    )
     assert predicted.std() < 0.05

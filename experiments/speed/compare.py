@@ -245,7 +245,7 @@ def time_every_way(data: str, steps: int, study: Study, split: Split) -> list[di
             fresh = copy.deepcopy(stage.network)
             dense = DenseRows(first.listed, stage.expression.numpy(), stage.drug_features.numpy())
             reset_peak()
-            seconds, expected = textbook(fresh, dense, int(pairs), config.trainer.learning_rate)
+            seconds, expected = textbook(fresh, dense, int(pairs), stage.options.learning_rate)
             rows.append({"pipeline": "textbook", "ms_per_step": 1e3 * statistics.median(seconds[WARM_UP:]), "pairs": pairs})
             rows[-1] |= {"peak_gib": peak_since_reset(), "preparation_s": preparation}
             del fresh, dense

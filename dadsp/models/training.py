@@ -338,7 +338,7 @@ def _train(stage: Stage, batches: Iterable[Any], n_batches: int, folder: Path | 
         stage.network.load_state_dict(stage.best_weights)
     if folder is not None and states is not None and trainer.is_global_zero:
         _write_result(stage, _result(stage, folder))
-        shutil.rmtree(states)
+        shutil.rmtree(states, ignore_errors=True)  # absent where training was shorter than checkpoint_every_s
 
 
 class AtomicCheckpoints(TorchCheckpointIO):

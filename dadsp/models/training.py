@@ -70,7 +70,7 @@ class TrainingOptions:
     batching: Literal["blocks", "pairs"] = "blocks"
     block_lines: int = Field(default=64, ge=2)
     block_drugs: int = Field(default=64, ge=1)
-    min_blocks: int = Field(default=50, ge=1)
+    min_blocks: int = Field(default=40, ge=1)
     batch_size: int = Field(default=128, ge=2)
     learning_rate: float = Field(default=1e-3, gt=0)
     schedule: Literal["constant", "dann"] = "constant"

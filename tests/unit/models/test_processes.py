@@ -125,7 +125,7 @@ def test_two_gloo_processes_give_the_gradients_of_one_on_the_union_of_their_bloc
     assert reported == [("dadsp_a", 0)]
     squared = [(stage.losses(block._replace(weight=(block.weight > 0) * 1.0))["mse"]) for step in steps for block in step]
     n_pairs = mean_pairs * len(steps)
-    assert stage.epochs[0]["train/mse"] == pytest.approx(float(torch.stack(squared).sum()) / n_pairs, abs=1e-6)
+    assert stage.epochs[0]["train/mse"] == pytest.approx(float(torch.stack(squared).sum().detach()) / n_pairs, abs=1e-6)
 
 
 TWO = {"max_epochs": 4, "devices": 2, "device": "cpu", "min_blocks": 4, "patience": None, "learning_rate": 0.01}

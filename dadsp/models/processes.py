@@ -60,6 +60,7 @@ def run_in_processes(work: Work, n: int, arguments: tuple[Any, ...], backend: st
         finally:
             for process in started.processes:
                 process.kill()
+                process.join()
 
 
 def _receive(messages: Any, listen: Callable[..., None]) -> None:

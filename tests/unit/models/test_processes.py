@@ -154,9 +154,10 @@ def test_run_whose_process_was_killed_resumes_to_the_same_weights(
     caplog.set_level("INFO")
     whole = fitted(FitContext())
     assert caplog.text.count("dadsp_a epoch 0") == 1  # logged by the first process, heard here once
-    with monkeypatch.context() as patch, pytest.raises(DadspError, match="SIGKILL"):
-        patch.setattr("dadsp.models.dadsp_a.DadspStage", DyingStage)
+    monkeypatch.setattr("dadsp.models.dadsp_a.DadspStage", DyingStage)
+    with pytest.raises(DadspError, match="SIGKILL"):
         fitted(FitContext(checkpoints=tmp_path))
+    monkeypatch.undo()
     assert (tmp_path / "dadsp_a" / "last.ckpt").exists()
     epochs: list[int] = []
     resumed = fitted(FitContext(checkpoints=tmp_path, on_epoch=lambda stage, epoch, metrics: epochs.append(epoch)))

@@ -370,7 +370,8 @@ class EpochCheckpoint(ModelCheckpoint):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Lightning's hook."""
-        if time.monotonic() - self.written >= self.every_s:
+        # The first process's clock decides for all that share steps: a state is written by all of them or none.
+        if trainer.strategy.broadcast(time.monotonic() - self.written >= self.every_s):
             super().on_train_epoch_end(trainer, pl_module)
             self.written = time.monotonic()
 

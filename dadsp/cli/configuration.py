@@ -6,7 +6,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 from unittest.mock import patch
 
 import hydra
@@ -22,6 +22,8 @@ from pydantic import ValidationError
 import dadsp
 from dadsp.errors import ConfigError, DadspError, nearest
 from dadsp.options import config_error
+from dadsp.schema import SplitOn, Study
+from dadsp.splits.store import saved_on
 
 
 def conf_folder() -> Path:
@@ -107,6 +109,28 @@ def build(node: DictConfig, where: str, **passed: Any) -> Any:
         return partial(**passed)
     except TypeError as error:
         raise _argument_error(error, node, where) from error
+
+
+def load_study(config: DictConfig, folder: Path) -> Study:
+    """The study that a run sees: both screens, or the one that its split stands in.
+
+    Args:
+        config: The run's; its split names the screens, unless it names a saved split, which knows them.
+        folder: The run's; the split it may hold already goes before the configuration.
+
+    Raises:
+        ConfigError: ``split.on`` is no choice.
+        DadspError: The data cannot be read.
+    """
+    study: Study = build(config.data, "data")
+    own = folder / "split.json"
+    saved = own if own.exists() else OmegaConf.select(config, "split.path")
+    on = saved_on(Path(saved)) if saved else OmegaConf.select(config, "split.on", default="across")
+    if on not in get_args(SplitOn):
+        raise ConfigError(f"split.on={on!r} is not a valid choice. {nearest(str(on), get_args(SplitOn))}")
+    if on == "across":
+        return study
+    return study.within("source" if on == "source" else "target")
 
 
 def _targets(node: Any) -> Iterator[str]:

@@ -9,7 +9,8 @@ import pytest
 
 from dadsp.errors import ConfigError, LeakageError, LoadError, SchemaError
 from dadsp.schema import Study
-from dadsp.splits.cross_screen import check_split, cross_screen
+from dadsp.splits.cross_screen import cross_screen
+from dadsp.splits.integrity import check_split
 from dadsp.splits.store import load_split, save_split
 from tests.studies import small_study
 
@@ -71,7 +72,7 @@ def test_rows_outside_the_study_are_refused(study: Study) -> None:
 
 @pytest.mark.parametrize("fraction", [0.0, 1.0, -1, 2])
 def test_impossible_fraction_is_refused(study: Study, fraction: float) -> None:
-    with pytest.raises(ConfigError, match="between 0 and 1"):
+    with pytest.raises(ConfigError, match="split.val_fraction"):
         cross_screen(study, seed=0, val_fraction=fraction)
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from dadsp.errors import SchemaError, examples
 
 Domain = Literal["source", "target"]
-SplitOn = Literal["across", "source", "target_oracle"]
+Scope = Literal["across", "source", "target_oracle"]
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float32]
 BoolArray = NDArray[np.bool_]
@@ -199,7 +199,7 @@ class Study:
         target: Screen whose labels are held out.
         label_cap: ``"target"`` when source labels were clipped at the target's cap, else ``"none"``.
         raw_source_potency: Source labels before clipping, float32, shape (n_source_pairs,).
-        on: ``"across"`` trains on one screen and tests on the other. ``"source"`` and ``"target_oracle"`` hold that one
+        scope: ``"across"`` trains on one screen and tests on the other. ``"source"`` and ``"target_oracle"`` hold that one
             screen as both, for splits inside it; the latter trains on labels of the target screen.
     """
 
@@ -207,7 +207,7 @@ class Study:
     target: Screen
     label_cap: Literal["none", "target"]
     raw_source_potency: FloatArray
-    on: SplitOn = "across"
+    scope: Scope = "across"
 
     def __post_init__(self) -> None:
         if self.source.genes != self.target.genes:
@@ -220,12 +220,12 @@ class Study:
     @property
     def trained_on(self) -> Domain:
         """The screen whose labels train."""
-        return "target" if self.on == "target_oracle" else "source"
+        return "target" if self.scope == "target_oracle" else "source"
 
     @property
     def tested_on(self) -> Domain:
         """The screen whose labels are held out."""
-        return "source" if self.on == "source" else "target"
+        return "source" if self.scope == "source" else "target"
 
     def within(self, domain: Domain) -> "Study":
         """One screen as both source and target, for a split inside it; each system then trains and tests there.
@@ -233,9 +233,9 @@ class Study:
         Source labels stay as clipped as they are. Target labels are never clipped.
         """
         if domain == "source":
-            return replace(self, target=self.source, on="source")
+            return replace(self, target=self.source, scope="source")
         raw = self.target.responses.potency
-        return replace(self, source=self.target, label_cap="none", raw_source_potency=raw, on="target_oracle")
+        return replace(self, source=self.target, label_cap="none", raw_source_potency=raw, scope="target_oracle")
 
     @cached_property
     def target_cell_in_source(self) -> IntArray:
@@ -246,7 +246,7 @@ class Study:
     def content_hash(self) -> str:
         """Hash of both screens, the label treatment, and the screen all stands in where it is one."""
         joined = f"{self.source.content_hash}|{self.target.content_hash}|{self.label_cap}"
-        joined += "" if self.on == "across" else f"|{self.on}"
+        joined += "" if self.scope == "across" else f"|{self.scope}"
         return hashlib.blake2b(joined.encode(), digest_size=16).hexdigest()
 
 

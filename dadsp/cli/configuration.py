@@ -22,8 +22,8 @@ from pydantic import ValidationError
 import dadsp
 from dadsp.errors import ConfigError, DadspError, nearest
 from dadsp.options import config_error
-from dadsp.schema import SplitOn, Study
-from dadsp.splits.store import saved_on
+from dadsp.schema import Scope, Study
+from dadsp.splits.store import saved_scope
 
 
 def conf_folder() -> Path:
@@ -119,18 +119,18 @@ def load_study(config: DictConfig, folder: Path) -> Study:
         folder: The run's; the split it may hold already goes before the configuration.
 
     Raises:
-        ConfigError: ``split.on`` is no choice.
+        ConfigError: ``split.scope`` is no choice.
         DadspError: The data cannot be read.
     """
     study: Study = build(config.data, "data")
     own = folder / "split.json"
     saved = own if own.exists() else OmegaConf.select(config, "split.path")
-    on = saved_on(Path(saved)) if saved else OmegaConf.select(config, "split.on", default="across")
-    if on not in get_args(SplitOn):
-        raise ConfigError(f"split.on={on!r} is not a valid choice. {nearest(str(on), get_args(SplitOn))}")
-    if on == "across":
+    scope = saved_scope(Path(saved)) if saved else OmegaConf.select(config, "split.scope", default="across")
+    if scope not in get_args(Scope):
+        raise ConfigError(f"split.scope={scope!r} is not a valid choice. {nearest(str(scope), get_args(Scope))}")
+    if scope == "across":
         return study
-    return study.within("source" if on == "source" else "target")
+    return study.within("source" if scope == "source" else "target")
 
 
 def _targets(node: Any) -> Iterator[str]:
@@ -165,6 +165,8 @@ def _build_error(error: BaseException, node: DictConfig, where: str) -> Exceptio
 
 
 def _argument_error(error: TypeError, node: DictConfig, where: str) -> Exception:
+    if missing := re.search(r"missing \d+ required .*?: '(\w+)'", str(error)):  # what ??? stood for
+        return ConfigError(f"{where}.{missing[1]} is required. Set it: {where}.{missing[1]}=…")
     unknown = re.search(r"unexpected keyword argument '(\w+)'", str(error))
     if not unknown:
         return error

@@ -39,9 +39,9 @@ class Results:
 def row_name(predictor: Predictor, study: Study) -> str:
     """How tables call a system: where source and target are one screen, its name says which and what that lets in."""
     name = predictor.name
-    if study.on == "source":
+    if study.scope == "source":
         return name.replace("oracle target ", "oracle source ", 1) if isinstance(predictor, Naive) else name
-    if study.on == "target_oracle" and not name.startswith("oracle target "):
+    if study.scope == "target_oracle" and not name.startswith("oracle target "):
         own = f"target {name.removeprefix('source ')}" if isinstance(predictor, Naive) else name
         return f"{own} (oracle: trained on target labels)"
     return name
@@ -163,7 +163,7 @@ def print_results(results: dict[str, Any], folder: Path, as_json: bool, tracking
         return
     frame = pd.read_csv(folder / "comparison.csv")
     facts = results["run"]
-    tested = "source" if facts.get("split_on") == "source" else "target"
+    tested = "source" if facts.get("split_scope") == "source" else "target"
     console().print(render(frame, f"{facts['system']}, seed {facts['seed']}: {tested} test pairs"))
     print(f"run folder  {folder}")
     print(f"figures     {folder / 'figures'}")

@@ -125,7 +125,12 @@ def _train(config: DictConfig, folder: Path, command: str, as_json: bool) -> Non
     write_text(folder / "config.yaml", OmegaConf.to_yaml(config))
     if not as_json:
         print_facts(study, split, model.name)
-    tags = {"data_hash": study.content_hash, "split_hash": split.content_hash, "split": split.kind, "split_on": study.on}
+    tags = {
+        "data_hash": study.content_hash,
+        "split_hash": split.content_hash,
+        "split": split.kind,
+        "split_scope": study.scope,
+    }
     tags |= environment_tags()
     with _tracker(tracking, Path(config.runs), folder, f"{model.name} seed {options.seed}", command, tags) as tracker:
         tracker.log_params(OmegaConf.to_container(config, resolve=True))  # type: ignore[arg-type]

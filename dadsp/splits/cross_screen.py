@@ -24,12 +24,12 @@ class CrossScreenOptions:
         overlap: What training and validation may share with the target's labelled pairs: ``"keep"`` leaves everything,
             ``"drop_lines"`` and ``"drop_drugs"`` leave out source pairs whose line or drug is tested, ``"drop_both"``
             those of which either is (Table 2 of the paper).
-        on: Always both screens.
+        scope: Always both screens.
     """
 
     val_fraction: float = Field(default=0.1, gt=0, lt=1)
     overlap: Literal["keep", "drop_lines", "drop_drugs", "drop_both"] = "keep"
-    on: Literal["across"] = "across"
+    scope: Literal["across"] = "across"
 
 
 def cross_screen(study: Study, *, seed: int, **options: Any) -> Split:
@@ -48,8 +48,10 @@ def cross_screen(study: Study, *, seed: int, **options: Any) -> Split:
         ConfigError: An option is impossible, or leaves too little to train on.
     """
     rule = validated(CrossScreenOptions, options, "split")
-    if study.on != "across":
-        raise ConfigError(f"A cross_screen split needs both screens, but the study is on '{study.on}'. Set split.on=across.")
+    if study.scope != "across":
+        raise ConfigError(
+            f"A cross_screen split needs both screens, but the study has scope '{study.scope}'. Set split.scope=across."
+        )
     rows, notes = np.arange(len(study.source.responses)), []
     dropped = np.zeros(len(rows), dtype=bool)
     for by in OVERLAPS[rule.overlap]:

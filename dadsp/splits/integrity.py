@@ -98,8 +98,10 @@ def check_split(study: Study, split: Split) -> None:
     promise = PROMISES.get(split.kind)
     if promise is None:
         raise SchemaError(f"'{split.kind}' is no kind of split. {nearest(split.kind, PROMISES)}")
-    if promise.within != (study.on != "across"):
-        raise SchemaError(f"A {split.kind} split does not fit a study on '{study.on}'. Make the split again for this study.")
+    if promise.within != (study.scope != "across"):
+        raise SchemaError(
+            f"A {split.kind} split does not fit a study of scope '{study.scope}'. Make the split again for this study."
+        )
     for part, rows, size in (
         ("train", split.train_idx, len(source.responses)),
         ("val", split.val_idx, len(source.responses)),

@@ -8,7 +8,7 @@ import numpy as np
 
 from dadsp.errors import LoadError
 from dadsp.files import read_json, write_json
-from dadsp.schema import Note, Split, SplitOn, Study
+from dadsp.schema import Note, Scope, Split, Study
 from dadsp.splits.integrity import check_split
 
 _PARTS = ("train_idx", "val_idx", "test_idx", "adapt_cell_idx")
@@ -18,7 +18,7 @@ def save_split(path: Path, study: Study, split: Split) -> None:
     """Writes the row numbers with the hashes of split and data."""
     facts = {
         "kind": split.kind,
-        "on": study.on,
+        "scope": study.scope,
         "split_hash": split.content_hash,
         "data_hash": study.content_hash,
         "notes": [asdict(note) for note in split.notes],
@@ -54,14 +54,14 @@ def saved(study: Study, *, seed: int, path: str) -> Split:
     return load_split(Path(path), study)
 
 
-def saved_on(path: Path) -> SplitOn:
+def saved_scope(path: Path) -> Scope:
     """On which screens the split saved at ``path`` stands.
 
     Raises:
         LoadError: The file is damaged.
     """
     saved: Any = read_json(path)
-    on = saved.get("on", "across") if isinstance(saved, dict) else None
-    if on not in get_args(SplitOn):
-        raise LoadError(f"{path} is not a saved split (on: {on!r}). Make it again.")
-    return cast(SplitOn, on)
+    scope = saved.get("scope", "across") if isinstance(saved, dict) else None
+    if scope not in get_args(Scope):
+        raise LoadError(f"{path} is not a saved split (scope: {scope!r}). Make it again.")
+    return cast(Scope, scope)

@@ -22,7 +22,7 @@ class WithinOptions:
 
     Attributes:
         kind: What the test shares with nothing that trains or validates, and the validation part with nothing that trains.
-        on: The screen; ``"target_oracle"`` trains on labels of the target.
+        scope: The screen; ``"target_oracle"`` trains on labels of the target.
         folds: Into how many parts the groups fall.
         fold: Which of them tests, from 0.
         repeat: Another number is another partition.
@@ -33,7 +33,7 @@ class WithinOptions:
     """
 
     kind: Literal["pair", "cell_blind", "drug_blind", "both_blind", "tissue_blind"]
-    on: Literal["source", "target_oracle"] = "source"
+    scope: Literal["source", "target_oracle"] = "source"
     folds: int = Field(default=5, ge=2)
     fold: int = Field(default=0, ge=0)
     repeat: int = Field(default=0, ge=0)
@@ -66,8 +66,10 @@ def within(study: Study, *, seed: int, **options: Any) -> Split:
         ConfigError: An option is impossible, or groups are too few for it.
     """
     rule = validated(WithinOptions, options, "split")
-    if study.on != rule.on:
-        raise ConfigError(f"split.on={rule.on}, but the study is on '{study.on}'. Take the split from Study.within.")
+    if study.scope != rule.scope:
+        raise ConfigError(
+            f"split.scope={rule.scope}, but the study has scope '{study.scope}'. Take the split from Study.within."
+        )
     screen, groupings = study.source, WITHIN[rule.kind]
     random = np.random.default_rng(derive_seed(seed, "split", "test", rule.repeat))
     if rule.test_fraction is None:

@@ -13,8 +13,8 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import Field, StrictInt
 from pydantic.dataclasses import dataclass
 
-from dadsp.cli.configuration import build, run_app
-from dadsp.cli.results import load_results, print_facts, print_results, score, write_results
+from dadsp.cli.configuration import build, load_study, run_app
+from dadsp.cli.results import load_results, print_facts, print_results, row_name, score, write_results
 from dadsp.errors import ConfigError, DadspError, LoadError, nearest
 from dadsp.files import read_json, write_json, write_text
 from dadsp.models.base import FitContext, Predictor, save_model
@@ -121,18 +121,25 @@ def _train(config: DictConfig, folder: Path, command: str, as_json: bool) -> Non
     options = validated(RunOptions, {key: config[key] for key in ("seed", "runs")}, "")
     tracking = validated(TrackingOptions, OmegaConf.to_container(config.tracking), "tracking")
     model: Predictor = build(config.model, "model")
-    if model.name.startswith(("source ", "oracle ")) and not isinstance(model, Naive):
+    if model.name.startswith(("source ", "target ", "oracle ")) and not isinstance(model, Naive):
         raise ConfigError(f"model.name={model.name!r} would pass for a naive row. Choose another name.")
-    study: Study = build(config.data, "data")
+    study = load_study(config, folder)
     split = _split(config, options.seed, study, folder)
+    model.name = row_name(model, study)
     OmegaConf.resolve(config)
-    config.runs = str(Path(options.runs).absolute())  # a run is resumed from wherever the user stands
-    if isinstance(config.data.get("root"), str):
-        config.data.root = str(Path(config.data.root).absolute())
+    for node, key in ((config, "runs"), (config.data, "root"), (config.split, "path")):
+        if isinstance(node.get(key), str):
+            node[key] = str(Path(node[key]).absolute())  # a run is resumed from wherever the user stands
     write_text(folder / "config.yaml", OmegaConf.to_yaml(config))
     if not as_json:
         print_facts(study, split, model.name)
-    tags = {"data_hash": study.content_hash, "split_hash": split.content_hash, **environment_tags()}
+    tags = {
+        "data_hash": study.content_hash,
+        "split_hash": split.content_hash,
+        "split": split.kind,
+        "split_scope": study.scope,
+    }
+    tags |= environment_tags()
     with _tracker(tracking, Path(config.runs), folder, f"{model.name} seed {options.seed}", command, tags) as tracker:
         tracker.log_params(OmegaConf.to_container(config, resolve=True))  # type: ignore[arg-type]
         seen_stages: list[str] = []

@@ -18,7 +18,9 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
 from dadsp.data.scaling import ExpressionScaler, LabelScaler, ScalerKind, ScalerScope, fit_scaler
+from dadsp.drugs.features import DrugFeatures
 from dadsp.drugs.morgan import Morgan
+from dadsp.drugs.representations import from_facts
 from dadsp.errors import ConfigError, MissingIdsError, SchemaError, examples
 from dadsp.models.base import Arrays, FitContext, Predictor
 from dadsp.models.batches import BlockBatch, BlockBatches, LabelledPairs, PairBatch, PairBatches
@@ -160,7 +162,7 @@ class CrossScreenNetwork(Predictor):
     """A network trained on source labels that predicts both screens.
 
     Args:
-        drug_features: Turns structures into features.
+        drug_features: Turns structures into features; fitted on the training drugs by ``fit``.
         training: Length and speed of the supervised stages.
         options: Fields of the system's options.
 
@@ -170,10 +172,11 @@ class CrossScreenNetwork(Predictor):
 
     options_type: ClassVar[type[NetworkOptions]]
     network: DadspNetwork
+    fitted_features: DrugFeatures
 
     def __init__(
         self,
-        drug_features: Morgan | None = None,
+        drug_features: DrugFeatures | None = None,
         training: TrainingOptions | dict[str, Any] | None = None,
         **options: Any,
     ) -> None:
@@ -239,10 +242,11 @@ class CrossScreenNetwork(Predictor):
         if self.options.input_basis == "rowspace" and len(learned) < expression.shape[1]:
             self.space = RowSpace.of(expression[learned], context.seed)
             expression = self.space.coordinates(expression)
-        features = torch.from_numpy(self.drug_features(*_structures(study.source)))
+        self.fitted_features = self.drug_features.fit(*_structures(study.source, np.unique(train.drug_idx)))
+        features = torch.from_numpy(self._drug_rows(study.source))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive_seed(context.seed, "weights"))
-            self.network = self._build(expression.shape[1], features.shape[1])
+            self.network = self._network(expression.shape[1])
             if self.space is not None:
                 self.space.shrink(first_linear(self.network.encoder))
             if self.options.pretraining is not None:
@@ -251,6 +255,14 @@ class CrossScreenNetwork(Predictor):
         judged, features = self._judged(study, split, features)
         pairs = LabelledPairs(train.cell_idx, train.drug_idx, self.labels.transform(train.potency))
         return Inputs(expression, features, pairs, judged, source_lines, target_lines)
+
+    def _network(self, n_inputs: int) -> DadspNetwork:
+        """The system's network for the fitted drug features."""
+        return self._build(n_inputs, self.fitted_features.width)
+
+    def _drug_rows(self, screen: Screen, rows: IntArray | None = None) -> FloatArray:
+        """Features of the screen's drugs in ``rows`` (all by default), float32, shape (n_drugs, width)."""
+        return self.fitted_features(*_structures(screen, rows))
 
     def _scaled_expression(self, study: Study) -> FloatArray:
         source = self.scaler.transform(study.source.cells.expression, "source")
@@ -270,7 +282,7 @@ class CrossScreenNetwork(Predictor):
             val = study.source.responses.take(split.val_idx)
             return ("val/source/rmse", LabelledPairs(val.cell_idx, val.drug_idx, val.potency)), features
         test = study.target.responses.take(split.test_idx)
-        extended = torch.cat([features, torch.from_numpy(self.drug_features(*_structures(study.target)))])
+        extended = torch.cat([features, torch.from_numpy(self._drug_rows(study.target))])
         pairs = LabelledPairs(len(study.source.cells) + test.cell_idx, len(features) + test.drug_idx, test.potency)
         return ("val/target_oracle/rmse", pairs), extended
 
@@ -307,7 +319,7 @@ class CrossScreenNetwork(Predictor):
         lines, line_idx = np.unique(pairs.cell_idx, return_inverse=True)
         drugs, drug_idx = np.unique(pairs.drug_idx, return_inverse=True)
         expression = self.scaler.transform(columns.cells.expression[lines], pairs.domain)
-        features = self.drug_features(*_structures(screen, drugs))
+        features = self._drug_rows(screen, drugs)
         self.network.eval()
         with torch.no_grad():
             scaled = predict_pairs(
@@ -330,7 +342,7 @@ class CrossScreenNetwork(Predictor):
             "name": self.name,
             "options": asdict(self.options),
             "training": asdict(self.training),
-            "drug_features": asdict(self.drug_features),
+            "drug_features": self.fitted_features.facts(),
             "labels": {"unit": "-log10 IC50(uM)", "low": self.labels.low, "high": self.labels.high},
             "genes": list(self.genes),
         }
@@ -340,11 +352,13 @@ class CrossScreenNetwork(Predictor):
     @classmethod
     def from_state(cls, facts: dict[str, Any], arrays: Arrays) -> Self:
         """The saved predictor, ready to predict."""
-        predictor = cls(Morgan(**facts["drug_features"]), facts["training"], **facts["options"])
+        features = from_facts(facts["drug_features"])
+        predictor = cls(features, facts["training"], **facts["options"])
+        predictor.fitted_features = features
         predictor.genes = tuple(facts["genes"])
         predictor.labels = LabelScaler(facts["labels"]["low"], facts["labels"]["high"])
         predictor.scaler = ExpressionScaler.from_arrays(_under("scaler.", arrays))
-        predictor.network = predictor._build(len(predictor.genes), predictor.drug_features.width)
+        predictor.network = predictor._network(len(predictor.genes))
         weights = {name: torch.from_numpy(value) for name, value in _under("network.", arrays).items()}
         predictor.network.load_state_dict(weights)
         predictor.network.eval()

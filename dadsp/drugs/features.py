@@ -3,11 +3,13 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeVar
 
 from pydantic.dataclasses import dataclass
 
 from dadsp.schema import FloatArray, Note
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, config={"extra": "forbid"})
@@ -46,3 +48,14 @@ class DrugFeatures(ABC):
     def facts(self) -> dict[str, Any]:
         """JSON-able facts that ``dadsp.drugs.representations.from_facts`` reads."""
         return {"kind": self.kind, **asdict(self)}
+
+
+def fitted(value: T | None) -> T:
+    """A field that ``fit`` fills in.
+
+    Raises:
+        RuntimeError: It has not been filled in.
+    """
+    if value is None:
+        raise RuntimeError("These drug features follow from the training drugs: call fit first.")
+    return value

@@ -3,11 +3,16 @@
 from typing import Any
 
 from dadsp.drugs.features import DrugFeatures
+from dadsp.drugs.graphs import MolecularGraph
 from dadsp.drugs.morgan import Morgan
+from dadsp.drugs.similarity import SimilarityProfile
+from dadsp.drugs.smiles_tokens import SmilesTokens
 from dadsp.errors import LoadError, nearest
 
 # A fixed table, so that a saved model from elsewhere can name no other code.
-REPRESENTATIONS: dict[str, type[DrugFeatures]] = {kind.kind: kind for kind in (Morgan,)}
+REPRESENTATIONS: dict[str, type[DrugFeatures]] = {
+    representation.kind: representation for representation in (Morgan, SimilarityProfile, SmilesTokens, MolecularGraph)
+}
 
 
 def from_facts(facts: dict[str, Any]) -> DrugFeatures:

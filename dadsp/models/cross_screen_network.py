@@ -24,6 +24,7 @@ from dadsp.drugs.representations import from_facts
 from dadsp.errors import ConfigError, MissingIdsError, SchemaError, examples
 from dadsp.models.base import Arrays, FitContext, Predictor
 from dadsp.models.batches import BlockBatch, BlockBatches, LabelledPairs, PairBatch, PairBatches
+from dadsp.models.drug_encoders import drug_encoder
 from dadsp.models.pretraining import PretrainingOptions, pretrain_encoder
 from dadsp.models.rowspace import RowSpace
 from dadsp.models.training import Stage, TrainingOptions
@@ -187,6 +188,7 @@ class CrossScreenNetwork(Predictor):
         self.name = self.options.name + oracle
         self.space: RowSpace | None = None
         self.histories: dict[str, list[dict[str, float]]] = {}
+        self.drug_notes: list[dict[str, Any]] = []
 
     @property
     def sees_target_labels(self) -> bool:  # type: ignore[override]
@@ -243,6 +245,7 @@ class CrossScreenNetwork(Predictor):
             self.space = RowSpace.of(expression[learned], context.seed)
             expression = self.space.coordinates(expression)
         self.fitted_features = self.drug_features.fit(*_structures(study.source, np.unique(train.drug_idx)))
+        self.drug_notes = self._drug_notes(study)
         features = torch.from_numpy(self._drug_rows(study.source))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive_seed(context.seed, "weights"))
@@ -257,12 +260,28 @@ class CrossScreenNetwork(Predictor):
         return Inputs(expression, features, pairs, judged, source_lines, target_lines)
 
     def _network(self, n_inputs: int) -> DadspNetwork:
-        """The system's network for the fitted drug features."""
-        return self._build(n_inputs, self.fitted_features.width)
+        """The system's network; where drug features are codes, its drug branch begins with the network that reads them."""
+        encoder, width = drug_encoder(self.fitted_features)
+        network = self._build(n_inputs, width)
+        if self.fitted_features.learned:
+            network.drug_branch.insert(0, encoder)
+        return network
 
     def _drug_rows(self, screen: Screen, rows: IntArray | None = None) -> FloatArray:
         """Features of the screen's drugs in ``rows`` (all by default), float32, shape (n_drugs, width)."""
-        return self.fitted_features(*_structures(screen, rows))
+        structures = _structures(screen, rows)
+        for note in self.fitted_features.notes(*structures):
+            log.warning("%s: %s: %d (%s)", screen.name, note.what, note.count, note.examples)
+        return self.fitted_features(*structures)
+
+    def _drug_notes(self, study: Study) -> list[dict[str, Any]]:
+        """What the fitted features cannot express of the drugs of both screens."""
+        notes: list[dict[str, Any]] = []
+        for screen in (study.source, study.target):
+            known = np.flatnonzero([text is not None for text in screen.drugs.smiles])
+            found = self.fitted_features.notes(*_structures(screen, known))
+            notes += [{"screen": screen.name, **asdict(note)} for note in found]
+        return notes
 
     def _scaled_expression(self, study: Study) -> FloatArray:
         source = self.scaler.transform(study.source.cells.expression, "source")
@@ -343,6 +362,7 @@ class CrossScreenNetwork(Predictor):
             "options": asdict(self.options),
             "training": asdict(self.training),
             "drug_features": self.fitted_features.facts(),
+            "drug_notes": self.drug_notes,
             "labels": {"unit": "-log10 IC50(uM)", "low": self.labels.low, "high": self.labels.high},
             "genes": list(self.genes),
         }
@@ -354,7 +374,7 @@ class CrossScreenNetwork(Predictor):
         """The saved predictor, ready to predict."""
         features = from_facts(facts["drug_features"])
         predictor = cls(features, facts["training"], **facts["options"])
-        predictor.fitted_features = features
+        predictor.fitted_features, predictor.drug_notes = features, facts["drug_notes"]
         predictor.genes = tuple(facts["genes"])
         predictor.labels = LabelScaler(facts["labels"]["low"], facts["labels"]["high"])
         predictor.scaler = ExpressionScaler.from_arrays(_under("scaler.", arrays))
@@ -381,7 +401,7 @@ def predict_pairs(
     lines, line_of_pair = (torch.from_numpy(part).to(expression.device) for part in np.unique(line, return_inverse=True))
     drugs, drug_of_pair = (torch.from_numpy(part).to(expression.device) for part in np.unique(drug, return_inverse=True))
     cell_codes = torch.cat([encoder(expression.index_select(0, rows)) for rows in lines.split(1024)])
-    drug_codes = network.drug_branch(drug_features.index_select(0, drugs))
+    drug_codes = torch.cat([network.drug_branch(drug_features.index_select(0, rows)) for rows in drugs.split(256)])
     parts = [
         network.regress(cell_codes, cells, drug_codes, compounds)
         for cells, compounds in zip(line_of_pair.split(16384), drug_of_pair.split(16384), strict=True)

@@ -26,7 +26,7 @@ REPRESENTATIONS = {
     "morgan": Morgan(bits=64),
     "ssp": SimilarityProfile(bits=64),
     "cnn": SmilesTokens(filters=(8, 6), outputs=6),
-    "gcn": MolecularGraph(max_atoms=8, widths=(8, 6)),
+    "gcn": MolecularGraph(max_atoms=8, widths=(16, 16)),
 }
 SMALL: dict[str, Any] = {
     "encoder_widths": (32, 16),
@@ -61,7 +61,7 @@ def with_smiles(screen: Screen, smiles: tuple[str, ...]) -> Screen:
     return replace(screen, drugs=drugs)
 
 
-@pytest.mark.parametrize("kind", REPRESENTATIONS)
+@pytest.mark.parametrize("kind", ["ssp", "cnn", "gcn"])  # Morgan: tests of DADSP-A
 def test_overfits_32_pairs(study: Study, split: Split, kind: str) -> None:
     model = fitted(study, split, REPRESENTATIONS[kind], epochs=200)
     potency = study.source.responses.take(split.train_idx).potency

@@ -21,13 +21,13 @@ from dadsp.data.scaling import ExpressionScaler, LabelScaler, ScalerKind, Scaler
 from dadsp.drugs.features import DrugFeatures
 from dadsp.drugs.morgan import Morgan
 from dadsp.drugs.representations import from_facts
-from dadsp.errors import ConfigError, MissingIdsError, SchemaError, examples
+from dadsp.errors import MissingIdsError, SchemaError, examples
 from dadsp.models.base import Arrays, FitContext, Predictor
 from dadsp.models.batches import BlockBatch, BlockBatches, LabelledPairs, PairBatch, PairBatches
 from dadsp.models.drug_encoders import drug_encoder
 from dadsp.models.pretraining import PretrainingOptions, pretrain_encoder
 from dadsp.models.rowspace import RowSpace
-from dadsp.models.training import Stage, TrainingOptions
+from dadsp.models.training import Stage, TrainingOptions, claim_device
 from dadsp.nets.dadsp_network import DadspNetwork
 from dadsp.nets.feed_forward import Activation, first_linear
 from dadsp.options import validated
@@ -47,7 +47,8 @@ class NetworkOptions:
     Attributes:
         name: How tables call the system.
         encoder_widths: Gene encoder, and the codes of its autoencoder.
-        encoder_activation: ``"relu"`` (text) or ``"sigmoid"`` (code).
+        encoder_activation: ``"sigmoid"`` (code): bounded codes, without which the adversary saturates the regressor
+            sooner or later; or ``"relu"`` (text).
         activation: Nonlinearity of the other parts.
         drug_widths: Two-layer drug branch (text); empty feeds the fingerprint as it is (code).
         regressor_widths: Hidden layers of the four-layer regressor; the fourth is the sigmoid output.
@@ -65,7 +66,7 @@ class NetworkOptions:
 
     name: str = ""
     encoder_widths: tuple[Width, ...] = Field(default=(2048, 1024, 512), min_length=1)
-    encoder_activation: Activation = "relu"
+    encoder_activation: Activation = "sigmoid"
     activation: Activation = "relu"
     drug_widths: tuple[Width, ...] = (256, 256)
     regressor_widths: tuple[Width, ...] = Field(default=(256, 128, 64), min_length=1)
@@ -228,10 +229,7 @@ class CrossScreenNetwork(Predictor):
 
     def _prepare(self, study: Study, split: Split, context: FitContext) -> Inputs:
         """Everything up to the system's own stages: scalers, features, the (pre-trained) network."""
-        if self.training.device == "gpu" and not torch.cuda.is_available():
-            raise ConfigError("trainer.device=gpu, but torch finds no GPU here. Use trainer.device=auto or cpu.")
-        if self.training.threads is not None:
-            torch.set_num_threads(self.training.threads)
+        claim_device(self.training)
         train = study.source.responses.take(split.train_idx)
         self.genes = study.genes
         self.labels = LabelScaler.fit(train.potency)
@@ -250,6 +248,7 @@ class CrossScreenNetwork(Predictor):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive_seed(context.seed, "weights"))
             self.network = self._network(expression.shape[1])
+            self.network.start_at(float(self.labels.transform(train.potency).mean()))
             if self.space is not None:
                 self.space.shrink(first_linear(self.network.encoder))
             if self.options.pretraining is not None:
@@ -314,7 +313,12 @@ class CrossScreenNetwork(Predictor):
         if training.batching == "blocks" and partner is None:
             shape = (training.block_lines, training.block_drugs)
             return BlockBatches(
-                pairs, shape=shape, seed=stage.seed, epoch=epoch, target_lines=target_lines, min_blocks=training.min_blocks
+                pairs,
+                shape=shape,
+                seed=stage.seed,
+                epoch=epoch,
+                target_lines=target_lines,
+                min_blocks=training.min_blocks * training.devices,
             )
         return PairBatches(
             pairs, size=training.batch_size, seed=stage.seed, epoch=epoch, target_lines=target_lines, partner=partner

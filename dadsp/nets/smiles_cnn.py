@@ -22,7 +22,7 @@ class SmilesCnn(nn.Module):
         n_outputs: Width of the dense layer.
 
     Reference: DADSP section 2.3. The authors' code has the same widths, but kernels of 5 × 5 and 3 × 3 over the matrix as if
-    it were an image (deviation D11).
+    it were an image (deviation D13).
     """
 
     def __init__(

@@ -194,8 +194,10 @@ class Stage(pl.LightningModule):
                     "Lower trainer.learning_rate, or set trainer.gradient_clip=1."
                 )
         self.epochs.append({"epoch": self.current_epoch, **metrics} | ({"collapsed": 1.0} if self.collapsed else {}))
-        if self.collapsed and not self.best_weights:
-            raise DivergenceError(f"Stage {self.name}: all predictions are alike after the first epoch. {AGAINST_COLLAPSE}")
+        if self.current_epoch == 0:
+            self.collapsed = False  # a fresh network's predictions are alike too, and it may take more than an epoch
+        elif all("collapsed" in epoch for epoch in self.epochs):
+            raise DivergenceError(f"Stage {self.name}: all predictions are alike from the start. {AGAINST_COLLAPSE}")
         if not self.collapsed:
             self._keep_best(metrics)
         if self.listen is not None:

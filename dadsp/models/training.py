@@ -17,7 +17,7 @@ import torch
 from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint, TQDMProgressBar
-from pytorch_lightning.plugins.environments import LightningEnvironment
+from pytorch_lightning.plugins.environments import LightningEnvironment  # type: ignore[attr-defined]
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 from pytorch_lightning.strategies import DDPStrategy
 from safetensors import safe_open
@@ -211,7 +211,7 @@ class Stage(pl.LightningModule):
 
     def _verdict(self) -> dict[str, float]:
         """What ``judge`` says in the first process, told to all, so that they stop and keep weights alike."""
-        verdict = None
+        verdict: tuple[dict[str, float], bool] = {}, False  # what the first process fills in
         if self.trainer.is_global_zero:
             self.network.eval()
             with torch.no_grad():

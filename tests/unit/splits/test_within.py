@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -75,7 +76,7 @@ def study() -> Study:
     return study_of().within("source")
 
 
-def relabelled(study: Study, **columns: tuple[str | None, ...]) -> Study:
+def relabelled(study: Study, **columns: Any) -> Study:
     """The same within-source study with other columns of its lines."""
     screen = replace(study.source, cells=replace(study.source.cells, **columns))
     return replace(study, source=screen, target=screen)

@@ -1,0 +1,1 @@
+"""One small network per drug from gene expression to response: selection, growth, compression, classes, protocol."""

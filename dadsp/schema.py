@@ -352,8 +352,7 @@ def _check_tables(name: str, genes: tuple[str, ...], cells: CellLines, drugs: Dr
         repeated = duplicates(ids)
         if repeated:
             raise SchemaError(
-                f"{name}: {len(repeated)} {what} ids stand more than once (e.g. {examples(repeated)}). "
-                "Keep one row of each."
+                f"{name}: {len(repeated)} {what} ids stand more than once (e.g. {examples(repeated)}). Keep one row of each."
             )
     shape = (len(cells), len(genes))
     if cells.expression.shape != shape or cells.expression.dtype != np.float32:

@@ -67,14 +67,10 @@ def make_baseline(name: BaselineName, ann_widths: Sequence[int], seed: int) -> B
             linear = {"kernel": ["linear"], "C": [0.003, 0.01, 0.03, 0.1]}
             return Baseline(SVR(epsilon=0.1), [{"kernel": ["rbf"], "C": [0.3, 1.0, 3.0, 10.0]}, linear])
         case "ann":
-            ann = MLPRegressor(
-                hidden_layer_sizes=tuple(ann_widths),
-                activation="identity",
-                batch_size=64,
-                early_stopping=True,
-                random_state=state,
+            layers = tuple(ann_widths)
+            return Baseline(
+                MLPRegressor(hidden_layer_sizes=layers, activation="identity", early_stopping=True, random_state=state), []
             )
-            return Baseline(ann, [])
         case "mean":
             return Baseline(DummyRegressor(), [])
 

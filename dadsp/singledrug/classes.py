@@ -1,4 +1,4 @@
-"""Resistant, moderate or sensitive: cutting a response at its quartiles, and how well predictions fall into the same class."""
+"""Resistant, moderate or sensitive: a response cut at its quartiles, and how often predictions fall into the same class."""
 
 from typing import Any, NamedTuple
 
@@ -39,10 +39,10 @@ def class_scores(y_true: NDArray[Any], y_pred: NDArray[Any], cuts: Quartiles) ->
     """Agreement of predicted with measured classes, both cut at the same values.
 
     Returns:
-        ``accuracy``; ``balanced_accuracy``, the mean recall of the classes that were measured; ``kappa``, quadratic-weighted;
-        ``confusion``, counts as rows of measured by columns of predicted, in the order of ``CLASSES``. All None, with a
-        ``reason``, where the quartiles coincide (most lines share one value, as with capped IC50): no class is defined
-        there. Kappa alone is None where measured and predicted classes are one and the same constant.
+        ``accuracy``; ``balanced_accuracy``, the mean recall of the classes that were measured; ``kappa``,
+        quadratic-weighted; ``confusion``, counts as rows of measured by columns of predicted, in the order of ``CLASSES``.
+        All None, with a ``reason``, where the quartiles coincide (most lines share one value, as with capped IC50): no class
+        is defined there. Kappa alone is None where measured and predicted classes are one and the same constant.
     """
     if cuts.low == cuts.high:
         return dict.fromkeys(("accuracy", "balanced_accuracy", "kappa", "confusion")) | {"reason": COINCIDE}

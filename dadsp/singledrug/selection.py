@@ -26,8 +26,8 @@ class SvrRfe(SelectorMixin, BaseEstimator):
     subtracts what they contributed: K ← K − X_gone X_goneᵀ. The whole elimination costs about three Gram products over all
     genes, where scikit-learn computes one each round, entry by entry.
 
-    Subtraction leaves rounding errors behind, so K is computed anew whenever half of the genes are gone; its error then stays
-    within a few units in the last place of its largest entry.
+    Subtraction leaves rounding errors behind, so K is computed anew whenever half of the genes are gone; its error then
+    stays within a few units in the last place of its largest entry.
 
     Args:
         n_features_to_select: Genes to keep.
@@ -42,9 +42,7 @@ class SvrRfe(SelectorMixin, BaseEstimator):
         n_features_in_: Genes given.
     """
 
-    def __init__(
-        self, n_features_to_select: int = 1000, step: float = 0.05, epsilon: float = 0.1, C: float = 1.0
-    ) -> None:
+    def __init__(self, n_features_to_select: int = 1000, step: float = 0.05, epsilon: float = 0.1, C: float = 1.0) -> None:
         self.n_features_to_select = n_features_to_select
         self.step = step
         self.epsilon = epsilon
@@ -61,9 +59,7 @@ class SvrRfe(SelectorMixin, BaseEstimator):
             ValueError: A parameter or the data is impossible, as for any scikit-learn estimator.
         """
         if self.n_features_to_select < 1 or self.step <= 0:
-            raise ValueError(
-                f"n_features_to_select={self.n_features_to_select} and step={self.step} must both be positive."
-            )
+            raise ValueError(f"n_features_to_select={self.n_features_to_select} and step={self.step} must both be positive.")
         expression, response = validate_data(self, X, y, dtype=np.float64, y_numeric=True, ensure_min_samples=2)
         n_genes = expression.shape[1]
         drop = int(max(1, self.step * n_genes)) if self.step < 1 else int(self.step)

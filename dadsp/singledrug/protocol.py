@@ -127,14 +127,14 @@ def _fit_network(genes: Genes, folds: Folds, options: SingleDrugOptions, context
     start = time.perf_counter()
     trained = fit_network(*prepared.fold, options.network, context)
     fit_s = time.perf_counter() - start
-    widths = list(trained.network.widths)
-    facts = {"widths": widths, "size_bytes": trained.size_bytes, "log": [asdict(trial) for trial in trained.log]}
+    shape = {"architecture": options.network.architecture, "widths": list(trained.network.widths)}
+    facts = {**shape, "size_bytes": trained.size_bytes, "log": [asdict(trial) for trial in trained.log]}
     fitted = [Fitted("network", genes, prepared, trained, 0.0, fit_s, facts)]
     if options.compression is not None:
         start = time.perf_counter()
         small = compress(trained, *prepared.fold, options.compression, context)
         seconds = time.perf_counter() - start
-        facts = {"widths": widths, "size_bytes": small.size_bytes}
+        facts = {**shape, "size_bytes": small.size_bytes}
         fitted.append(Fitted("network_compressed", genes, prepared, small, 0.0, fit_s + seconds, facts))
     return fitted
 

@@ -34,8 +34,9 @@ def results_frame(results: Sequence[dict[str, Any]]) -> pd.DataFrame:
         shared = {name: result[name] for name in ("drug_id", "repeat", "n_train", "n_test", "threshold_scope")}
         for row in result["rows"]:
             leaks = row["selection_scope"] == "all_oracle"
+            grown = "grown " if row.get("architecture") == "growth" else ""
             label = ", ".join(
-                [LABELS[row["method"]]]
+                [grown + LABELS[row["method"]]]
                 + (["all genes"] if row["gene_set"] == "all" and row["method"] != "mean" else [])
                 + ([ORACLE] if leaks else [])
             )

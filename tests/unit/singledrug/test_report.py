@@ -57,6 +57,11 @@ def test_systems_that_saw_test_labels_say_oracle_and_come_last() -> None:
     assert (frame["saw_test_labels"] == (frame["selection_scope"] == "all_oracle")).all()
 
 
+def test_a_grown_network_is_another_system_than_the_fixed_one() -> None:
+    fixed, grown = ({**row("network", mse), "architecture": kind} for mse, kind in ((0.1, "fixed"), (0.2, "growth")))
+    assert systems(results_frame([result("A", 0, [fixed, grown])])) == ["network", "grown network"]
+
+
 def test_mse_is_averaged_over_repeats_then_over_drugs() -> None:
     table = mse_table(results_frame(RESULTS))
     assert table["network"].to_dict() == pytest.approx({"A": 0.3, "B": 0.8, "mean": 0.55})

@@ -109,6 +109,7 @@ def _start(verb: Verb, config: DictConfig, as_json: bool) -> None:
         raise ConfigError(f"{folder} already holds files. Choose a new hydra.run.dir, or go on with resume={folder}.")
     try:
         _check_keys(verb, config)
+        _set_threads(config)
         verb.work(config, folder, command, as_json)
     except DadspError:
         if not (folder / "run.json").exists():  # nothing was trained: leave no empty run behind
@@ -127,6 +128,13 @@ def _check_keys(verb: Verb, config: DictConfig) -> None:
             raise ConfigError(f"{key} is required. Leave it in.")
     if config.resume is not None:
         raise ConfigError(f"resume must stand alone: dadsp {verb.name} resume=<run folder>.")
+
+
+def _set_threads(config: DictConfig) -> None:
+    """Writes the launcher's threads per job into the configuration, so that the run folder states them."""
+    threads = HydraConfig.get().job.env_set.get("OMP_NUM_THREADS")
+    if threads is not None and "trainer" in config and OmegaConf.select(config, "trainer.threads") is None:
+        OmegaConf.update(config, "trainer.threads", int(threads))
 
 
 def _resume(verb: Verb, folder: Path, tracked: bool, as_json: bool) -> None:

@@ -38,6 +38,8 @@ def predict_single_drug(config: DictConfig, folder: Path) -> Predicted:
     """Response and class of the pairs by the networks of one repeat."""
     if config.drugs:
         raise ConfigError("drugs has no use here: a single-drug network knows its own drug alone. Leave it out.")
+    if not isinstance(config.repeat, int):
+        raise ConfigError(f"repeat={config.repeat!r} is not valid. Give the number of a partition, from 0 on.")
     places = {
         read_json(path)["drug_id"]: path.parent for path in folder.glob(f"drugs/*/repeat_{config.repeat}/{MODEL}/model.json")
     }

@@ -24,14 +24,7 @@ from dadsp.schema import ResponsePanel
 from dadsp.singledrug.figures import accuracy_against_time, mse_per_drug
 from dadsp.singledrug.lines import chosen_drugs, drug_lines
 from dadsp.singledrug.protocol import MODEL, PREDICTIONS, RESULT, run_repeat
-from dadsp.singledrug.report import (
-    accuracy_table,
-    confusions,
-    leak_table,
-    mse_table,
-    results_frame,
-    summary,
-)
+from dadsp.singledrug.report import accuracy_table, confusions, leak_table, mse_table, results_frame, summary
 from dadsp.singledrug.settings import SingleDrugOptions
 from dadsp.tracking import Tracker, environment_tags
 
@@ -124,8 +117,10 @@ def _metrics(frame: pd.DataFrame) -> dict[str, float]:
 
 def _growth(result: dict[str, Any]) -> list[dict[str, Any]]:
     """Every network that the honest growth search tried."""
-    honest = (row for row in result["rows"] if row["method"] == "network" and row["selection_scope"] == "train")
-    return next(honest, {"log": []})["log"]  # type: ignore[no-any-return]
+    for row in result["rows"]:
+        if row["method"] == "network" and row["selection_scope"] == "train":
+            return cast(list[dict[str, Any]], row["log"])
+    return []
 
 
 def _write_results(folder: Path, results: Sequence[dict[str, Any]], facts: dict[str, Any]) -> list[Path]:
@@ -168,11 +163,11 @@ def _show(folder: Path, as_json: bool) -> None:
     oracle = tables["summary"]["saw_test_labels"]
     # All systems would not fit a terminal: the file has them.
     fair = [name for name in tables["mse"] if not oracle[name] and "all genes" not in name]
-    cut = "" if results["run"]["threshold_scope"] == "train" else ", † cut at oracle quartiles, test lines included"
+    cut = "" if results["run"]["threshold_scope"] == "train" else "; classes cut at oracle quartiles, of test lines too"
     out = console()
     out.print(_table(tables["mse"][fair], f"Mean squared error of {results['run']['response']}, mean over repeats"))
-    out.print(_table(tables["accuracy"], f"3-class accuracy: distribution over drugs{cut}"))
-    out.print(_table(tables["summary"].drop(columns="saw_test_labels"), "Means over drugs"))
+    out.print(_table(tables["accuracy"], f"3-class accuracy, distribution over drugs{cut}"))
+    out.print(_table(tables["summary"].drop(columns="saw_test_labels"), f"Means over drugs{cut}"))
     if len(tables["leak"]):
         out.print(_table(tables["leak"], "What selecting genes with test labels is worth: MSE of oracle − honest"))
     if oracle.any():

@@ -41,7 +41,7 @@ class Fitted:
     Attributes:
         method: Its name; ``"network_compressed"`` beside the methods of the protocol.
         genes: Which genes it saw.
-        fold: The fold it was fitted on.
+        prepared: The fold it was fitted on.
         regressor: Its ``predict`` takes the fold's inputs to the response.
         search_s: Seconds spent on choosing settings in inner folds, their gene selection included.
         fit_s: Seconds of the final fit; for the network its growth search included.
@@ -50,7 +50,7 @@ class Fitted:
 
     method: str
     genes: Genes
-    fold: PreparedFold
+    prepared: PreparedFold
     regressor: FittedNetwork | RegressorMixin
     search_s: float
     fit_s: float
@@ -83,7 +83,8 @@ def run_repeat(
     states = folder / "states"
     rows, predictions = [], []
     for method, genes in comparisons(options.protocol):
-        own = replace(context, seed=derive_seed(seed, method, *genes), checkpoints=states / genes.scope)
+        # The same draws in every scope, so that scopes differ by their genes alone.
+        own = replace(context, seed=derive_seed(seed, method), checkpoints=states / genes.scope)
         if method == "network":
             fitted = _fit_network(genes, folds, options, own)
             if genes.scope == "train":
@@ -154,14 +155,14 @@ def _fit_baseline(name: BaselineName, genes: Genes, folds: Folds, options: Singl
 
 def _score(fitted: Fitted, lines: DrugLines, test_idx: IntArray, cuts: Quartiles) -> tuple[dict[str, Any], pd.DataFrame]:
     """One row of results, and the predictions it is made of."""
-    inputs, y_true = fitted.fold.inputs(lines.expression[test_idx]), lines.response[test_idx]
+    inputs, y_true = fitted.prepared.inputs(lines.expression[test_idx]), lines.response[test_idx]
     seconds = []
     for _ in range(N_TIMINGS):
         start = time.perf_counter()
         y_pred = np.asarray(fitted.regressor.predict(inputs), dtype=np.float64)
         seconds.append(time.perf_counter() - start)
     scores = regression_metrics(y_true, y_pred).to_json()
-    genes = fitted.fold.gene_idx
+    genes = fitted.prepared.gene_idx
     row = {
         "method": fitted.method,
         "gene_set": fitted.genes.gene_set,
@@ -169,10 +170,10 @@ def _score(fitted: Fitted, lines: DrugLines, test_idx: IntArray, cuts: Quartiles
         "mse": float(np.mean((y_true - y_pred) ** 2)),
         **{name: scores[name] for name in ("mae", "r2", "pearson", "spearman")},
         **class_scores(y_true, y_pred, cuts),
-        "n_fit": len(fitted.fold.fold.y_fit),
+        "n_fit": len(fitted.prepared.fold.y_fit),
         "n_genes": len(genes),
         **_recall(lines, genes),
-        "selection_s": fitted.fold.selection_s,
+        "selection_s": fitted.prepared.selection_s,
         "search_s": fitted.search_s,
         "fit_s": fitted.fit_s,
         "predict_ms_per_line": 1e3 * min(seconds) / len(y_true),
@@ -197,7 +198,9 @@ def _recall(lines: DrugLines, gene_idx: IntArray) -> dict[str, float]:
 def _save(fitted: list[Fitted], lines: DrugLines, response: str, cuts: Quartiles, folder: Path) -> None:
     """The network with what stands before and after it, and its compressed form if there is one."""
     first, *others = fitted
-    genes = tuple(lines.genes[column] for column in first.fold.gene_idx)
-    model = SingleDrugModel(lines.drug_id, response, genes, first.fold.scale, cuts, cast(TrainedNetwork, first.regressor))
+    genes = tuple(lines.genes[column] for column in first.prepared.gene_idx)
+    model = SingleDrugModel(
+        lines.drug_id, response, genes, first.prepared.scale, cuts, cast(TrainedNetwork, first.regressor)
+    )
     compressed = [cast(CompressedNetwork, other.regressor) for other in others]
     save_single_drug(model, folder, *compressed)

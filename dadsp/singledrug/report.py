@@ -56,24 +56,25 @@ def mse_table(frame: pd.DataFrame) -> pd.DataFrame:
 def accuracy_table(frame: pd.DataFrame) -> pd.DataFrame:
     """How the 3-class accuracy of each system (rows) is distributed over the drugs: ``PERCENTILES`` in columns (Table II).
 
-    A drug's accuracy is the mean over its repeats; drugs without classes are left out.
+    A drug's accuracy is the mean over its repeats; drugs without classes are left out. The last column counts the others.
     """
-    accuracy = per_drug(frame, "accuracy").dropna()
+    accuracy = per_drug(frame, "accuracy")
     columns = [accuracy.min(), accuracy.quantile(0.25), accuracy.mean(), accuracy.median(), accuracy.quantile(0.75)]
-    return pd.concat([*columns, accuracy.max()], axis=1, keys=PERCENTILES)
+    return pd.concat([*columns, accuracy.max(), accuracy.count()], axis=1, keys=[*PERCENTILES, "drugs"])
 
 
 def summary(frame: pd.DataFrame) -> pd.DataFrame:
     """One row per system, means over drugs of each drug's mean over repeats.
 
-    Columns: saw_test_labels, mse, mse_over_mean (its ratio to the mean predictor's, averaged over drugs), r2, pearson,
-    accuracy, balanced_accuracy, kappa, train_s (selection, search and fit of one model), predict_ms_per_line, size_bytes;
-    with planted genes also causal_recall and causal_recall_by_chance.
+    Columns: saw_test_labels, drugs (how many), mse, mse_over_mean (its ratio to the mean predictor's, averaged over drugs),
+    r2, pearson, accuracy, balanced_accuracy, kappa, train_s (selection, search and fit of one model), predict_ms_per_line,
+    size_bytes; with planted genes also causal_recall and causal_recall_by_chance.
     """
     table = pd.DataFrame({name: per_drug(frame, name).mean() for name in SUMMARISED if name in frame})
     if LABELS["mean"] in table.index:
         mse = per_drug(frame, "mse")
         table.insert(1, "mse_over_mean", mse.div(mse[LABELS["mean"]], axis=0).mean())
+    table.insert(0, "drugs", per_drug(frame, "mse").count())
     table.insert(0, "saw_test_labels", frame.groupby("system")["saw_test_labels"].first())
     return table.loc[systems(frame)]
 
@@ -85,20 +86,16 @@ def leak_table(frame: pd.DataFrame) -> pd.DataFrame:
         One row per method that ran in both scopes: ``honest`` and ``oracle`` MSE (means over drugs), their ``difference``
         with the standard error of its mean over drugs, and ``drugs``, how many.
     """
-    mse, rows = per_drug(frame, "mse"), {}
+    mse, rows = per_drug(frame, "mse"), dict[str, list[float]]()
     for system in mse.columns:
         leaking = f"{system}, {ORACLE}"
         if leaking in mse:
-            difference = mse[leaking] - mse[system]
+            both = mse[[system, leaking]].dropna()
+            difference = both[leaking] - both[system]
             error = float(difference.std(ddof=1) / np.sqrt(len(difference))) if len(difference) > 1 else float("nan")
-            rows[system] = {
-                "honest": mse[system].mean(),
-                "oracle": mse[leaking].mean(),
-                "difference": difference.mean(),
-                "standard_error": error,
-                "drugs": len(difference),
-            }
-    return pd.DataFrame.from_dict(rows, orient="index")
+            rows[system] = [both[system].mean(), both[leaking].mean(), difference.mean(), error, len(both)]
+    columns = ["honest", "oracle", "difference", "standard_error", "drugs"]
+    return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
 
 
 def systems(frame: pd.DataFrame) -> list[str]:

@@ -54,7 +54,10 @@ def _beside(ours: pd.DataFrame, expected: pd.DataFrame, key: str, title: str) ->
 
 def _markdown(frame: pd.DataFrame) -> str:
     rows = [["", *frame.columns], ["---"] * (1 + frame.shape[1])]
-    rows += [[label, *("–" if pd.isna(value) else value for value in values)] for label, values in zip(frame.index, frame.to_numpy(), strict=True)]
+    rows += [
+        [label, *("–" if pd.isna(value) else value for value in values)]
+        for label, values in zip(frame.index, frame.to_numpy(), strict=True)
+    ]
     return "\n".join(f"| {' | '.join(map(str, row))} |" for row in rows)
 
 

@@ -15,7 +15,7 @@ LINES = {"A-1": "ALPHA", "A-2": "BETA", "A-3": "GAMMA"}
 
 @pytest.fixture
 def options(tmp_path: Path) -> dict[str, Any]:
-    """Three lines (named differently in the responses) × two genes; two drugs, one pair of an unknown line, one EC50 missing."""
+    """Three lines (other names in the responses) × two genes; two drugs, a pair of an unknown line, an EC50 missing."""
     write_rows(
         tmp_path / "expression.csv", ["id", "TP53", "EGFR"], [[line, row, 2.5 - row] for row, line in enumerate(LINES)]
     )

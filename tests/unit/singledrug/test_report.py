@@ -72,15 +72,23 @@ def test_accuracy_percentiles_are_numpys_over_drug_means() -> None:
     results = [result(f"D{i}", 0, [row("network", 1, accuracy)]) for i, accuracy in enumerate((0.4, 0.5, 0.55, 0.8, 0.85))]
     table = accuracy_table(results_frame(results)).loc["network"]
     values = [0.4, 0.5, 0.55, 0.8, 0.85]
-    assert table.tolist() == pytest.approx(
-        [*np.percentile(values, [0, 25]), np.mean(values), *np.percentile(values, [50, 75, 100])]
-    )
+    expected = [*np.percentile(values, [0, 25]), np.mean(values), *np.percentile(values, [50, 75, 100]), len(values)]
+    assert table.tolist() == pytest.approx(expected)
 
 
 def test_drugs_without_classes_leave_the_accuracy_of_the_others_alone() -> None:
     frame = results_frame([*RESULTS, both("C", 0, 0.5, 0.5, None)])
     assert accuracy_table(frame).loc["network"].tolist() == accuracy_table(results_frame(RESULTS)).loc["network"].tolist()
     assert "C" in mse_table(frame).index
+
+
+def test_a_system_of_fewer_drugs_changes_no_other() -> None:
+    grown = result("A", 0, [{**row("network", 0.1), "architecture": "growth"}])
+    together, alone = results_frame([*RESULTS, grown]), results_frame(RESULTS)
+    assert accuracy_table(together).loc["network"].tolist() == accuracy_table(alone).loc["network"].tolist()
+    assert accuracy_table(together).loc["grown network", "drugs"] == 1
+    assert summary(together).loc["SVR"].tolist() == pytest.approx(summary(alone).loc["SVR"].tolist())
+    assert summary(together)["drugs"].to_dict() == dict.fromkeys(systems(alone), 2) | {"grown network": 1}
 
 
 def test_leak_is_oracle_minus_honest_with_its_error_over_drugs() -> None:

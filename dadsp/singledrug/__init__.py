@@ -1,1 +1,1 @@
-"""One small network per drug from gene expression to response: selection, growth, compression, classes, protocol."""
+"""One small network per drug: gene selection, growth search, compression, sensitivity classes."""

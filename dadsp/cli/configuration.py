@@ -6,7 +6,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 from unittest.mock import patch
 
 import hydra
@@ -22,6 +22,8 @@ from pydantic import ValidationError
 import dadsp
 from dadsp.errors import ConfigError, DadspError, nearest
 from dadsp.options import config_error
+from dadsp.schema import Scope, Study
+from dadsp.splits.store import saved_scope
 
 
 def conf_folder() -> Path:
@@ -118,6 +120,28 @@ def build(node: DictConfig, where: str, **passed: Any) -> Any:
         raise _argument_error(error, node, where) from error
 
 
+def load_study(config: DictConfig, folder: Path) -> Study:
+    """The study that a run sees: both screens, or the one that its split stands in.
+
+    Args:
+        config: The run's; its split names the screens, unless it names a saved split, which knows them.
+        folder: The run's; the split it may hold already goes before the configuration.
+
+    Raises:
+        ConfigError: ``split.scope`` is no choice.
+        DadspError: The data cannot be read.
+    """
+    study: Study = build(config.data, "data")
+    own = folder / "split.json"
+    saved = own if own.exists() else OmegaConf.select(config, "split.path")
+    scope = saved_scope(Path(saved)) if saved else OmegaConf.select(config, "split.scope", default="across")
+    if scope not in get_args(Scope):
+        raise ConfigError(f"split.scope={scope!r} is not a valid choice. {nearest(str(scope), get_args(Scope))}")
+    if scope == "across":
+        return study
+    return study.within("source" if scope == "source" else "target")
+
+
 def _targets(node: Any) -> Iterator[str]:
     found: Any = OmegaConf.to_container(node, resolve=True) if isinstance(node, DictConfig) else node
     for key, value in found.items():
@@ -150,6 +174,8 @@ def _build_error(error: BaseException, node: DictConfig, where: str) -> Exceptio
 
 
 def _argument_error(error: TypeError, node: DictConfig, where: str) -> Exception:
+    if missing := re.search(r"missing \d+ required .*?: '(\w+)'", str(error)):  # what ??? stood for
+        return ConfigError(f"{where}.{missing[1]} is required. Set it: {where}.{missing[1]}=…")
     unknown = re.search(r"unexpected keyword argument '(\w+)'", str(error))
     if not unknown:
         return error

@@ -73,12 +73,15 @@ def run_verb(verb: Verb, arguments: list[str], as_json: bool) -> None:
     run_app(verb.name, verb.config_name, arguments, lambda config: _start(verb, config, as_json))
 
 
-def keep_config(config: DictConfig, runs: str, data: DictConfig, folder: Path) -> None:
-    """Resolves a configuration and writes it to the run folder, with absolute paths: it is resumed from anywhere."""
+def keep_config(config: DictConfig, folder: Path, *paths: str) -> None:
+    """Resolves a configuration and writes it to the run folder, with ``runs`` and these keys as absolute paths.
+
+    A run is resumed from wherever the user stands.
+    """
     OmegaConf.resolve(config)
-    config.runs = str(Path(runs).absolute())
-    if isinstance(data.get("root"), str):
-        data.root = str(Path(data.root).absolute())
+    for key in ("runs", *paths):
+        if isinstance(path := OmegaConf.select(config, key), str):
+            OmegaConf.update(config, key, str(Path(path).absolute()))
     write_text(folder / "config.yaml", OmegaConf.to_yaml(config))
 
 

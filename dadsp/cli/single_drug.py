@@ -49,7 +49,7 @@ def _compare(config: DictConfig, folder: Path, command: str, as_json: bool) -> N
     options = validated(SingleDrugOptions, {key: given[key] for key in OPTIONS}, "")
     panel: ResponsePanel = build(config.panel, "panel")
     rows = chosen_drugs(panel, given["drug"], options)
-    keep_config(config, top.runs, config.panel, folder)
+    keep_config(config, folder, "panel.root")
     if not as_json:
         _print_facts(panel, len(rows), options)
     tags = {"data_hash": panel.content_hash, **environment_tags()}

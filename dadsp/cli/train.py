@@ -7,8 +7,8 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from dadsp.cli.configuration import build
-from dadsp.cli.results import load_results, print_facts, print_results, score, write_results
+from dadsp.cli.configuration import build, load_study
+from dadsp.cli.results import load_results, print_facts, print_results, row_name, score, write_results
 from dadsp.cli.runs import Verb, keep_config, open_tracker, run_options, run_verb
 from dadsp.errors import ConfigError
 from dadsp.models.base import FitContext, Predictor, save_model
@@ -28,14 +28,21 @@ def run(arguments: list[str], as_json: bool) -> None:
 def _train(config: DictConfig, folder: Path, command: str, as_json: bool) -> None:
     options, tracking = run_options(config)
     model: Predictor = build(config.model, "model")
-    if model.name.startswith(("source ", "oracle ")) and not isinstance(model, Naive):
+    if model.name.startswith(("source ", "target ", "oracle ")) and not isinstance(model, Naive):
         raise ConfigError(f"model.name={model.name!r} would pass for a naive row. Choose another name.")
-    study: Study = build(config.data, "data")
+    study = load_study(config, folder)
     split = _split(config, options.seed, study, folder)
-    keep_config(config, options.runs, config.data, folder)
+    model.name = row_name(model, study)
+    keep_config(config, folder, "data.root", "split.path")
     if not as_json:
         print_facts(study, split, model.name)
-    tags = {"data_hash": study.content_hash, "split_hash": split.content_hash, **environment_tags()}
+    tags = {
+        "data_hash": study.content_hash,
+        "split_hash": split.content_hash,
+        "split": split.kind,
+        "split_scope": study.scope,
+    }
+    tags |= environment_tags()
     with open_tracker(tracking, Path(config.runs), folder, f"{model.name} seed {options.seed}", command, tags) as tracker:
         tracker.log_params(OmegaConf.to_container(config, resolve=True))  # type: ignore[arg-type]
         seen_stages: list[str] = []

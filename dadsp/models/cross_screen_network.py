@@ -18,10 +18,13 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
 from dadsp.data.scaling import ExpressionScaler, LabelScaler, ScalerKind, ScalerScope, fit_scaler
+from dadsp.drugs.features import DrugFeatures
 from dadsp.drugs.morgan import Morgan
+from dadsp.drugs.representations import from_facts
 from dadsp.errors import MissingIdsError, SchemaError, examples
 from dadsp.models.base import Arrays, FitContext, Predictor
 from dadsp.models.batches import BlockBatch, BlockBatches, LabelledPairs, PairBatch, PairBatches
+from dadsp.models.drug_encoders import drug_encoder
 from dadsp.models.pretraining import PretrainingOptions, pretrain_encoder
 from dadsp.models.rowspace import RowSpace
 from dadsp.models.training import Stage, TrainingOptions, claim_device
@@ -44,7 +47,8 @@ class NetworkOptions:
     Attributes:
         name: How tables call the system.
         encoder_widths: Gene encoder, and the codes of its autoencoder.
-        encoder_activation: ``"relu"`` (text) or ``"sigmoid"`` (code).
+        encoder_activation: ``"sigmoid"`` (code): bounded codes, without which the adversary saturates the regressor
+            sooner or later; or ``"relu"`` (text).
         activation: Nonlinearity of the other parts.
         drug_widths: Two-layer drug branch (text); empty feeds the fingerprint as it is (code).
         regressor_widths: Hidden layers of the four-layer regressor; the fourth is the sigmoid output.
@@ -62,7 +66,7 @@ class NetworkOptions:
 
     name: str = ""
     encoder_widths: tuple[Width, ...] = Field(default=(2048, 1024, 512), min_length=1)
-    encoder_activation: Activation = "relu"
+    encoder_activation: Activation = "sigmoid"
     activation: Activation = "relu"
     drug_widths: tuple[Width, ...] = (256, 256)
     regressor_widths: tuple[Width, ...] = Field(default=(256, 128, 64), min_length=1)
@@ -160,7 +164,7 @@ class CrossScreenNetwork(Predictor):
     """A network trained on source labels that predicts both screens.
 
     Args:
-        drug_features: Turns structures into features.
+        drug_features: Turns structures into features; fitted on the training drugs by ``fit``.
         training: Length and speed of the supervised stages.
         options: Fields of the system's options.
 
@@ -170,10 +174,11 @@ class CrossScreenNetwork(Predictor):
 
     options_type: ClassVar[type[NetworkOptions]]
     network: DadspNetwork
+    fitted_features: DrugFeatures
 
     def __init__(
         self,
-        drug_features: Morgan | None = None,
+        drug_features: DrugFeatures | None = None,
         training: TrainingOptions | dict[str, Any] | None = None,
         **options: Any,
     ) -> None:
@@ -184,6 +189,7 @@ class CrossScreenNetwork(Predictor):
         self.name = self.options.name + oracle
         self.space: RowSpace | None = None
         self.histories: dict[str, list[dict[str, float]]] = {}
+        self.drug_notes: list[dict[str, Any]] = []
 
     @property
     def sees_target_labels(self) -> bool:  # type: ignore[override]
@@ -236,10 +242,12 @@ class CrossScreenNetwork(Predictor):
         if self.options.input_basis == "rowspace" and len(learned) < expression.shape[1]:
             self.space = RowSpace.of(expression[learned], context.seed)
             expression = self.space.coordinates(expression)
-        features = torch.from_numpy(self.drug_features(*_structures(study.source)))
+        self.fitted_features = self.drug_features.fit(*_structures(study.source, np.unique(train.drug_idx)))
+        self.drug_notes = self._drug_notes(study)
+        features = torch.from_numpy(self._drug_rows(study.source))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive_seed(context.seed, "weights"))
-            self.network = self._build(expression.shape[1], features.shape[1])
+            self.network = self._network(expression.shape[1])
             self.network.start_at(float(self.labels.transform(train.potency).mean()))
             if self.space is not None:
                 self.space.shrink(first_linear(self.network.encoder))
@@ -249,6 +257,30 @@ class CrossScreenNetwork(Predictor):
         judged, features = self._judged(study, split, features)
         pairs = LabelledPairs(train.cell_idx, train.drug_idx, self.labels.transform(train.potency))
         return Inputs(expression, features, pairs, judged, source_lines, target_lines)
+
+    def _network(self, n_inputs: int) -> DadspNetwork:
+        """The system's network; where drug features are codes, its drug branch begins with the network that reads them."""
+        encoder, width = drug_encoder(self.fitted_features)
+        network = self._build(n_inputs, width)
+        if self.fitted_features.learned:
+            network.drug_branch.insert(0, encoder)
+        return network
+
+    def _drug_rows(self, screen: Screen, rows: IntArray | None = None) -> FloatArray:
+        """Features of the screen's drugs in ``rows`` (all by default), float32, shape (n_drugs, width)."""
+        structures = _structures(screen, rows)
+        for note in self.fitted_features.notes(*structures):
+            log.warning("%s: %s: %d (%s)", screen.name, note.what, note.count, note.examples)
+        return self.fitted_features(*structures)
+
+    def _drug_notes(self, study: Study) -> list[dict[str, Any]]:
+        """What the fitted features cannot express of the drugs of both screens."""
+        notes: list[dict[str, Any]] = []
+        for screen in (study.source, study.target):
+            known = np.flatnonzero([text is not None for text in screen.drugs.smiles])
+            found = self.fitted_features.notes(*_structures(screen, known))
+            notes += [{"screen": screen.name, **asdict(note)} for note in found]
+        return notes
 
     def _scaled_expression(self, study: Study) -> FloatArray:
         source = self.scaler.transform(study.source.cells.expression, "source")
@@ -268,7 +300,7 @@ class CrossScreenNetwork(Predictor):
             val = study.source.responses.take(split.val_idx)
             return ("val/source/rmse", LabelledPairs(val.cell_idx, val.drug_idx, val.potency)), features
         test = study.target.responses.take(split.test_idx)
-        extended = torch.cat([features, torch.from_numpy(self.drug_features(*_structures(study.target)))])
+        extended = torch.cat([features, torch.from_numpy(self._drug_rows(study.target))])
         pairs = LabelledPairs(len(study.source.cells) + test.cell_idx, len(features) + test.drug_idx, test.potency)
         return ("val/target_oracle/rmse", pairs), extended
 
@@ -310,7 +342,7 @@ class CrossScreenNetwork(Predictor):
         lines, line_idx = np.unique(pairs.cell_idx, return_inverse=True)
         drugs, drug_idx = np.unique(pairs.drug_idx, return_inverse=True)
         expression = self.scaler.transform(columns.cells.expression[lines], pairs.domain)
-        features = self.drug_features(*_structures(screen, drugs))
+        features = self._drug_rows(screen, drugs)
         self.network.eval()
         with torch.no_grad():
             scaled = predict_pairs(
@@ -333,7 +365,8 @@ class CrossScreenNetwork(Predictor):
             "name": self.name,
             "options": asdict(self.options),
             "training": asdict(self.training),
-            "drug_features": asdict(self.drug_features),
+            "drug_features": self.fitted_features.facts(),
+            "drug_notes": self.drug_notes,
             "labels": {"unit": "-log10 IC50(uM)", "low": self.labels.low, "high": self.labels.high},
             "genes": list(self.genes),
         }
@@ -343,11 +376,13 @@ class CrossScreenNetwork(Predictor):
     @classmethod
     def from_state(cls, facts: dict[str, Any], arrays: Arrays) -> Self:
         """The saved predictor, ready to predict."""
-        predictor = cls(Morgan(**facts["drug_features"]), facts["training"], **facts["options"])
+        features = from_facts(facts["drug_features"])
+        predictor = cls(features, facts["training"], **facts["options"])
+        predictor.fitted_features, predictor.drug_notes = features, facts["drug_notes"]
         predictor.genes = tuple(facts["genes"])
         predictor.labels = LabelScaler(facts["labels"]["low"], facts["labels"]["high"])
         predictor.scaler = ExpressionScaler.from_arrays(_under("scaler.", arrays))
-        predictor.network = predictor._build(len(predictor.genes), predictor.drug_features.width)
+        predictor.network = predictor._network(len(predictor.genes))
         weights = {name: torch.from_numpy(value) for name, value in _under("network.", arrays).items()}
         predictor.network.load_state_dict(weights)
         predictor.network.eval()
@@ -370,7 +405,7 @@ def predict_pairs(
     lines, line_of_pair = (torch.from_numpy(part).to(expression.device) for part in np.unique(line, return_inverse=True))
     drugs, drug_of_pair = (torch.from_numpy(part).to(expression.device) for part in np.unique(drug, return_inverse=True))
     cell_codes = torch.cat([encoder(expression.index_select(0, rows)) for rows in lines.split(1024)])
-    drug_codes = network.drug_branch(drug_features.index_select(0, drugs))
+    drug_codes = torch.cat([network.drug_branch(drug_features.index_select(0, rows)) for rows in drugs.split(256)])
     parts = [
         network.regress(cell_codes, cells, drug_codes, compounds)
         for cells, compounds in zip(line_of_pair.split(16384), drug_of_pair.split(16384), strict=True)

@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 from torch import distributed, multiprocessing
+from torch.multiprocessing.spawn import ProcessExitedException, start_processes
 
 from dadsp.errors import DadspError
 
@@ -36,7 +37,7 @@ def run_in_processes(work: Work, n: int, arguments: tuple[Any, ...], backend: st
         listen: Called here with what was reported. If it raises, the processes are killed.
 
     Raises:
-        DadspError: A process raised it.
+        DadspError: A process raised it, or was killed.
     """
     spawn = multiprocessing.get_context("spawn")  # a forked process could use neither GPU nor autograd after its parent did
     messages = spawn.Queue()
@@ -45,17 +46,22 @@ def run_in_processes(work: Work, n: int, arguments: tuple[Any, ...], backend: st
         # Processes find each other through a file: a free port could be taken by a job beside this one.
         meeting = (Path(folder) / "meeting").as_uri()
         settings = (n, n_threads, backend, meeting, messages, work, arguments)
-        started = multiprocessing.start_processes(_process, settings, n, join=False, daemon=True, start_method="spawn")
+        started = start_processes(_process, settings, n, join=False, daemon=True, start_method="spawn")
         try:
             ended = False
             while not ended:
                 try:
                     ended = started.join(timeout=0.1)
+                except ProcessExitedException as error:
+                    raise DadspError(
+                        f"A training {error}, perhaps because memory ran out. Free some, or use fewer trainer.devices."
+                    ) from error
                 finally:  # what a process reported before it failed says more than its exit code
                     _receive(messages, listen)
         finally:
             for process in started.processes:
                 process.kill()
+                process.join()
 
 
 def _receive(messages: Any, listen: Callable[..., None]) -> None:

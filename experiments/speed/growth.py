@@ -103,8 +103,10 @@ def draw(table: pd.DataFrame, path: Path) -> None:
         for way, colour, marker in (("textbook", "#d55e00", "s"), ("fast", "#0072b2", "o")):
             seconds = part[f"{way}_s_per_epoch"]
             slope = np.polyfit(np.log(part[what][-3:]), np.log(seconds[-3:]), 1)[0]
-            axis.loglog(part[what], seconds, color=colour, marker=marker, label=f"{way} ∝ {what}^{slope:.1f}")
+            axis.loglog(part[what], seconds, color=colour, marker=marker, label=f"{way}, exponent {slope:.1f}")
         axis.set_xlabel(what)
+        axis.set_xticks(SIZES[what], [f"{size:,}" for size in SIZES[what]])
+        axis.minorticks_off()
         axis.legend(frameon=False)
         axis.spines[["top", "right"]].set_visible(False)
     axes[0].set_ylabel("seconds per epoch")

@@ -17,8 +17,8 @@ from dadsp.singledrug.network import ACTIVATIONS, Activation, FittedNetwork, Sin
 
 MAGIC = b"\x89DADSPn\n"  # not text, and damaged by a transfer that rewrites line ends
 VERSION = 1
-MAX_WEIGHTS = 2**24  # a file of a few bytes may state any widths, so what is allocated for them has a bound
-MAX_BYTES = 2**27  # more than any network of so many weights takes
+MAX_WEIGHTS = 2**23  # a file of a few bytes may state any widths, so what is allocated for them has a bound
+MAX_BYTES = 2**25  # more than any network of so many weights takes
 
 _HEAD = struct.Struct("<8sH16s")  # magic, version, checksum
 _NETWORK = struct.Struct("<IBBIdd")  # inputs, hidden layers, gap bits, entries, mean and sd of the response

@@ -14,7 +14,7 @@ from dadsp.errors import LoadError
 from dadsp.schema import IntArray
 
 MAX_LENGTH = 48  # bits; a Huffman code has longer words only over more symbols than the 48th Fibonacci number, 4.8e9
-_CHUNK = 2**14  # bytes decoded at a time, which bounds the memory
+_CHUNK = 2**14  # symbols coded and bytes decoded at a time, which bounds the memory
 
 
 def code_lengths(counts: IntArray) -> IntArray:
@@ -48,11 +48,8 @@ def encode(symbols: IntArray, lengths: IntArray) -> bytes:
     ordered, starts = _words(lengths)
     words = np.zeros(len(lengths), dtype=np.uint64)
     words[ordered] = starts
-    n_bits = lengths[symbols]
-    begins = np.cumsum(n_bits) - n_bits
-    place = np.arange(n_bits.sum()) - np.repeat(begins, n_bits)  # of each bit within its word
-    bits = np.repeat(words[symbols], n_bits) >> (63 - place).astype(np.uint64) & np.uint64(1)
-    return np.packbits(bits.astype(np.uint8)).tobytes()
+    pieces = np.split(symbols, range(_CHUNK, len(symbols), _CHUNK))
+    return np.packbits(np.concatenate([_bits(words[piece], lengths[piece]) for piece in pieces])).tobytes()
 
 
 def decode(data: bytes, n_symbols: int, lengths: IntArray) -> IntArray:
@@ -94,6 +91,14 @@ def _words(lengths: IntArray) -> tuple[IntArray, NDArray[np.uint64]]:
         raise LoadError(f"{len(sizes)} code words of {sizes.min()} to {sizes.max()} bits do not fill a prefix code.")
     starts = (np.cumsum(shares) - shares).astype(np.uint64) << np.uint64(64 - MAX_LENGTH)
     return ordered, starts
+
+
+def _bits(words: NDArray[np.uint64], sizes: IntArray) -> NDArray[np.uint8]:
+    """The first bits of each word, as many as its size, one after another."""
+    begins = np.cumsum(sizes) - sizes
+    place = np.arange(sizes.sum()) - np.repeat(begins, sizes)  # of each bit within its word
+    bits: NDArray[np.uint8] = (np.repeat(words, sizes) >> (63 - place).astype(np.uint64) & np.uint64(1)).astype(np.uint8)
+    return bits
 
 
 def _bits_from_each(data: NDArray[np.uint8]) -> NDArray[np.uint64]:

@@ -16,6 +16,7 @@ SMALL: dict[str, Any] = {
     "regressor_widths": (8, 4),
     "pretraining": {"layer_epochs": 1, "stack_epochs": 1, "batch_size": 8},
 }
+LIVELY = SMALL | {"activation": "tanh", "encoder_activation": "tanh"}  # so few ReLUs may all be dead from the start
 
 
 class Killed(Exception):

@@ -169,7 +169,9 @@ class DeepDsc1(Predictor):
 
     def history(self) -> pd.DataFrame:
         """One row per epoch of each stage of each fold; validation is on pairs of the target."""
-        parts = [network.history().assign(fold=fold + 1) for fold, network in enumerate(self.networks)]
+        parts = [network.history() for network in self.networks]
+        for fold, part in enumerate(parts):
+            part["stage"] = f"fold_{fold + 1}/" + part["stage"]
         return pd.concat(parts, ignore_index=True).rename(columns=_outside)
 
     def state(self) -> tuple[dict[str, Any], Arrays]:

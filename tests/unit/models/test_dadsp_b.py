@@ -18,7 +18,7 @@ from dadsp.nets.autoencoder import StackedAutoencoder
 from dadsp.schema import Pairs, Split, Study
 from dadsp.splits.cross_screen import cross_screen
 from tests.studies import small_study
-from tests.systems import SMALL, with_target_expression
+from tests.systems import LIVELY, with_target_expression
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def split(study: Study) -> Split:
 def fitted(study: Study, split: Split, **options: Any) -> DadspB:
     training = {"max_epochs": 2, "min_blocks": 1, **options.pop("training", {})}
     stages = {"adaptation": {"layer_epochs": 2, "batch_size": 4}, **options.pop("stages", {})}
-    return DadspB(training=training, stages=stages, **{**SMALL, **options}).fit(study, split)
+    return DadspB(training=training, stages=stages, **{**LIVELY, **options}).fit(study, split)
 
 
 def test_each_stage_changes_the_parts_it_trains_and_no_other(
@@ -115,7 +115,7 @@ def test_adaptation_brings_shifted_target_codes_to_the_source_s(study: Study, sp
     shifted = with_target_expression(study, study.target.cells.expression + 2)
 
     def last_discrepancy(weight: float) -> float:
-        adaptation = {"layer_epochs": 60, "batch_size": 16, "learning_rate": 0.01, "mmd_weight": weight}
+        adaptation = {"layer_epochs": 25, "batch_size": 16, "learning_rate": 0.03, "mmd_weight": weight}
         model = fitted(shifted, split, stages={"adaptation": adaptation}, scaling_scope="joint")
         return float(model.history().query("stage == 'dadsp_b_layer_1'")["train/mmd2"].iloc[-1])
 

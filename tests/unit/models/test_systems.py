@@ -16,7 +16,7 @@ from dadsp.models.sla import Sla
 from dadsp.schema import Split, Study
 from dadsp.splits.cross_screen import cross_screen
 from tests.studies import small_study
-from tests.systems import SMALL, Killed, killed_at, listening, poisoned, same, weights, with_target_expression
+from tests.systems import LIVELY, Killed, killed_at, listening, poisoned, same, weights, with_target_expression
 
 SYSTEMS: dict[str, Any] = {
     "deepdsc2": partial(DadspA, adversarial_weight=0.0, pretraining_lines="both"),
@@ -42,7 +42,7 @@ def fitted(
     training = {"max_epochs": epochs, "min_blocks": 1, **options.pop("training", {})}
     if system == "dadsp_b":
         options = {"stages": {"adaptation": {"layer_epochs": 2, "batch_size": 4}}, **options}
-    model: CrossScreenNetwork = SYSTEMS[system](training=training, **{**SMALL, **options})
+    model: CrossScreenNetwork = SYSTEMS[system](training=training, **{**LIVELY, **options})
     return model.fit(study, split, context)
 
 
@@ -76,12 +76,10 @@ def test_overfits_32_pairs(system: str, study: Study, split: Split) -> None:
         system,
         study,
         few,
-        epochs=250,
-        training={"learning_rate": 0.01, "patience": None},
+        epochs=120,
+        training={"learning_rate": 0.02, "patience": None},
         encoder_widths=(32, 16),
         regressor_widths=(32, 16),
-        activation="tanh",
-        encoder_activation="tanh",
     )
     mse = model.history().query("stage == @model.main_stage")["train/mse"].iloc[-1]
     train = study.source.responses.take(few.train_idx)

@@ -31,7 +31,7 @@ def split(study: Study) -> Split:
 
 def fitted(study: Study, split: Split, context: FitContext | None = None, epochs: int = 1, **options: Any) -> DeepDsc1:
     training = {"max_epochs": epochs, "min_blocks": 1, **options.pop("training", {})}
-    return DeepDsc1(training=training, **{**LIVELY, "folds": 3, **options}).fit(study, split, context)
+    return DeepDsc1(training=training, **{**LIVELY, "pretraining": None, "folds": 2, **options}).fit(study, split, context)
 
 
 def labelled_pairs(study: Study, split: Split) -> Pairs:
@@ -57,7 +57,7 @@ def inner_splits(monkeypatch: pytest.MonkeyPatch) -> list[Split]:
 def test_folds_test_each_pair_once_and_share_no_group(
     study: Study, split: Split, inner_splits: list[Split], fold_by: str
 ) -> None:
-    fitted(study, split, fold_by=fold_by)
+    fitted(study, split, fold_by=fold_by, folds=3)
     responses = study.target.responses
     assert sorted(np.concatenate([inner.test_idx for inner in inner_splits])) == list(range(len(responses)))
     for inner in inner_splits:
@@ -142,9 +142,8 @@ def test_every_network_overfits_its_pairs(study: Study, split: Split) -> None:
     model = fitted(
         study,
         few,
-        epochs=120,
-        training={"learning_rate": 0.02, "patience": None},
-        folds=2,
+        epochs=80,
+        training={"learning_rate": 0.03, "patience": None},
         encoder_widths=(32, 16),
         regressor_widths=(32, 16),
     )
@@ -172,13 +171,28 @@ def test_saved_model_predicts_bit_for_bit_the_same(study: Study, split: Split, t
 
 
 def test_resumed_folds_end_like_uninterrupted_ones(study: Study, split: Split, tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"epochs": 3, "dropout": 0.2, "pretraining": LIVELY["pretraining"]}
     trained: list[tuple[str, int]] = []
-    whole = fitted(study, split, FitContext(seed=4, on_epoch=listening(trained)), epochs=3, dropout=0.2)
+    whole = fitted(
+        study,
+        split,
+        FitContext(seed=4, on_epoch=listening(trained)),
+        epochs=3,
+        dropout=0.2,
+        pretraining=LIVELY["pretraining"],
+    )
     with pytest.raises(Killed):
-        fitted(study, split, killed_at("fold_2/dadsp_a", 1, seed=4, checkpoints=tmp_path), epochs=3, dropout=0.2)
+        fitted(
+            study,
+            split,
+            killed_at("fold_2/dadsp_a", 1, seed=4, checkpoints=tmp_path),
+            epochs=3,
+            dropout=0.2,
+            pretraining=LIVELY["pretraining"],
+        )
     went_on: list[tuple[str, int]] = []
     context = FitContext(seed=4, checkpoints=tmp_path, on_epoch=listening(went_on))
-    resumed = fitted(study, split, context, epochs=3, dropout=0.2)
+    resumed = fitted(study, split, context, **settings)
     assert went_on == trained[trained.index(("fold_2/dadsp_a", 1)) :]
     assert np.array_equal(whole.predict(labelled_pairs(study, split)), resumed.predict(labelled_pairs(study, split)))
     assert whole.history().equals(resumed.history())

@@ -76,8 +76,8 @@ def test_overfits_32_pairs(system: str, study: Study, split: Split) -> None:
         system,
         study,
         few,
-        epochs=120,
-        training={"learning_rate": 0.02, "patience": None},
+        epochs=80,
+        training={"learning_rate": 0.03, "patience": None},
         encoder_widths=(32, 16),
         regressor_widths=(32, 16),
     )

@@ -1,78 +1,55 @@
-"""What networks across two screens share: scaled inputs, the encoder and its pre-training, judging, predicting, saving.
+"""What networks across two screens share: the encoder and its pre-training, judging, predicting, saving.
 
 A system is a subclass that says which network it builds and which stages train it.
 """
 
-import logging
 from abc import abstractmethod
-from dataclasses import asdict
 from dataclasses import dataclass as plain_dataclass
 from functools import partial
-from typing import Annotated, Any, ClassVar, Literal, Self, cast
+from typing import ClassVar, Literal, Self, cast
 
 import numpy as np
-import pandas as pd
 import torch
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from dadsp.data.scaling import ExpressionScaler, LabelScaler, ScalerKind, ScalerScope, fit_scaler
-from dadsp.drugs.morgan import Morgan
-from dadsp.errors import ConfigError, MissingIdsError, SchemaError, examples
-from dadsp.models.base import Arrays, FitContext, Predictor
+from dadsp.data.scaling import LabelScaler
+from dadsp.models.base import Arrays, FitContext
 from dadsp.models.batches import BlockBatch, BlockBatches, LabelledPairs, PairBatch, PairBatches
-from dadsp.models.pretraining import PretrainingOptions, pretrain_encoder
+from dadsp.models.cross_screen_predictor import CrossScreenPredictor, SystemOptions, Width, structures, under
+from dadsp.models.pretraining import PretrainingOptions
 from dadsp.models.rowspace import RowSpace
 from dadsp.models.training import Stage, TrainingOptions
 from dadsp.nets.dadsp_network import DadspNetwork
 from dadsp.nets.feed_forward import Activation, first_linear
-from dadsp.options import validated
-from dadsp.schema import Domain, FloatArray, IntArray, Pairs, Screen, Split, Study
+from dadsp.schema import Domain, FloatArray, IntArray, Split, Study
 from dadsp.seeding import derive_seed
 
-log = logging.getLogger(__name__)
-
-Width = Annotated[int, Field(ge=1)]
 CONSTANT = 1e-5  # spread of scaled predictions below which they are all alike
 
 
 @dataclass(frozen=True, config={"extra": "forbid"})
-class NetworkOptions:
+class NetworkOptions(SystemOptions):
     """Choices of every network across screens; defaults follow the paper's text, the authors' code by the other values.
 
     Attributes:
-        name: How tables call the system.
-        encoder_widths: Gene encoder, and the codes of its autoencoder.
-        encoder_activation: ``"relu"`` (text) or ``"sigmoid"`` (code).
         activation: Nonlinearity of the other parts.
         drug_widths: Two-layer drug branch (text); empty feeds the fingerprint as it is (code).
         regressor_widths: Hidden layers of the four-layer regressor; the fourth is the sigmoid output.
         dropout: After each encoder layer; the paper has none.
-        pretraining: Stacked autoencoder; None starts from random weights.
         pretraining_lines: Whose expression the autoencoder learns: ``"source"`` training lines (DADSP) or those and the
             target's lines (DeepDSC-2).
         selection: ``"source_val"`` keeps the epoch with the best RMSE on held-out source lines; ``"target_oracle"`` the one
             best on the test labels (the authors' leak, for showing what it is worth).
-        input_basis: ``"rowspace"`` learns the first layer in coordinates of the training lines' span where lines are fewer
-            than genes (see ``dadsp.models.rowspace``); ``"genes"`` never does.
-        expression_scaling: ``"zscore"`` or ``"minmax"`` (code).
-        scaling_scope: Each screen by itself, or both together (code).
     """
 
-    name: str = ""
-    encoder_widths: tuple[Width, ...] = Field(default=(2048, 1024, 512), min_length=1)
-    encoder_activation: Activation = "relu"
     activation: Activation = "relu"
     drug_widths: tuple[Width, ...] = (256, 256)
     regressor_widths: tuple[Width, ...] = Field(default=(256, 128, 64), min_length=1)
     dropout: float = Field(default=0.0, ge=0, lt=1)
-    pretraining: PretrainingOptions | None = Field(default_factory=lambda: PretrainingOptions())
     pretraining_lines: Literal["source", "both"] = "source"
     selection: Literal["source_val", "target_oracle"] = "source_val"
-    input_basis: Literal["rowspace", "genes"] = "rowspace"
-    expression_scaling: ScalerKind = "zscore"
-    scaling_scope: ScalerScope = "per_domain"
 
 
 @plain_dataclass(frozen=True, eq=False)
@@ -156,34 +133,17 @@ class RegressionStage(Stage):
         return {self.metric: float(np.sqrt(np.mean(error.astype(np.float64) ** 2)))}
 
 
-class CrossScreenNetwork(Predictor):
-    """A network trained on source labels that predicts both screens.
-
-    Args:
-        drug_features: Turns structures into features.
-        training: Length and speed of the supervised stages.
-        options: Fields of the system's options.
-
-    Raises:
-        ConfigError: An option is unknown or impossible.
-    """
+class CrossScreenNetwork(CrossScreenPredictor):
+    """A network trained on source labels that predicts both screens."""
 
     options_type: ClassVar[type[NetworkOptions]]
+    options: NetworkOptions
     network: DadspNetwork
+    space: RowSpace | None = None  # while training: where the first layer's inputs are coordinates
 
-    def __init__(
-        self,
-        drug_features: Morgan | None = None,
-        training: TrainingOptions | dict[str, Any] | None = None,
-        **options: Any,
-    ) -> None:
-        self.options = validated(self.options_type, options, "model")
-        self.training = validated(TrainingOptions, training or {}, "trainer")
-        self.drug_features = drug_features or Morgan()
+    def _display_name(self) -> str:
         oracle = " (oracle selection)" if self.options.selection == "target_oracle" else ""
-        self.name = self.options.name + oracle
-        self.space: RowSpace | None = None
-        self.histories: dict[str, list[dict[str, float]]] = {}
+        return self.options.name + oracle
 
     @property
     def sees_target_labels(self) -> bool:  # type: ignore[override]
@@ -208,8 +168,7 @@ class CrossScreenNetwork(Predictor):
         self.network.cpu().eval()
         if self.space is not None:  # from here on the model knows genes only
             for encoder in self._encoders():
-                dense = cast(nn.Sequential, encoder[0])
-                dense[0] = self.space.layer_over_genes(first_linear(dense))
+                self.space.lift(encoder)
             self.space = None
         return self
 
@@ -223,23 +182,13 @@ class CrossScreenNetwork(Predictor):
 
     def _prepare(self, study: Study, split: Split, context: FitContext) -> Inputs:
         """Everything up to the system's own stages: scalers, features, the (pre-trained) network."""
-        if self.training.device == "gpu" and not torch.cuda.is_available():
-            raise ConfigError("trainer.device=gpu, but torch finds no GPU here. Use trainer.device=auto or cpu.")
-        if self.training.threads is not None:
-            torch.set_num_threads(self.training.threads)
-        train = study.source.responses.take(split.train_idx)
-        self.genes = study.genes
-        self.labels = LabelScaler.fit(train.potency)
-        self.scaler = fit_scaler(
-            self.options.expression_scaling, self.options.scaling_scope, study, train.cell_idx, split.adapt_cell_idx
-        )
-        source_lines, target_lines = np.unique(train.cell_idx), len(study.source.cells) + split.adapt_cell_idx
-        expression = torch.from_numpy(self._scaled_expression(study))
+        train = self._start(study, split)
+        expression, source_lines, target_lines = self._lines(study, split)
         learned = torch.from_numpy(np.concatenate([source_lines, target_lines]))
-        if self.options.input_basis == "rowspace" and len(learned) < expression.shape[1]:
-            self.space = RowSpace.of(expression[learned], context.seed)
+        self.space = self._row_space(expression[learned], context.seed)
+        if self.space is not None:
             expression = self.space.coordinates(expression)
-        features = torch.from_numpy(self.drug_features(*_structures(study.source)))
+        features = torch.from_numpy(self.drug_features(*structures(study.source)))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive_seed(context.seed, "weights"))
             self.network = self._build(expression.shape[1], features.shape[1])
@@ -252,17 +201,11 @@ class CrossScreenNetwork(Predictor):
         pairs = LabelledPairs(train.cell_idx, train.drug_idx, self.labels.transform(train.potency))
         return Inputs(expression, features, pairs, judged, source_lines, target_lines)
 
-    def _scaled_expression(self, study: Study) -> FloatArray:
-        source = self.scaler.transform(study.source.cells.expression, "source")
-        return np.concatenate([source, self.scaler.transform(study.target.cells.expression, "target")])
-
     def _pretrain(self, lines: Tensor, options: PretrainingOptions, context: FitContext) -> None:
-        widths, activation = self.options.encoder_widths, self.options.encoder_activation
-        sae, histories = pretrain_encoder(lines, self.space, widths, activation, options, self.training, context)
+        sae = self._pretrained(lines, self.space, options, context)
         dense = [layer for layer in self.network.encoder if isinstance(layer, nn.Sequential)]
         for layer, trained in zip(dense, sae.encoders, strict=True):
             layer.load_state_dict(trained.state_dict())
-        self.histories |= histories
 
     def _judged(self, study: Study, split: Split, features: Tensor) -> tuple[tuple[str, LabelledPairs], Tensor]:
         """The pairs that choose the epoch, and drug features extended where these need more drugs."""
@@ -270,7 +213,7 @@ class CrossScreenNetwork(Predictor):
             val = study.source.responses.take(split.val_idx)
             return ("val/source/rmse", LabelledPairs(val.cell_idx, val.drug_idx, val.potency)), features
         test = study.target.responses.take(split.test_idx)
-        extended = torch.cat([features, torch.from_numpy(self.drug_features(*_structures(study.target)))])
+        extended = torch.cat([features, torch.from_numpy(self.drug_features(*structures(study.target)))])
         pairs = LabelledPairs(len(study.source.cells) + test.cell_idx, len(features) + test.drug_idx, test.potency)
         return ("val/target_oracle/rmse", pairs), extended
 
@@ -289,66 +232,21 @@ class CrossScreenNetwork(Predictor):
             pairs, size=training.batch_size, seed=stage.seed, epoch=epoch, target_lines=target_lines, partner=partner
         )
 
-    def predict(self, pairs: Pairs) -> FloatArray:
-        """Potency of each pair, float32, shape (n_pairs,).
-
-        Raises:
-            SchemaError: The screen lacks genes of the model.
-            MissingIdsError: A drug to predict has no structure.
-        """
-        screen = pairs.screen
-        lacking = sorted(set(self.genes) - set(screen.genes))
-        if lacking:
-            raise SchemaError(
-                f"{screen.name} lacks {len(lacking)} of the model's {len(self.genes)} genes (e.g. {examples(lacking)}). "
-                "Add them, or train a model on the genes you have."
-            )
-        columns = screen if screen.genes == self.genes else screen.with_genes(self.genes)
-        lines, line_idx = np.unique(pairs.cell_idx, return_inverse=True)
-        drugs, drug_idx = np.unique(pairs.drug_idx, return_inverse=True)
-        expression = self.scaler.transform(columns.cells.expression[lines], pairs.domain)
-        features = self.drug_features(*_structures(screen, drugs))
+    def _scaled_potency(
+        self, expression: FloatArray, features: FloatArray, line: IntArray, drug: IntArray, domain: Domain
+    ) -> FloatArray:
         self.network.eval()
+        cells, drugs = torch.from_numpy(expression), torch.from_numpy(features)
         with torch.no_grad():
-            scaled = predict_pairs(
-                self.network,
-                self._encoder(pairs.domain),
-                torch.from_numpy(expression),
-                torch.from_numpy(features),
-                line_idx,
-                drug_idx,
-            )
-        return self.labels.inverse(scaled)
+            return predict_pairs(self.network, self._encoder(domain), cells, drugs, line, drug)
 
-    def history(self) -> pd.DataFrame:
-        """One row per epoch of each stage, in the order trained."""
-        return pd.DataFrame([{"stage": stage, **epoch} for stage, epochs in self.histories.items() for epoch in epochs])
+    def _learned(self) -> Arrays:
+        return {f"network.{name}": value.numpy() for name, value in self.network.state_dict().items()}
 
-    def state(self) -> tuple[dict[str, Any], Arrays]:
-        """Options, genes, label range; weights and scaler."""
-        facts = {
-            "name": self.name,
-            "options": asdict(self.options),
-            "training": asdict(self.training),
-            "drug_features": asdict(self.drug_features),
-            "labels": {"unit": "-log10 IC50(uM)", "low": self.labels.low, "high": self.labels.high},
-            "genes": list(self.genes),
-        }
-        weights = {f"network.{name}": value.numpy() for name, value in self.network.state_dict().items()}
-        return facts, weights | {f"scaler.{name}": value for name, value in self.scaler.to_arrays().items()}
-
-    @classmethod
-    def from_state(cls, facts: dict[str, Any], arrays: Arrays) -> Self:
-        """The saved predictor, ready to predict."""
-        predictor = cls(Morgan(**facts["drug_features"]), facts["training"], **facts["options"])
-        predictor.genes = tuple(facts["genes"])
-        predictor.labels = LabelScaler(facts["labels"]["low"], facts["labels"]["high"])
-        predictor.scaler = ExpressionScaler.from_arrays(_under("scaler.", arrays))
-        predictor.network = predictor._build(len(predictor.genes), predictor.drug_features.width)
-        weights = {name: torch.from_numpy(value) for name, value in _under("network.", arrays).items()}
-        predictor.network.load_state_dict(weights)
-        predictor.network.eval()
-        return predictor
+    def _restore(self, learned: Arrays) -> None:
+        self.network = self._build(len(self.genes), self.drug_features.width)
+        self.network.load_state_dict({name: torch.from_numpy(value) for name, value in under("network.", learned).items()})
+        self.network.eval()
 
 
 def predict_pairs(
@@ -374,19 +272,3 @@ def predict_pairs(
     ]
     scaled: FloatArray = torch.cat(parts).float().cpu().numpy()
     return scaled
-
-
-def _structures(screen: Screen, rows: IntArray | None = None) -> tuple[list[str], list[str]]:
-    """SMILES and names of the drugs in ``rows`` (all by default)."""
-    wanted = range(len(screen.drugs)) if rows is None else rows
-    lacking = [screen.drugs.names[row] for row in wanted if screen.drugs.smiles[row] is None]
-    if lacking:
-        raise MissingIdsError(
-            f"{len(lacking)} drugs of {screen.name} have no SMILES (e.g. {examples(lacking)}). "
-            "Add their structures, or leave these drugs out."
-        )
-    return [screen.drugs.smiles[row] or "" for row in wanted], [screen.drugs.names[row] for row in wanted]
-
-
-def _under(prefix: str, arrays: Arrays) -> Arrays:
-    return {name.removeprefix(prefix): value for name, value in arrays.items() if name.startswith(prefix)}

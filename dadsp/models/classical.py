@@ -288,7 +288,7 @@ class SvrOptions(ClassicalOptions):
     """Support vector regression.
 
     Attributes:
-        components: Training pairs that span the Nyström approximation of the kernel.
+        components: Training pairs that span the Nyström approximation of the kernel; where there are fewer, all of them.
         gammas: Candidates for the kernel's width exp(−γ‖x − x'‖²), as multiples of 1/(number of features), which is
             scikit-learn's ``"scale"`` for blocks of unit variance.
         epsilon: Half the width of the tube without loss, in scaled labels.
@@ -318,9 +318,7 @@ class Svr(Classical):
         return f"{super()._display_name()} (Nyström, {self.options.components} components)"
 
     def _candidates(self, train: PairDesign, label: Values, seed: int) -> Iterator[tuple[dict[str, float], Arrays]]:
-        n_components = self.options.components
-        if n_components > len(train):
-            raise ConfigError(f"model.components={n_components} exceeds the {len(train)} training pairs. Lower it.")
+        n_components = min(self.options.components, len(train))
         _check_size(len(train), n_components, "Lower model.components.")
         random = np.random.default_rng(derive_seed(seed, "nystroem"))
         chosen = np.sort(random.choice(len(train), n_components, replace=False))

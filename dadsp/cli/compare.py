@@ -14,7 +14,7 @@ from pydantic.dataclasses import dataclass
 
 from dadsp.cli.configuration import run_app
 from dadsp.cli.results import console
-from dadsp.errors import ConfigError, LoadError, SchemaError, examples, nearest
+from dadsp.errors import ConfigError, DadspError, LoadError, SchemaError, examples, nearest
 from dadsp.evaluation.compare import SCORES, Comparison, Run, compare
 from dadsp.evaluation.compare_page import page
 from dadsp.evaluation.compare_tables import render
@@ -132,16 +132,16 @@ def _read(folder: Path) -> Finished:
         results = read_json(folder / "metrics.json")
         facts = results["run"]
         own = next(system for system in results["systems"] if system["name"] == facts["system"])
-        config: Any = OmegaConf.to_container(OmegaConf.load(folder / "config.yaml"))
+        config: Any = OmegaConf.load(folder / "config.yaml")
         kind = facts["split"] if "split" in facts else read_json(folder / "split.json")["kind"]
         predictions = PredictionTable(pd.read_parquet(folder / "predictions.parquet"))
         naive = pd.read_csv(folder / "comparison.csv")
-        settings = dict(_flat(config["model"]))
-        repeated = [f"{key} {config['split'][key]}" for key in REPETITIONS if key in config["split"]]
+        settings = dict(_flat(OmegaConf.to_container(config.model)))
+        repeated = [f"{key} {config.split[key]}" for key in REPETITIONS if key in config.split]
         replicate = ", ".join([f"seed {facts['seed']}", *repeated])
         naive = naive[(naive["kind"] != "model") & (naive["system"] != facts["system"])]
         naive = naive[["system", "kind", "saw_target_labels", *SCORES]].assign(replicate=replicate)
-        screens = [config["data"].get(role, {}).get("name") for role in ("source", "target")]
+        screens = [OmegaConf.select(config, f"data.{role}.name") for role in ("source", "target")]
         title = f"{' → '.join(filter(None, screens)) or 'simulated screens'}, {kind} split, data {facts['data_hash'][:8]}"
         return Finished(
             folder=folder,
@@ -154,7 +154,9 @@ def _read(folder: Path) -> Finished:
             table=predictions.where(predictions.frame["split"] == "test"),
             naive=naive,
         )
-    except (OSError, KeyError, TypeError, ValueError, AttributeError, StopIteration) as error:
+    except DadspError:
+        raise
+    except Exception as error:  # absent keys and columns, YAML, Parquet and OS errors: each has its own class
         raise LoadError(f"{folder} does not hold a complete run ({error!r}). Train it again, or leave it out.") from error
 
 

@@ -11,6 +11,7 @@ from rich.text import Text
 from dadsp.evaluation.compare import STRATA, Comparison
 
 MISSING = "–"
+RMSE, INTERVAL, DIFFERENCE_INTERVAL = "RMSE", "95 % interval", "95 % interval of the difference"
 
 
 def number(value: float, digits: int = 3) -> str:
@@ -30,12 +31,12 @@ def main_columns(comparison: Comparison) -> pd.DataFrame:
     differences[table.index[table["system"] == comparison.reference][0]] = "reference"
     columns = {
         "Runs": [str(runs) for runs in table["runs"]],
-        "RMSE": _mean_and_sd(table, "rmse"),
-        "95 % interval": _interval(table, "rmse"),
+        RMSE: _mean_and_sd(table, "rmse"),
+        INTERVAL: _interval(table, "rmse"),
         "R²": _mean_and_sd(table, "r2"),
         "r per drug": _mean_and_sd(table, "median_drug_pearson"),
-        f"RMSE − that of {comparison.reference}": differences,
-        "95 % interval of the difference": _interval(table, "difference"),
+        _against(comparison): differences,
+        DIFFERENCE_INTERVAL: _interval(table, "difference"),
         "Mean rank": [number(rank, 2) for rank in table["mean_rank"]],
         "Paper RMSE": [number(value, 2) for value in table["paper_rmse"]],
         "Paper R²": [number(value, 2) for value in table["paper_r2"]],
@@ -70,8 +71,11 @@ def caption(comparison: Comparison) -> list[str]:
 
 
 def render(comparison: Comparison) -> Table:
-    """The main table for a terminal of 120 columns or more."""
+    """The main table for a terminal of 120 columns or more, intervals below what they belong to."""
     text = main_columns(comparison)
+    for name, interval in ((RMSE, INTERVAL), (_against(comparison), DIFFERENCE_INTERVAL)):
+        if interval in text:
+            text[name] += "\n" + text.pop(interval)
     table = Table(
         title=Text(comparison.title),
         caption=Text("\n".join(caption(comparison))),
@@ -81,12 +85,17 @@ def render(comparison: Comparison) -> Table:
         caption_justify="left",
     )
     for name in text:
-        table.add_column(Text(str(name)), justify="left" if name == "System" else "right", overflow="fold")
+        left = name == "System"
+        table.add_column(Text(str(name)), justify="left" if left else "right", min_width=24 if left else None)
     kinds = [*comparison.table["kind"], ""]
     for position, values in enumerate(text.itertuples(index=False)):
         # Text, since a name such as "DADSP-A [dropout=0.3]" would be read as markup.
         table.add_row(*map(Text, values), end_section=kinds[position] != kinds[position + 1])
     return table
+
+
+def _against(comparison: Comparison) -> str:
+    return f"RMSE − that of {comparison.reference}"
 
 
 def _beside_names(table: pd.DataFrame, columns: Mapping[str, Sequence[str]]) -> pd.DataFrame:

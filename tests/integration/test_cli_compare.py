@@ -138,8 +138,8 @@ def test_equal_names_with_other_settings_are_told_apart(
     (one,) = compared(runs, tmp_path, capsys)["comparisons"]
     names = [row["system"] for row in one["systems"] if row["system"].startswith("ridge")]
     assert sorted(names) == [
-        "ridge on raw expression [penalties=[1.0, 10.0, 100.0, 1000.0, 10000.0], drug_features=Morgan]",
-        "ridge on raw expression [penalties=[5.0], drug_features=Profile]",
+        "ridge on raw expression [drug_features=Morgan, penalties=[1.0, 10.0, 100.0, 1000.0, 10000.0]]",
+        "ridge on raw expression [drug_features=Profile, penalties=[5.0]]",
     ]
 
 

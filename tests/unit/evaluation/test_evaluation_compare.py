@@ -148,7 +148,7 @@ def test_text_marks_target_labels_and_leaves_out_empty_columns(compared: Compari
 
 def test_terminal_table_shows_every_system_by_its_whole_name(compared: Comparison) -> None:
     out = StringIO()
-    Console(file=out, width=150, color_system=None).print(render(compared))
+    Console(file=out, width=120, color_system=None).print(render(compared))
     for name in ("worse [x]", "† leak (oracle)", "source mean"):
         assert name in out.getvalue()
     assert "Nemenyi, 5%" in out.getvalue()

@@ -59,8 +59,9 @@ def test_tables_of_different_pairs_are_weighted_each_by_its_own() -> None:
 
 
 def test_replicate_without_a_pair_has_no_value_and_no_part_in_the_interval() -> None:
-    single = PredictionTable(table(0.5, 1).frame.groupby("drug_id").head(1))  # few pairs, of few lines
-    found = bootstrap_rmse([single.where(np.arange(len(single)) < 2)], 400, seed=0)[:, 0]
+    frame = table(0.5, 1, measured=1.0).frame
+    diagonal = PredictionTable(frame[(frame["cell_id"] + frame["drug_id"]).isin(["L0D0", "L1D1"])])
+    found = bootstrap_rmse([diagonal], 400, seed=0)[:, 0]
     assert np.isnan(found).any()
     assert np.isfinite(interval(found)).all()
 
@@ -104,7 +105,7 @@ def test_cliques_are_the_largest_sets_within_the_critical_difference() -> None:
     # 30 blocks, 4 systems: a critical difference of 0.856.
     first = pd.DataFrame({"a": [1.0] * 15 + [2.0] * 15, "b": [2.0] * 15 + [1.0] * 15, "c": [3.0] * 30, "d": [4.0] * 30})
     assert rank_systems(first).cliques == (("a", "b"),)
-    alike = pd.DataFrame(np.tile([1.0, 2.0, 3.0, 4.0], (1, 1)).repeat(2, axis=0), columns=list("abcd"))
+    alike = pd.DataFrame([[1.0, 2.0, 3.0, 4.0]] * 2, columns=list("abcd"))
     assert rank_systems(alike).cliques == (("a", "b", "c", "d"),)  # two blocks tell nothing apart
     chain = pd.DataFrame({"a": [1.0] * 6 + [2.0] * 4, "b": [2.0] * 6 + [1.0] * 2 + [3.0] * 2, "c": [3.0] * 8 + [1.0] * 2})
     assert rank_systems(chain).cliques == (("a", "b"), ("b", "c"))

@@ -24,7 +24,7 @@ from dadsp.schema import PredictionTable
 from dadsp.tracking import download_runs
 
 FILES = ("config.yaml", "metrics.json", "predictions.parquet", "comparison.csv", "split.json")
-SPEED = ("training.threads", "training.device")  # settings that make no other system
+SPEED = ("training.threads", "training.device", "training.checkpoint_every_s")  # settings that make no other system
 REPETITIONS = ("fold", "repeat")  # settings of a split that repeat one test, beside the seed
 
 

@@ -31,6 +31,15 @@ def conf_folder() -> Path:
     return inside if inside.is_dir() else package.parent / "conf"
 
 
+def threads_per_job(n_jobs: int) -> int:
+    """This machine's cores (those that this process may use) shared by parallel jobs; at least 1."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, cores // n_jobs)
+
+
+OmegaConf.register_new_resolver("threads_per_job", threads_per_job, replace=True)
+
+
 def run_app(verb: str, config_name: str, arguments: list[str], task: Callable[[DictConfig], None]) -> None:
     """Runs ``task`` as a Hydra application on the composed configuration (once per job under ``-m``).
 

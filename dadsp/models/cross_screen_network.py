@@ -192,6 +192,7 @@ class CrossScreenNetwork(CrossScreenPredictor):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive_seed(context.seed, "weights"))
             self.network = self._build(expression.shape[1], features.shape[1])
+            self.network.start_at(float(self.labels.transform(train.potency).mean()))
             if self.space is not None:
                 self.space.shrink(first_linear(self.network.encoder))
             if self.options.pretraining is not None:
@@ -226,7 +227,12 @@ class CrossScreenNetwork(CrossScreenPredictor):
         if training.batching == "blocks" and partner is None:
             shape = (training.block_lines, training.block_drugs)
             return BlockBatches(
-                pairs, shape=shape, seed=stage.seed, epoch=epoch, target_lines=target_lines, min_blocks=training.min_blocks
+                pairs,
+                shape=shape,
+                seed=stage.seed,
+                epoch=epoch,
+                target_lines=target_lines,
+                min_blocks=training.min_blocks * training.devices,
             )
         return PairBatches(
             pairs, size=training.batch_size, seed=stage.seed, epoch=epoch, target_lines=target_lines, partner=partner

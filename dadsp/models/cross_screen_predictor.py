@@ -13,11 +13,11 @@ from torch import Tensor
 
 from dadsp.data.scaling import ExpressionScaler, LabelScaler, ScalerKind, ScalerScope, fit_scaler
 from dadsp.drugs.morgan import Morgan
-from dadsp.errors import ConfigError, MissingIdsError, SchemaError, examples
+from dadsp.errors import MissingIdsError, SchemaError, examples
 from dadsp.models.base import Arrays, FitContext, Predictor
 from dadsp.models.pretraining import PretrainingOptions, pretrain_encoder
 from dadsp.models.rowspace import InputBasis, RowSpace
-from dadsp.models.training import TrainingOptions
+from dadsp.models.training import TrainingOptions, claim_device
 from dadsp.nets.autoencoder import StackedAutoencoder
 from dadsp.nets.feed_forward import Activation
 from dadsp.options import validated
@@ -33,7 +33,8 @@ class SystemOptions:
     Attributes:
         name: How tables call the system.
         encoder_widths: Gene encoder, and the codes of its autoencoder.
-        encoder_activation: ``"relu"`` (text) or ``"sigmoid"`` (code).
+        encoder_activation: ``"sigmoid"`` (code): bounded codes, without which the adversary saturates the regressor
+            sooner or later; or ``"relu"`` (text).
         pretraining: Stacked autoencoder; None starts from random weights.
         input_basis: ``"rowspace"`` learns the first layer in coordinates of the training lines' span where lines are fewer
             than genes (see ``dadsp.models.rowspace``); ``"genes"`` never does.
@@ -43,7 +44,7 @@ class SystemOptions:
 
     name: str = ""
     encoder_widths: tuple[Width, ...] = Field(default=(2048, 1024, 512), min_length=1)
-    encoder_activation: Activation = "relu"
+    encoder_activation: Activation = "sigmoid"
     pretraining: PretrainingOptions | None = Field(default_factory=lambda: PretrainingOptions())
     input_basis: InputBasis = "rowspace"
     expression_scaling: ScalerKind = "zscore"
@@ -85,10 +86,7 @@ class CrossScreenPredictor(Predictor):
 
     def _start(self, study: Study, split: Split) -> Responses:
         """Claims device and threads, fits the scalers on training lines and labels; returns the training pairs."""
-        if self.training.device == "gpu" and not torch.cuda.is_available():
-            raise ConfigError("trainer.device=gpu, but torch finds no GPU here. Use trainer.device=auto or cpu.")
-        if self.training.threads is not None:
-            torch.set_num_threads(self.training.threads)
+        claim_device(self.training)
         train = study.source.responses.take(split.train_idx)
         self.genes = study.genes
         self.labels = LabelScaler.fit(train.potency)

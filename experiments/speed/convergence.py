@@ -1,7 +1,7 @@
 """Source-validation RMSE against epochs and seconds, and the final target scores, of ways to batch and step.
 
-Each run is a whole ``dadsp train`` without tracking: the same study, split, planned epochs and λ ramp; no early stop, so that
-curves are comparable. Runs share the machine one thread each; read seconds as ratios within one file.
+Each run is a whole ``dadsp train`` without tracking: the same study, split, planned epochs and λ ramp; no early stop, so
+that curves are comparable. Runs share the machine one thread each; read seconds as ratios within one file.
 
     python experiments/speed/convergence.py --data gdsc_ccle_panel --grid shapes --seeds 0 1 2 --jobs 2 \\
         --out experiments/speed/convergence_panel.csv
@@ -36,17 +36,17 @@ def _blocks(lines: int, drugs: int, rate: float, clip: float | None = None) -> l
 
 GRIDS: dict[str, dict[str, list[str]]] = {
     "shapes": {
-        "32x32 lr 1e-4": _blocks(32, 32, 1e-4),
-        "32x32 lr 1e-4 clip 1": _blocks(32, 32, 1e-4, 1),
-        "64x32 lr 1e-4": _blocks(64, 32, 1e-4),
-        "64x32 lr 1.4e-4": _blocks(64, 32, 1.4e-4),
+        "32x32 lr 2e-4": _blocks(32, 32, 2e-4),
         "64x64 lr 1e-4": _blocks(64, 64, 1e-4),
-        "64x64 lr 2e-4": _blocks(64, 64, 2e-4),
-        "64x64 lr 2e-4 clip 1": _blocks(64, 64, 2e-4, 1),
+        "64x64 lr 3e-4": _blocks(64, 64, 3e-4),
+        "64x64 lr 1e-3": _blocks(64, 64, 1e-3),
+        "64x64 lr 3e-4 clip 1": _blocks(64, 64, 3e-4, 1),
+        "64x64 lr 3e-4 relu": [*_blocks(64, 64, 3e-4), "model.encoder_activation=relu"],
     },
+    "plain": {"pairs, genes lr 1e-4": ["trainer=pairs", "model.input_basis=genes"]},
     "basis": {
-        "rowspace": ["model.input_basis=rowspace"],
-        "genes": ["model.input_basis=genes"],
+        "64x64 lr 3e-4 rowspace": [*_blocks(64, 64, 3e-4), "model.input_basis=rowspace"],
+        "64x64 lr 3e-4 genes": [*_blocks(64, 64, 3e-4), "model.input_basis=genes"],
     },
 }
 

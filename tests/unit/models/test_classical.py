@@ -19,7 +19,11 @@ from dadsp.seeding import derive_seed
 from dadsp.splits.cross_screen import cross_screen
 from tests.studies import small_study
 
-ENCODER: dict[str, Any] = {"encoder_widths": (6, 4), "pretraining": {"layer_epochs": 1, "stack_epochs": 1, "batch_size": 8}}
+ENCODER: dict[str, Any] = {
+    "encoder_widths": (6, 4),
+    "encoder_activation": "relu",
+    "pretraining": {"layer_epochs": 1, "stack_epochs": 1, "batch_size": 8},
+}
 SYSTEMS: dict[str, tuple[type[Classical], dict[str, Any]]] = {
     "ridge": (Linear, {}),
     "logistic": (Linear, {"link": "logistic", "penalties": (0.5, 5.0)}),

@@ -12,6 +12,7 @@ that is exact (``PairDesign``).
 
 import logging
 import math
+import warnings
 from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass as plain_dataclass
@@ -28,6 +29,7 @@ from scipy.optimize import minimize
 from scipy.special import expit
 from sklearn.decomposition import PCA
 from sklearn.ensemble import RandomForestRegressor
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import SGDRegressor
 from sklearn.metrics.pairwise import rbf_kernel
 from torch import Tensor, nn
@@ -301,7 +303,7 @@ class SvrOptions(ClassicalOptions):
     gammas: tuple[Positive, ...] = Field(default=(1.0, 0.1, 0.01), min_length=1)
     epsilon: float = Field(default=0.01, ge=0)
     penalty: float = Field(default=1e-6, gt=0)
-    max_epochs: int = Field(default=60, ge=1)
+    max_epochs: int = Field(default=100, ge=1)
 
 
 class Svr(Classical):
@@ -332,7 +334,8 @@ class Svr(Classical):
             }
             of_lines, of_drugs = _kernels(regressor, train)
             values, vectors = np.linalg.eigh((of_lines[line] * of_drugs[drug]).astype(np.float64))
-            to_features = (vectors / np.sqrt(np.maximum(values, 1e-12))).astype(np.float32)
+            sound = values > 1e-6 * values[-1]  # what lies below is rounding of a float32 kernel
+            to_features = (vectors[:, sound] / np.sqrt(values[sound])).astype(np.float32)
             features = (of_lines[train.line] * of_drugs[train.drug]) @ to_features
             sgd = SGDRegressor(
                 loss="epsilon_insensitive",
@@ -344,8 +347,14 @@ class Svr(Classical):
                 n_iter_no_change=2,
                 max_iter=self.options.max_epochs,
                 random_state=derive_seed(seed, "sgd") % 2**32,
-            ).fit(features, label)
-            yield {"gamma": gamma}, regressor | {"weights": to_features @ sgd.coef_, "intercept": sgd.intercept_}
+            )
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ConvergenceWarning)  # the epochs are noted with the score
+                sgd.fit(features, label)
+            yield (
+                {"gamma": gamma, "epochs": sgd.n_iter_},
+                regressor | {"weights": to_features @ sgd.coef_, "intercept": sgd.intercept_},
+            )
 
     def _regress(self, regressor: Arrays, design: PairDesign) -> NDArray[Any]:
         of_lines, of_drugs = _kernels(regressor, design)

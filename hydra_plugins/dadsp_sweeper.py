@@ -1,0 +1,30 @@
+"""The sweeper of ``dadsp train -m``. Hydra takes plugins from this namespace only; what it does stands in dadsp.cli.sweep."""
+
+from typing import Any
+
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+
+
+class DadspSweeper(BasicSweeper):
+    """Hydra's own sweeper, which runs every job, whatever became of those before it, and names the ones that failed."""
+
+    def setup(self, **given: Any) -> None:
+        """Prepares the launcher.
+
+        Raises:
+            ConfigError: It is not installed.
+        """
+        from dadsp.cli.sweep import explained_launcher
+
+        with explained_launcher(given["config"]):
+            super().setup(**given)
+
+    def sweep(self, arguments: list[str]) -> Any:
+        """What the jobs returned.
+
+        Raises:
+            DadspError: Jobs failed, or the launcher gave up.
+        """
+        from dadsp.cli.sweep import run_sweep
+
+        return run_sweep(self.config, lambda: super(DadspSweeper, self).sweep(arguments))

@@ -40,6 +40,7 @@ MAX_VALUE_LENGTH = 6000  # characters of a parameter value MLflow accepts
 PARAMS_PER_REQUEST = 100  # MLflow's own limit
 PROBE_TIMEOUT_S = 5.0
 PAUSE_AFTER_FAILURE_S = 60.0
+PACKAGE = Path(__file__).resolve().parent
 PARENT = "mlflow.parentRunId"  # the tag by which MLflow nests runs
 PACKAGES = ("dadsp", "torch", "pytorch-lightning", "rdkit", "numpy", "pandas", "scikit-learn")
 
@@ -123,7 +124,8 @@ class RunTracker:
             sweep: The folder of the sweep, which keeps the run's id.
         """
         known = sweep / "sweep.json"
-        with FileLock(sweep / ".sweep.lock"):
+        (sweep / ".locks").mkdir(parents=True, exist_ok=True)
+        with FileLock(sweep / ".locks" / "sweep.lock"):
             resume_id = read_json(known)["run_id"] if known.exists() else None
             tracker = cls.start(experiment, name, uri, folder, {"code_hash": code_hash()}, resume_id)
             write_json(known, {"run_id": tracker.run_id, "uri": tracker.uri})
@@ -259,14 +261,13 @@ def environment_tags() -> dict[str, str]:
             tags[f"version.{package}"] = version(package)
         except PackageNotFoundError:
             continue
-    sha = git_sha(Path(__file__).resolve().parent.parent)
+    sha = git_sha(PACKAGE.parent)
     return tags if sha is None else {"git.sha": sha, **tags}
 
 
 @cache
-def code_hash() -> str:
-    """Hash of the running dadsp's modules as Python reads them: comments, docstrings and layout do not count."""
-    package = Path(__file__).resolve().parent
+def code_hash(package: Path = PACKAGE) -> str:
+    """Hash of a package's modules, by default dadsp's, as Python reads them: comments, docstrings, layout do not count."""
     digest = hashlib.blake2b(digest_size=16)
     for path in sorted(package.rglob("*.py")):
         tree = ast.parse(path.read_bytes())

@@ -1,4 +1,4 @@
-"""The sweeper of ``dadsp train -m``. Hydra takes plugins from this namespace only; what it does stands in dadsp.cli.sweep."""
+"""The sweeper of ``dadsp train -m``, in the only namespace from which Hydra takes plugins; see dadsp.cli.sweep."""
 
 from typing import Any
 

@@ -62,8 +62,9 @@ def identity(config: DictConfig, study: Study) -> dict[str, str]:
 @contextmanager
 def sole_process(folder: Path) -> Iterator[None]:
     """Lets one process at a time work in ``folder``; the others wait."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder.with_name(f".{folder.name}.lock"))  # given back by the system when a process is killed
+    locks = folder.parent / ".locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(locks / f"{folder.name}.lock")  # given back by the system when a process is killed
     try:
         lock.acquire(timeout=0)
     except Timeout:

@@ -42,7 +42,9 @@ log = logging.getLogger(__name__)
 
 SCORE = "val/source/rmse"
 TUNABLE = ("model.", "trainer.", "drug_features.")  # the study and its split are read once
-KILLED = "killed"  # attribute of the search: numbers of trials whose process died; each was begun again as another trial
+PLACE = "place"  # attribute of a trial: its place in the search, from 0; it seeds the sampler
+KILLED = "killed"  # attribute of the search: numbers of trials whose process died; their places are given out again
+ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 SHOWN = 10
 
 
@@ -51,18 +53,18 @@ class TuneOptions:
     """Config node ``tune``.
 
     Attributes:
+        prune: Whether to stop a trial whose best score so far is worse than the median of the others at the same epoch.
         space: Nested like the configuration; its leaves are ``Range`` or ``Choices``.
         trials: How many are begun in all, over all calls.
         workers: Processes on this machine.
         random_trials: Trials drawn at random before the sampler learns from them, and ended before any is pruned.
-        prune: Whether to stop a trial whose best score so far is worse than the median of the others at the same epoch.
     """
 
+    prune: StrictBool
     space: dict[str, Any] = Field(min_length=1)
     trials: StrictInt = Field(ge=1)
     workers: StrictInt = Field(ge=1)
     random_trials: StrictInt = Field(ge=1)
-    prune: StrictBool
 
 
 @dataclass(frozen=True, config={"extra": "forbid"})
@@ -102,7 +104,9 @@ def run(arguments: list[str], as_json: bool) -> None:
     """Searches as the arguments say, or goes on with the search of the same arguments."""
     for option in ("-m", "--multirun"):
         if option in arguments:
-            raise ConfigError(f"dadsp tune takes no {option}. Set tune.workers, or start the same command on other machines.")
+            raise ConfigError(
+                f"dadsp tune takes no {option}. Set tune.workers, or start the same command on other machines."
+            )
     run_app("tune", "tune", arguments, lambda config: _tune(config, arguments, as_json))
 
 
@@ -131,7 +135,7 @@ def _tune(config: DictConfig, arguments: list[str], as_json: bool) -> None:
         for helper in helpers:
             helper.wait()
     search.work()  # what a helper may have left behind
-    _report(folder, search.trials(), as_json)
+    _report(folder, search.trials(*ENDED), as_json)
 
 
 def parameters(space: Mapping[str, Any], prefix: str = "") -> Space:
@@ -168,8 +172,8 @@ def without_target_labels(study: Study) -> Study:
 class Search:
     """The trials of one folder, on which any number of processes can work.
 
-    A process holds a lock for each trial it runs. The system gives it back when the process dies, so that a running trial
-    whose lock is free was killed; it is begun again with the same values.
+    A process holds a lock for the trial it runs. The system gives it back when the process dies, so that a running trial
+    whose lock is free was killed; another one takes its place.
     """
 
     def __init__(
@@ -200,19 +204,21 @@ class Search:
 
     def _begin(self) -> tuple[optuna.Trial, FileLock, dict[str, Any]] | None:
         with self._lock("begin"):
-            self._begin_killed_again()
-            n_begun = len(self.trials(TrialState.RUNNING, TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL))
-            if n_begun >= self.options.trials:
+            self._mark_killed()
+            taken = {trial.user_attrs.get(PLACE) for trial in self.trials(*TrialState)}
+            place = next((place for place in range(self.options.trials) if place not in taken), None)
+            if place is None:
                 return None
-            # Seeded by trial, not by process: a search that was stopped goes on as if it had not been.
-            seed = derive_seed(self.config.seed, "tune", n_begun) % 2**32
+            # Seeded by place, not by process: a search that was stopped goes on as if it had not been.
+            seed = derive_seed(self.config.seed, "tune", place) % 2**32
             self.optuna.sampler = optuna.samplers.TPESampler(n_startup_trials=self.options.random_trials, seed=seed)
             trial = self.optuna.ask()
             lock = self._lock(trial.number)
             lock.acquire()
+            trial.set_user_attr(PLACE, place)
             return trial, lock, {key: spread.draw(trial, key) for key, spread in self.space.items()}
 
-    def _begin_killed_again(self) -> None:
+    def _mark_killed(self) -> None:
         for trial in self.trials(TrialState.RUNNING):
             lock = self._lock(trial.number)
             try:
@@ -221,7 +227,6 @@ class Search:
                 continue
             self.optuna.set_user_attr(KILLED, [*self._killed(), trial.number])
             self.optuna.tell(trial.number, state=TrialState.FAIL)
-            self.optuna.enqueue_trial(trial.params)
             lock.release()
 
     def _killed(self) -> list[int]:
@@ -229,10 +234,10 @@ class Search:
         return numbers
 
     def trials(self, *states: TrialState) -> list[optuna.trial.FrozenTrial]:
-        """The trials in these states (all that ended by default) that were not killed, in the order begun."""
-        states = states or (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+        """The trials in these states that were not killed, in the order of their places."""
         killed = self._killed()
-        return [trial for trial in self.optuna.get_trials(states=states) if trial.number not in killed]
+        found = [trial for trial in self.optuna.get_trials(states=states) if trial.number not in killed]
+        return sorted(found, key=lambda trial: trial.user_attrs.get(PLACE, trial.number))
 
     def _run(self, trial: optuna.Trial, values: dict[str, Any]) -> None:
         try:
@@ -246,7 +251,7 @@ class Search:
             self.optuna.tell(trial, state=TrialState.FAIL)
             ending = f"failed: {error}"
         shown = "  ".join(f"{key}={json.dumps(value)}" for key, value in values.items())
-        print(f"trial {trial.number + 1}  {ending}  {shown}", file=sys.stderr, flush=True)
+        print(f"trial {trial.user_attrs[PLACE] + 1}  {ending}  {shown}", file=sys.stderr, flush=True)
 
     def _score(self, trial: optuna.Trial, values: dict[str, Any]) -> float:
         """RMSE of the source's validation pairs, −log10 IC50(µM)."""

@@ -16,7 +16,7 @@ VERBS = {
 }
 
 GO_ON = {
-    "train": ": the run folder keeps the last whole epoch; go on with dadsp train resume=<folder>, or the sweep's own command",
+    "train": ": the run folder keeps the last whole epoch; go on with resume=<folder>, or with the sweep's own command",
     "tune": ": the trials that ended are kept; go on with the same command",
 }
 

@@ -28,15 +28,22 @@ from dadsp.schema import Study
 
 log = logging.getLogger(__name__)
 
-# The last name of a node's target, for names of systems that tell what a sweep changes inside them.
-OmegaConf.register_new_resolver("class_name", lambda target: target.rpartition(".")[2], replace=True)
-
-
 def conf_folder() -> Path:
     """The configuration that ships inside the wheel, or that of the checkout."""
     package = Path(dadsp.__file__).resolve().parent
     inside = package / "conf"
     return inside if inside.is_dir() else package.parent / "conf"
+
+
+def threads_per_job(n_jobs: int) -> int:
+    """This machine's cores (those that this process may use) shared by parallel jobs; at least 1."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, cores // n_jobs)
+
+
+OmegaConf.register_new_resolver("threads_per_job", threads_per_job, replace=True)
+# The last name of a node's target, for names of systems that tell what a sweep changes inside them.
+OmegaConf.register_new_resolver("class_name", lambda target: target.rpartition(".")[2], replace=True)
 
 
 def run_app(verb: str, config_name: str, arguments: list[str], task: Callable[[DictConfig], Any]) -> None:

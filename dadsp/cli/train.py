@@ -74,6 +74,7 @@ def _start(config: DictConfig, as_json: bool) -> Ending:
             raise ConfigError(f"{folder} already holds files. Choose a new hydra.run.dir, or go on with resume={folder}.")
         try:
             check_keys(config, KEYS)
+            _set_threads(config)
             return _train(config, folder, command, as_json, sweep)
         except DadspError:
             if not (folder / "run.json").exists():  # nothing was trained: leave no empty run behind
@@ -97,6 +98,13 @@ def check_keys(config: DictConfig, keys: Iterable[str]) -> None:
             raise ConfigError(f"{key} is required. Leave it in.")
     if config.resume is not None:
         raise ConfigError("resume must stand alone: dadsp train resume=<run folder>.")
+
+
+def _set_threads(config: DictConfig) -> None:
+    """Writes the launcher's threads per job into the configuration, so that the run folder states them."""
+    threads = HydraConfig.get().job.env_set.get("OMP_NUM_THREADS")
+    if threads is not None and OmegaConf.select(config, "trainer.threads") is None:
+        OmegaConf.update(config, "trainer.threads", int(threads))
 
 
 def _resume(folder: Path, tracked: bool, as_json: bool) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -95,6 +96,7 @@ class BlockBatch(NamedTuple):
         drugs: Rows of the drug features, shape (v,).
         label: Scaled potency, shape (n_source, v), 0 where unmeasured.
         weight: 1 / (mean pairs in a block) where measured, 0 elsewhere, so that every pair counts the same.
+        domain_weight: Factor of the mean domain loss of its lines; other than 1 only where processes share a step.
     """
 
     lines: Tensor
@@ -102,6 +104,7 @@ class BlockBatch(NamedTuple):
     drugs: Tensor
     label: Tensor
     weight: Tensor
+    domain_weight: float = 1.0
 
 
 class BlockBatches:
@@ -159,6 +162,40 @@ class BlockBatches:
                 drugs=torch.from_numpy(self.drugs[drugs]),
                 label=self.label.index_select(0, rows).index_select(1, columns),
                 weight=self.weight.index_select(0, rows).index_select(1, columns),
+            )
+
+
+class BlockShare:
+    """What one of several processes trains on: every step takes as many blocks as there are processes, one for each.
+
+    The mean of the processes' losses, and with it of their gradients, is exactly that of one process on the union of the
+    step's blocks: each pair weighs 1 / (mean pairs in a step), and the domain loss is the mean over all lines of the union
+    (a line that stands in two of the blocks counts twice). In the last step of an epoch there may be fewer blocks than
+    processes; those without one repeat the step's first block with weight 0.
+
+    Args:
+        blocks: The blocks of an epoch; every process draws the same ones.
+        rank: Which process this is, from 0.
+        n_processes: How many share a step.
+    """
+
+    def __init__(self, blocks: BlockBatches, *, rank: int, n_processes: int) -> None:
+        self.blocks, self.rank, self.n_processes = blocks, rank, n_processes
+
+    def __len__(self) -> int:
+        return -(-len(self.blocks) // self.n_processes)
+
+    def __iter__(self) -> Iterator[BlockBatch]:
+        # A mean over processes divides by their number, and the blocks' weights are meant for one block a step.
+        pair_factor = self.n_processes * len(self) / len(self.blocks)
+        blocks = iter(self.blocks)
+        while step := list(islice(blocks, self.n_processes)):
+            takes_part = self.rank < len(step)
+            own = step[self.rank if takes_part else 0]
+            n_lines = sum(len(block.lines) for block in step)
+            yield own._replace(
+                weight=own.weight * (takes_part * pair_factor),
+                domain_weight=takes_part * self.n_processes * len(own.lines) / n_lines,
             )
 
 

@@ -19,12 +19,12 @@ from torch import Tensor, nn
 
 from dadsp.data.scaling import ExpressionScaler, LabelScaler, ScalerKind, ScalerScope, fit_scaler
 from dadsp.drugs.morgan import Morgan
-from dadsp.errors import ConfigError, MissingIdsError, SchemaError, examples
+from dadsp.errors import MissingIdsError, SchemaError, examples
 from dadsp.models.base import Arrays, FitContext, Predictor
 from dadsp.models.batches import BlockBatch, BlockBatches, LabelledPairs, PairBatch, PairBatches
 from dadsp.models.pretraining import PretrainingOptions, pretrain_encoder
 from dadsp.models.rowspace import RowSpace
-from dadsp.models.training import Stage, TrainingOptions
+from dadsp.models.training import Stage, TrainingOptions, claim_device
 from dadsp.nets.dadsp_network import DadspNetwork
 from dadsp.nets.feed_forward import Activation, first_linear
 from dadsp.options import validated
@@ -223,10 +223,7 @@ class CrossScreenNetwork(Predictor):
 
     def _prepare(self, study: Study, split: Split, context: FitContext) -> Inputs:
         """Everything up to the system's own stages: scalers, features, the (pre-trained) network."""
-        if self.training.device == "gpu" and not torch.cuda.is_available():
-            raise ConfigError("trainer.device=gpu, but torch finds no GPU here. Use trainer.device=auto or cpu.")
-        if self.training.threads is not None:
-            torch.set_num_threads(self.training.threads)
+        claim_device(self.training)
         train = study.source.responses.take(split.train_idx)
         self.genes = study.genes
         self.labels = LabelScaler.fit(train.potency)
@@ -243,6 +240,7 @@ class CrossScreenNetwork(Predictor):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive_seed(context.seed, "weights"))
             self.network = self._build(expression.shape[1], features.shape[1])
+            self.network.start_at(float(self.labels.transform(train.potency).mean()))
             if self.space is not None:
                 self.space.shrink(first_linear(self.network.encoder))
             if self.options.pretraining is not None:
@@ -283,7 +281,12 @@ class CrossScreenNetwork(Predictor):
         if training.batching == "blocks" and partner is None:
             shape = (training.block_lines, training.block_drugs)
             return BlockBatches(
-                pairs, shape=shape, seed=stage.seed, epoch=epoch, target_lines=target_lines, min_blocks=training.min_blocks
+                pairs,
+                shape=shape,
+                seed=stage.seed,
+                epoch=epoch,
+                target_lines=target_lines,
+                min_blocks=training.min_blocks * training.devices,
             )
         return PairBatches(
             pairs, size=training.batch_size, seed=stage.seed, epoch=epoch, target_lines=target_lines, partner=partner

@@ -1,7 +1,7 @@
 """DADSP-A: one expression encoder for both screens, kept blind to the screen by an adversary behind a gradient reversal."""
 
 import logging
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -69,20 +69,20 @@ class DadspStage(RegressionStage):
         if self.parts.discriminator is None:
             return {"loss": mse, "mse": mse}
         if isinstance(batch, BlockBatch):
-            n_source = batch.n_source
+            n_source, domain_weight = batch.n_source, batch.domain_weight
         else:
-            n_source = len(batch.label)
+            n_source, domain_weight = len(batch.label), 1.0
             codes = codes.index_select(0, batch.line_of_row)
         strength = reversal_strength(self.progress, self.dadsp.gamma)
         logits = self.parts.tell_domain(codes, strength)
         domain = torch.full((len(codes),), TARGET, device=codes.device)
         domain[:n_source] = SOURCE
-        domain_loss = nn.functional.cross_entropy(logits, domain)
+        domain_loss = domain_weight * nn.functional.cross_entropy(logits, domain)
         return {
             "loss": mse + self.dadsp.adversarial_weight * domain_loss,
             "mse": mse,
             "domain_loss": domain_loss,
-            "domain_accuracy": (logits.argmax(dim=1) == domain).float().mean(),
+            "domain_accuracy": domain_weight * (logits.argmax(dim=1) == domain).float().mean(),
             "lambda": torch.tensor(strength),
         }
 
@@ -92,6 +92,16 @@ class DadspA(CrossScreenNetwork):
 
     options_type = DadspAOptions
     options: DadspAOptions
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        needs_whole_steps = self.options.target_sampling == "paired" or self.options.discriminator_batch_norm
+        if self.training.devices > 1 and needs_whole_steps:
+            raise ConfigError(
+                f"trainer.devices={self.training.devices} shares the blocks of a step among processes. "
+                "model.target_sampling=paired has no blocks, and model.discriminator_batch_norm=true needs the whole step. "
+                "Use trainer.devices=1."
+            )
 
     def _train(self, inputs: Inputs, study: Study, context: FitContext) -> None:
         stage, batches = self._stage(inputs, study, context)

@@ -93,7 +93,7 @@ def pretrain_encoder(
         widths: Code widths.
         activation: Nonlinearity of the codes.
         options: Epochs, batch, learning rate.
-        training: Gives device, precision and threads.
+        training: Gives device, precision and threads; pre-training runs in one process whatever ``devices`` says.
         context: Seed, folders, listener.
 
     Returns:
@@ -115,6 +115,7 @@ def pretrain_encoder(
             learning_rate=options.learning_rate,
             schedule="constant",
             patience=None,
+            devices=1,  # a small part of the work, and no blocks to share
         )
         inputs = expression if layer is None else hidden
         target_scale = 1.0 if layer else expression_scale

@@ -4,25 +4,31 @@ import json
 import logging
 import math
 import shutil
+import tempfile
+import time
 import warnings
 from abc import abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import pytorch_lightning as pl
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint, TQDMProgressBar
+from pytorch_lightning.plugins.environments import LightningEnvironment
 from pytorch_lightning.plugins.io import TorchCheckpointIO
+from pytorch_lightning.strategies import DDPStrategy
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from dadsp.errors import DivergenceError, LoadError
+from dadsp.errors import ConfigError, DivergenceError, LoadError
 from dadsp.files import write_atomically
 from dadsp.models.base import FitContext
+from dadsp.models.batches import BlockBatches, BlockShare
+from dadsp.models.processes import run_in_processes
 from dadsp.seeding import derive_seed
 
 log = logging.getLogger(__name__)
@@ -52,8 +58,11 @@ class TrainingOptions:
         patience: Epochs without a better validation score before training stops; None trains all epochs.
         gradient_clip: Largest gradient norm; None for no clipping. The paper gives none.
         device: ``"auto"`` takes a GPU where there is one.
+        devices: GPUs, or processes on the CPU, that share each step: one block for each, gradients averaged.
         precision: ``"bf16"`` computes products in bfloat16 where that is safe; weights and Adam stay float32.
-        threads: CPU threads; None leaves torch's choice. Part of what must be equal for bit-equal results.
+        threads: CPU threads of all processes together; None leaves torch's choice. Part of what must be equal for
+            bit-equal results.
+        checkpoint_every_s: Seconds between states written at the ends of epochs; 0 writes after every epoch.
     """
 
     max_epochs: int = Field(default=15, ge=1)
@@ -67,8 +76,37 @@ class TrainingOptions:
     patience: int | None = Field(default=3, ge=1)
     gradient_clip: float | None = Field(default=None, gt=0)
     device: Literal["auto", "cpu", "gpu"] = "auto"
+    devices: int = Field(default=1, ge=1)
     precision: Literal["fp32", "bf16"] = "fp32"
     threads: int | None = Field(default=None, ge=1)
+    checkpoint_every_s: float = Field(default=10.0, ge=0)
+
+    @model_validator(mode="after")
+    def _devices_share_blocks(self) -> Self:
+        if self.devices > 1 and self.batching != "blocks":
+            raise ValueError(f"devices={self.devices} shares blocks among processes. Use batching=blocks, or devices=1.")
+        return self
+
+    @property
+    def on_gpu(self) -> bool:
+        return self.device != "cpu" and torch.cuda.is_available()
+
+
+def claim_device(options: TrainingOptions) -> None:
+    """Makes sure that the devices asked for are there, and sets the CPU threads.
+
+    Raises:
+        ConfigError: There are fewer GPUs than asked for.
+    """
+    if options.device == "gpu" and not options.on_gpu:
+        raise ConfigError("trainer.device=gpu, but torch finds no GPU here. Use trainer.device=auto or cpu.")
+    if options.on_gpu and options.devices > torch.cuda.device_count():
+        raise ConfigError(
+            f"trainer.devices={options.devices}, but torch finds {torch.cuda.device_count()} GPUs here. "
+            "Use as many, or trainer.device=cpu."
+        )
+    if options.threads is not None:
+        torch.set_num_threads(options.threads)
 
 
 class Stage(pl.LightningModule):
@@ -78,7 +116,7 @@ class Stage(pl.LightningModule):
         name: Of its checkpoint and its progress bar.
         network: What is trained; only its parameters are saved and restored.
         options: Length and speed.
-        context: Seed, folders, listener.
+        context: Gives the seed.
         monitor: Validation metric (lower is better) that chooses the weights kept; None keeps the last.
     """
 
@@ -93,7 +131,7 @@ class Stage(pl.LightningModule):
         super().__init__()
         self.name, self.network, self.options, self.monitor = name, network, options, monitor
         self.seed = derive_seed(context.seed, "stage", name)
-        self.listen = context.on_epoch
+        self.listen: Callable[[str, int, dict[str, float]], None] | None = None
         self.epochs: list[dict[str, float]] = []
         self.best_score = math.inf
         self.best_weights: dict[str, Tensor] = {}
@@ -140,16 +178,14 @@ class Stage(pl.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         """Draws of an epoch depend on (seed, epoch) alone, so that a resumed epoch repeats them."""
-        torch.manual_seed(derive_seed(self.seed, "epoch", self.current_epoch))
+        # Processes that share steps drop different units; the first draws as it would alone.
+        torch.manual_seed(derive_seed(self.seed, "epoch", self.current_epoch) + self.global_rank)
         self._sums, self._n_steps = {}, 0
 
     def on_train_epoch_end(self) -> None:
         """Judges the epoch, keeps the best weights, decides whether to stop."""
-        metrics = {f"train/{name}": float(value) / self._n_steps for name, value in self._sums.items()}
-        self.network.eval()
-        with torch.no_grad():
-            metrics |= self.judge()
-        self.network.train()
+        metrics = {f"train/{name}": self._mean(value) / self._n_steps for name, value in self._sums.items()}
+        metrics |= self._verdict()
         for name, value in metrics.items():
             if not math.isfinite(value):
                 raise DivergenceError(
@@ -161,9 +197,25 @@ class Stage(pl.LightningModule):
             raise DivergenceError(f"Stage {self.name}: all predictions are alike after the first epoch. {AGAINST_COLLAPSE}")
         if not self.collapsed:
             self._keep_best(metrics)
-        self.listen(self.name, self.current_epoch, metrics)
+        if self.listen is not None:
+            self.listen(self.name, self.current_epoch, metrics)
         log.info("%s epoch %d: %s", self.name, self.current_epoch, metrics)
         self._stop_if_ended()
+
+    def _mean(self, value: Tensor) -> float:
+        """Over the processes that share steps."""
+        return float(self.trainer.strategy.reduce(value.to(self.device), reduce_op="mean"))
+
+    def _verdict(self) -> dict[str, float]:
+        """What ``judge`` says in the first process, told to all, so that they stop and keep weights alike."""
+        verdict = None
+        if self.trainer.is_global_zero:
+            self.network.eval()
+            with torch.no_grad():
+                verdict = self.judge(), self.collapsed
+            self.network.train()
+        metrics, self.collapsed = self.trainer.strategy.broadcast(verdict)
+        return metrics
 
     def _keep_best(self, metrics: dict[str, float]) -> None:
         if self.monitor is None:
@@ -213,20 +265,46 @@ class Stage(pl.LightningModule):
 def run_stage(stage: Stage, batches: Iterable[Any], n_batches: int, context: FitContext) -> None:
     """Trains ``stage.network`` and leaves the chosen weights in it.
 
-    With ``context.checkpoints`` a state is written after every epoch and the result at the end; called again on the same
-    folder, a finished stage is read back and an unfinished one goes on after its last whole epoch. Epochs draw from
+    With ``options.devices`` > 1 fresh processes do this together (``batches`` must then be ``BlockBatches``); only the first
+    of them writes and reports, and its result is read back here.
+
+    With ``context.checkpoints`` a state is written after an epoch and the result at the end; called again on the same
+    folder, a finished stage is read back and an unfinished one goes on after the last epoch written. Epochs draw from
     (seed, epoch) alone, so the outcome is that of an uninterrupted run.
 
     Raises:
         DivergenceError: A loss or score is no longer a number.
     """
-    options = stage.options
-    stage.total_steps = options.max_epochs * n_batches
     folder = context.checkpoints
-    result = folder / f"{stage.name}.safetensors" if folder else None
-    if result is not None and result.exists():
-        _read_result(stage, result)
-        return
+    if folder is not None and _result(stage, folder).exists():
+        _read_result(stage, _result(stage, folder))
+    elif stage.options.devices == 1:
+        stage.listen = context.on_epoch
+        _train(stage, batches, n_batches, folder, context.progress)
+    else:
+        with tempfile.TemporaryDirectory() as temporary:
+            shared = folder or Path(temporary)
+            backend = "nccl" if stage.options.on_gpu else "gloo"
+            arguments = (stage, batches, shared, context.progress)
+            run_in_processes(_train_share, stage.options.devices, arguments, backend, context.on_epoch)
+            _read_result(stage, _result(stage, shared))
+
+
+def _train_share(
+    rank: int, report: Callable[..., None], stage: Stage, blocks: BlockBatches, folder: Path, progress: bool
+) -> None:
+    """One process's part of ``run_stage``; expression and labels lie in memory that all processes share."""
+    for weights in (*stage.network.parameters(), *stage.network.buffers()):
+        weights.data = weights.data.clone()  # a copy of its own, where memory came shared from the parent process
+    share = BlockShare(blocks, rank=rank, n_processes=stage.options.devices)
+    stage.listen = report if rank == 0 else None
+    _train(stage, share, len(share), folder, progress)
+
+
+def _train(stage: Stage, batches: Iterable[Any], n_batches: int, folder: Path | None, progress: bool) -> None:
+    options, n = stage.options, stage.options.devices
+    stage.total_steps = options.max_epochs * n_batches
+    log.info("%s: %d × %d CPU threads", stage.name, n, torch.get_num_threads())
     states = folder / stage.name if folder else None
     last = states / "last.ckpt" if states else None
     with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
@@ -234,16 +312,19 @@ def run_stage(stage: Stage, batches: Iterable[Any], n_batches: int, context: Fit
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")
         warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")  # Lightning 2.6 on torch 2.13
+        warnings.filterwarnings("ignore", message=".*broadcast_buffers. is deprecated.*")  # successor: torch 2.13
         trainer = pl.Trainer(
             max_epochs=options.max_epochs,
-            accelerator=options.device,
-            devices=1,
+            accelerator=options.device if n == 1 else "gpu" if options.on_gpu else "cpu",
+            devices=n,
+            # Buffers (expression, drug features) never change; sent with every step they would cost more than the step.
+            strategy="auto" if n == 1 else DDPStrategy(broadcast_buffers=False),
             logger=False,
-            callbacks=_callbacks(states, context.progress),
+            callbacks=_callbacks(states, progress, options.checkpoint_every_s),
             enable_checkpointing=states is not None,
-            enable_progress_bar=context.progress,
+            enable_progress_bar=progress,
             enable_model_summary=False,
-            plugins=[AtomicCheckpoints()],
+            plugins=[AtomicCheckpoints(), *([] if n == 1 else [LightningEnvironment()])],
             gradient_clip_val=options.gradient_clip,
             precision="bf16-mixed" if options.precision == "bf16" else "32-true",
         )
@@ -254,8 +335,8 @@ def run_stage(stage: Stage, batches: Iterable[Any], n_batches: int, context: Fit
             raise KeyboardInterrupt from None
     if stage.best_weights:
         stage.network.load_state_dict(stage.best_weights)
-    if result is not None and states is not None:
-        _write_result(stage, result)
+    if folder is not None and states is not None and trainer.is_global_zero:
+        _write_result(stage, _result(stage, folder))
         shutil.rmtree(states)
 
 
@@ -279,15 +360,31 @@ class AtomicCheckpoints(TorchCheckpointIO):
         return state
 
 
-def _callbacks(states: Path | None, progress: bool) -> list[Callback]:
+class EpochCheckpoint(ModelCheckpoint):
+    """A state after an epoch, unless the last one is younger than ``every_s`` seconds."""
+
+    def __init__(self, folder: Path, every_s: float) -> None:
+        super().__init__(dirpath=folder, filename="last", save_on_train_epoch_end=True, enable_version_counter=False)
+        self.every_s, self.written = every_s, time.monotonic()
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Lightning's hook."""
+        if time.monotonic() - self.written >= self.every_s:
+            super().on_train_epoch_end(trainer, pl_module)
+            self.written = time.monotonic()
+
+
+def _callbacks(states: Path | None, progress: bool, checkpoint_every_s: float) -> list[Callback]:
     callbacks: list[Callback] = []
     if progress:
         callbacks.append(TQDMProgressBar(refresh_rate=20, leave=False))
     if states is not None:
-        callbacks.append(
-            ModelCheckpoint(dirpath=states, filename="last", save_on_train_epoch_end=True, enable_version_counter=False)
-        )
+        callbacks.append(EpochCheckpoint(states, checkpoint_every_s))
     return callbacks
+
+
+def _result(stage: Stage, folder: Path) -> Path:
+    return folder / f"{stage.name}.safetensors"
 
 
 def _write_result(stage: Stage, path: Path) -> None:

@@ -1,6 +1,8 @@
 """The network of DADSP-A: shared gene encoder, drug branch, regressor and domain discriminator."""
 
+import math
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -52,6 +54,15 @@ class DadspNetwork(nn.Module):
             if discriminator_widths is None
             else feed_forward(code_width, discriminator_widths, activation, n_outputs=2, batch_norm=discriminator_batch_norm)
         )
+
+    def start_at(self, potency: float) -> None:
+        """Sets the output's bias so that fresh weights predict about ``potency`` (scaled, in (0, 1)).
+
+        From 0.5 the first hundreds of steps would push every layer one way, towards the labels' mean, until units die.
+        """
+        last = cast(nn.Linear, self.regressor[-1])
+        with torch.no_grad():
+            last.bias.fill_(math.log(potency / (1 - potency)))
 
     def regress(self, cell_codes: Tensor, line_of_pair: Tensor, drug_codes: Tensor, drug_of_pair: Tensor) -> Tensor:
         """Scaled potency in (0, 1) of n pairs, shape (n,).

@@ -1,23 +1,29 @@
 """Training speed of the textbook way and of dadsp's ways, in one process.
 
 - textbook: a Dataset that yields dense rows, a DataLoader, ``nn.Linear``, the default Adam, a plain loop.
-- plain: index batches, expression resident in one tensor, distinct lines encoded once, the regressor's first layer split,
-  one lasting gradient buffer, fused Adam. The same batches from the same weights as the textbook; the script compares their
-  losses step by step and stops if they differ by more than rounding.
-- rowspace, blocks, fast …: the same with row-space coordinates, with blocks of lines × drugs, with both, and variants.
+- then each step of dadsp switched on in turn: index batches over resident expression, distinct lines and drugs encoded once;
+  fused Adam; one lasting gradient buffer (this is the plain path); row-space coordinates; blocks of lines × drugs, small to
+  large. Last, what the default leaves off: blocks alone, bf16, torch.compile.
+  Up to the plain path batches and weights are the textbook's, and the script stops if losses differ by more than rounding.
 
-All but the textbook run under the Lightning Trainer, as ``dadsp train`` runs them. Times are medians over steps.
+All but the textbook run under the Lightning Trainer, as ``dadsp train`` runs them. Times are medians over steps. Seconds to
+a source-validation RMSE are preparation plus steps × median step, the steps counted in a run of their own with the
+validation pairs judged at intervals; the RMSE is the best that ``--score-steps`` steps of the plain path (the textbook's
+steps) reach.
 
     python experiments/speed/compare.py [--data simulated_paper] [--steps 12] [--out experiments/speed/results.csv]
 """
 
 import argparse
+import contextlib
 import copy
 import itertools
 import logging
+import math
 import statistics
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,15 +45,21 @@ from dadsp.schema import Split, Study
 from dadsp.tracking import environment_tags
 
 WARM_UP = 3  # steps that pay for allocation and thread start
-PIPELINES = {
-    "plain": ["trainer=pairs", "model.input_basis=genes"],
-    "rowspace": ["trainer=pairs"],
-    "blocks": ["model.input_basis=genes"],
-    "fast (rowspace, blocks 32 × 32)": [],
-    "fast, blocks 64 × 32": ["trainer.block_lines=64", "trainer.min_blocks=1"],
-    "fast, blocks 64 × 64": ["trainer.block_lines=64", "trainer.block_drugs=64", "trainer.min_blocks=1"],
-    "fast, bf16": ["trainer.precision=bf16"],
+PLAIN = "+ lasting gradient buffer (plain path)"
+GENES = "model.input_basis=genes"
+PIPELINES: dict[str, tuple[list[str], set[str]]] = {  # overrides, and what is done to the stage
+    "index batches": (["trainer=pairs", GENES], {"default Adam", "no buffer"}),
+    "+ fused Adam": (["trainer=pairs", GENES], {"no buffer"}),
+    PLAIN: (["trainer=pairs", GENES], set()),
+    "+ row space": (["trainer=pairs"], set()),
+    "+ blocks 32 × 32": (["trainer.block_lines=32", "trainer.block_drugs=32"], set()),
+    "+ blocks 64 × 32": (["trainer.block_lines=64", "trainer.block_drugs=32"], set()),
+    "+ blocks 64 × 64": (["trainer.block_lines=64", "trainer.block_drugs=64"], set()),
+    "blocks 64 × 64 without row space": (["trainer.block_lines=64", "trainer.block_drugs=64", GENES], set()),
+    "64 × 64, bf16": (["trainer.block_lines=64", "trainer.block_drugs=64", "trainer.precision=bf16"], set()),
+    "64 × 64, torch.compile": (["trainer.block_lines=64", "trainer.block_drugs=64"], {"compile"}),
 }
+SCORED_BY = dict.fromkeys(("textbook", "index batches", "+ fused Adam", PLAIN), PLAIN)  # the same steps
 
 
 class DenseRows(Dataset[tuple[Any, ...]]):
@@ -91,6 +103,24 @@ class TimedStage(DadspStage):
         return {self.metric: 0.0}
 
 
+class Reached(Exception):
+    """The score, or the last step allowed."""
+
+
+class ScoredStage(DadspStage):
+    """The stage of ``dadsp train``, judged every few steps until a score or a number of steps is reached."""
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        """Lightning's hook."""
+        if self.global_step % self.every == 0:
+            self.network.eval()
+            with torch.no_grad():
+                self.scores[self.global_step] = self.judge()[self.metric]
+            self.network.train()
+        if self.global_step >= self.limit or min(self.scores.values(), default=math.inf) <= self.goal:
+            raise Reached
+
+
 class FirstBatches:
     """The first few batches of an epoch, beginning again where an epoch is shorter."""
 
@@ -104,11 +134,16 @@ class FirstBatches:
         return iter(self.listed)
 
 
-def textbook(network: DadspNetwork, dataset: DenseRows, size: int, learning_rate: float) -> tuple[list[float], list[float]]:
-    """Step seconds and losses of the textbook way."""
+def without_buffer(network: nn.Module) -> None:
+    """Gives wide layers the usual way to make their gradients."""
     for module in network.modules():
         if isinstance(module, WideLinear):
             module.__class__ = nn.Linear
+
+
+def textbook(network: DadspNetwork, dataset: DenseRows, size: int, learning_rate: float) -> tuple[list[float], list[float]]:
+    """Step seconds and losses of the textbook way."""
+    without_buffer(network)
     adam = torch.optim.Adam(network.parameters(), lr=learning_rate)
     network.train()
     seconds, losses = [], []
@@ -128,16 +163,29 @@ def textbook(network: DadspNetwork, dataset: DenseRows, size: int, learning_rate
     return seconds, losses
 
 
-def prepared(
-    data: str, overrides: list[str], study: Study, split: Split, steps: int
-) -> tuple[TimedStage, Any, FirstBatches]:
-    """The timed stage of a configuration, its batches and the first few of them."""
-    config = compose("config", [f"data={data}", "model.pretraining=null", "trainer.max_epochs=1", *overrides])
+def stage_of(data: str, name: str, study: Study, split: Split) -> tuple[DadspStage, Any]:
+    """The stage of a pipeline and its batches."""
+    overrides, changes = PIPELINES[name]
+    config = compose("config", [f"data={data}", "model.pretraining=null", "trainer.min_blocks=1", *overrides])
     model: DadspA = build(config.model, "model")
     stage, batches = model.prepare_stage(study, split, FitContext())
-    stage.__class__ = TimedStage
-    stage.clock, stage.seen = [], []
-    return stage, batches, FirstBatches(batches, steps + WARM_UP + 1)
+    if "no buffer" in changes:
+        without_buffer(stage.network)
+    if "default Adam" in changes:
+        stage.configure_optimizers = lambda: torch.optim.Adam(stage.network.parameters(), lr=stage.options.learning_rate)
+    if "compile" in changes:
+        stage.network.encoder.compile()
+        stage.network._after_first_layer = torch.compile(stage.network._after_first_layer)
+    return stage, batches
+
+
+def steps_to_score(stage: DadspStage, batches: Any, every: int, limit: int, goal: float = 0.0) -> dict[int, float]:
+    """RMSE on the validation pairs after so many steps, until ``goal`` or ``limit``; λ ramps as in a run of 15 epochs."""
+    stage.__class__ = ScoredStage
+    stage.scores, stage.every, stage.limit, stage.goal = {}, every, limit, goal
+    with contextlib.suppress(Reached):
+        run_stage(stage, batches, len(batches), FitContext())
+    return stage.scores
 
 
 def peak_since_reset() -> float:
@@ -182,30 +230,34 @@ def time_every_way(data: str, steps: int, study: Study, split: Split) -> list[di
     """One row for each way, the textbook first."""
     config = compose("config", [f"data={data}"])
     rows: list[dict[str, Any]] = []
-    for name, overrides in PIPELINES.items():
+    expected: list[float] = []
+    for name in PIPELINES:
         start = time.perf_counter()
-        stage, batches, first = prepared(data, overrides, study, split, steps)
+        stage, batches = stage_of(data, name, study, split)
         preparation = time.perf_counter() - start
+        stage.__class__, stage.options = TimedStage, replace(stage.options, max_epochs=1)
+        stage.clock, stage.seen = [], []
+        first = FirstBatches(batches, steps + WARM_UP + 1)
         by_pairs = isinstance(batches, PairBatches)
         pairs = float(config.trainer.batch_size) if by_pairs else len(split.train_idx) / len(batches)
-        if name == "plain":  # the same weights and batches, the textbook way
+        if not rows:  # the same weights and batches, the textbook way
             fresh = copy.deepcopy(stage.network)
             dense = DenseRows(first.listed, stage.expression.numpy(), stage.drug_features.numpy())
             reset_peak()
             seconds, expected = textbook(fresh, dense, int(pairs), config.trainer.learning_rate)
             rows.append({"pipeline": "textbook", "ms_per_step": 1e3 * statistics.median(seconds[WARM_UP:]), "pairs": pairs})
-            rows[-1] |= {"peak_gib": peak_since_reset(), "preparation_s": 0.0}
+            rows[-1] |= {"peak_gib": peak_since_reset(), "preparation_s": preparation}
             del fresh, dense
         reset_peak()
         run_stage(stage, first, len(first), FitContext())
         step = statistics.median(np.diff(stage.clock)[WARM_UP:])
         row = {"pipeline": name, "ms_per_step": 1e3 * step, "pairs": pairs, "peak_gib": peak_since_reset()}
-        if name == "plain":
+        if SCORED_BY.get(name) == PLAIN:
             difference = max(abs(a - float(b)) for a, b in zip(expected, stage.seen, strict=True))
             row["largest_loss_difference"] = difference
             if difference > 1e-3:
-                raise SystemExit(f"The plain path is not the textbook's: losses differ by {difference}")
-        if stage.options.precision == "fp32":
+                raise SystemExit(f"{name} is not the textbook: losses differ by {difference}")
+        if stage.options.precision == "fp32" and not PIPELINES[name][1]:
             row["trainer_overhead"] = step / bare_loop(stage, first)
             row["largest_operations"] = largest_operations(stage, first)
         rows.append(row | {"preparation_s": preparation})
@@ -214,12 +266,30 @@ def time_every_way(data: str, steps: int, study: Study, split: Split) -> list[di
     return rows
 
 
+def count_steps(data: str, limit: int, study: Study, split: Split) -> tuple[float, dict[str, int | None]]:
+    """The RMSE that ``limit`` steps of the plain path reach, and after how many steps each way reaches it."""
+    stage, batches = stage_of(data, PLAIN, study, split)
+    scores = steps_to_score(stage, batches, max(1, limit // 20), limit)
+    goal = min(scores.values())
+    counted: dict[str, int | None] = {PLAIN: min(step for step, score in scores.items() if score <= goal)}
+    for name, (_, changes) in PIPELINES.items():
+        if name in SCORED_BY or changes:
+            continue
+        stage, batches = stage_of(data, name, study, split)
+        every = max(1, limit // 20) if isinstance(batches, PairBatches) else 5
+        scores = steps_to_score(stage, batches, every, limit, goal)
+        counted[name] = max(scores) if min(scores.values()) <= goal else None
+        print(f"{name}: RMSE {min(scores.values()):.4f} after {max(scores)} steps", file=sys.stderr, flush=True)
+    return goal, counted
+
+
 def main() -> None:
     """Times every way and prints the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", default="simulated_paper")
     parser.add_argument("--steps", type=int, default=12)
     parser.add_argument("--rounds", type=int, default=2, help="the faster of so many rounds counts, for each way")
+    parser.add_argument("--score-steps", type=int, default=500, help="0: no seconds to a score")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
@@ -231,12 +301,18 @@ def main() -> None:
     table = pd.DataFrame([min(rows, key=lambda row: row["ms_per_step"]) for rows in zip(*rounds, strict=True)])
     table.insert(3, "pairs_per_s", table["pairs"] / table["ms_per_step"] * 1e3)
     table.insert(4, "ratio_to_textbook", table["pairs_per_s"] / table["pairs_per_s"].iloc[0])
+    if arguments.score_steps:
+        goal, counted = count_steps(arguments.data, arguments.score_steps, study, split)
+        steps = pd.Series([counted.get(SCORED_BY.get(name, name)) for name in table["pipeline"]], dtype=float)
+        seconds = table["preparation_s"] + steps * table["ms_per_step"] / 1e3
+        table = table.assign(val_rmse=goal, steps_to_rmse=steps, seconds_to_rmse=seconds)
+        table["ratio_of_seconds"] = seconds.iloc[0] / seconds
     print(table.round(4).to_string(index=False))
     if arguments.out:
         identity = {
             "data": arguments.data,
             "seed": 0,
-            "command": f"python experiments/speed/compare.py --data {arguments.data} --steps {arguments.steps}",
+            "command": f"python experiments/speed/compare.py {' '.join(sys.argv[1:])}",
             "git.sha": environment_tags().get("git.sha", ""),
             "data_hash": study.content_hash,
             "split_hash": split.content_hash,

@@ -1,7 +1,7 @@
 """Source-validation RMSE against epochs and seconds, and the final target scores, of ways to batch and step.
 
-Each run is a whole ``dadsp train`` without tracking: the same study, split, planned epochs and λ ramp; no early stop, so that
-curves are comparable. Runs share the machine one thread each; read seconds as ratios within one file.
+Each run is a whole ``dadsp train`` without tracking: the same study, split, planned epochs and λ ramp; no early stop, so
+that curves are comparable. Runs share the machine one thread each; read seconds as ratios within one file.
 
     python experiments/speed/convergence.py --data gdsc_ccle_panel --grid shapes --seeds 0 1 2 --jobs 2 \\
         --out experiments/speed/convergence_panel.csv
@@ -43,6 +43,12 @@ GRIDS: dict[str, dict[str, list[str]]] = {
         "64x64 lr 1e-4": _blocks(64, 64, 1e-4),
         "64x64 lr 2e-4": _blocks(64, 64, 2e-4),
         "64x64 lr 2e-4 clip 1": _blocks(64, 64, 2e-4, 1),
+    },
+    "rates": {
+        "32x64 lr 1e-4": _blocks(32, 64, 1e-4),
+        "32x64 lr 3e-4 dann": [*_blocks(32, 64, 3e-4), "trainer.schedule=dann"],
+        "32x32 lr 3e-4 dann": [*_blocks(32, 32, 3e-4), "trainer.schedule=dann"],
+        "64x64 lr 3e-4 dann": [*_blocks(64, 64, 3e-4), "trainer.schedule=dann"],
     },
     "basis": {
         "rowspace": ["model.input_basis=rowspace"],

@@ -22,6 +22,7 @@ COMMAND = [
     ),  # more genes than lines: row space
     *("trainer.max_epochs=6", "trainer.patience=null", "model.dropout=0.2", "model.encoder_widths=[1024,512,64]"),
     "trainer.threads=1",
+    "trainer.checkpoint_every_s=0",
 ]
 KILL_AFTER = {"in pre-training": "sae_layer_2  epoch 1 ", "in an epoch of training": "dadsp_a  epoch 2 "}
 

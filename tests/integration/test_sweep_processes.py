@@ -46,6 +46,7 @@ def children(runs: Path, experiment: str) -> tuple[Any, Sequence[Any]]:
 def test_a_sweep_killed_in_the_middle_ends_as_if_it_had_not_been(tmp_path: Path) -> None:
     models = "model=naive_drug_mean,source_only,naive_mean"
     settings = ["data=simulated_tiny", models, "trainer.max_epochs=4", "trainer.patience=null", "trainer.threads=1"]
+    settings.append("trainer.checkpoint_every_s=0")
     run(tmp_path / "whole", *settings, "tracking=none")
     with subprocess.Popen(command(tmp_path / "killed", *settings), stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
@@ -66,7 +67,7 @@ def test_a_sweep_killed_in_the_middle_ends_as_if_it_had_not_been(tmp_path: Path)
 @pytest.mark.parametrize(
     "launcher",
     [
-        ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"],
+        ["hydra/launcher=parallel", "hydra.launcher.n_jobs=2"],
         ["hydra/launcher=ray", "hydra.launcher.ray.init.num_cpus=2"],
     ],
     ids=["joblib", "ray"],
@@ -84,7 +85,7 @@ def test_two_workers_share_one_parent_run(launcher: list[str], tmp_path: Path) -
 
 
 def test_a_failing_job_among_two_workers_fails_the_parent_run_alone(tmp_path: Path) -> None:
-    bad = ["data=simulated_tiny", "model=naive_mean", "seed=x,0", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
+    bad = ["data=simulated_tiny", "model=naive_mean", "seed=x,0", "hydra/launcher=parallel", "hydra.launcher.n_jobs=2"]
     done = subprocess.run(command(tmp_path, *bad), capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "1 of 2 jobs failed" in done.stderr.splitlines()[-1]

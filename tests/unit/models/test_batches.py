@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dadsp.models.batches import BlockBatches, LabelledPairs, PairBatches, RowBatches
+from dadsp.models.batches import BlockBatches, BlockShare, LabelledPairs, PairBatches, RowBatches
 
 
 def pairs(n: int = 53) -> LabelledPairs:
@@ -125,3 +125,24 @@ def test_blocks_shrink_until_an_epoch_has_enough_of_them(min_blocks: int, shape:
     assert made.shape == shape
     assert len(made) >= min(min_blocks, n_lines * n_drugs)
     assert sum(int((block.weight > 0).sum()) for block in made) == len(pairs())
+
+
+@pytest.mark.parametrize("n_processes", [2, 3, 7])
+def test_processes_take_every_pair_exactly_once_an_epoch_in_equally_many_steps(n_processes: int) -> None:
+    data, found = pairs(), []
+    for rank in range(n_processes):
+        share = BlockShare(blocks(), rank=rank, n_processes=n_processes)
+        steps = list(share)
+        assert len(steps) == len(share) == -(-len(blocks()) // n_processes)
+        for block in steps:
+            found += [(int(block.lines[row]), int(block.drugs[column])) for row, column in block.weight.nonzero().tolist()]
+    assert sorted(found) == sorted(zip(data.line.tolist(), data.drug.tolist(), strict=True))
+
+
+def test_process_without_a_block_in_the_last_step_has_no_weight() -> None:
+    n_processes = len(blocks()) - 1
+    *_, taking = BlockShare(blocks(), rank=0, n_processes=n_processes)
+    *_, idle = BlockShare(blocks(), rank=n_processes - 1, n_processes=n_processes)
+    assert taking.domain_weight == n_processes
+    assert idle.domain_weight == idle.weight.abs().sum() == 0
+    assert len(idle.lines)

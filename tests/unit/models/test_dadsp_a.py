@@ -184,7 +184,11 @@ def test_resumed_stage_ends_like_an_uninterrupted_one(study: Study, split: Split
         if stage == "dadsp_a" and epoch == 2:
             raise Killed
 
-    settings: dict[str, Any] = {"epochs": 5, "dropout": 0.2, "training": {"schedule": "dann", "patience": None}}
+    settings: dict[str, Any] = {
+        "epochs": 5,
+        "dropout": 0.2,
+        "training": {"schedule": "dann", "patience": None, "checkpoint_every_s": 0},
+    }
     whole = fitted(study, split, FitContext(seed=4), **settings)
     with pytest.raises(Killed):
         fitted(study, split, FitContext(seed=4, checkpoints=tmp_path, on_epoch=kill), **settings)
@@ -250,7 +254,7 @@ def test_damaged_training_state_is_a_load_error(study: Study, split: Split, tmp_
             raise Killed
 
     with pytest.raises(Killed):
-        fitted(study, split, FitContext(checkpoints=tmp_path, on_epoch=kill), epochs=3)
+        fitted(study, split, FitContext(checkpoints=tmp_path, on_epoch=kill), epochs=3, training={"checkpoint_every_s": 0})
     state = tmp_path / "dadsp_a" / "last.ckpt"
     state.write_bytes(state.read_bytes()[:500])
     with pytest.raises(LoadError, match=r"last\.ckpt is damaged .* Delete its folder"):

@@ -61,6 +61,15 @@ def test_block_gives_the_loss_and_gradients_of_its_pairs(adversarial_weight: flo
         torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
 
 
+def test_a_step_never_asks_the_device_for_a_value() -> None:
+    made = stage()  # tensors on the meta device have no values: whatever would make the host wait for one fails
+    made.to("meta")
+    block = BlockBatch(torch.tensor([3, 0, 14]), 2, torch.tensor([4, 1]), torch.rand(2, 2), torch.rand(2, 2))
+    on_meta = BlockBatch(*(part.to("meta") if isinstance(part, Tensor) else part for part in block))
+    made.losses(on_meta)["loss"].backward()
+    assert all(weight.grad is not None for weight in made.parameters())
+
+
 def test_unmeasured_pairs_of_a_block_have_no_part_in_the_loss() -> None:
     made = stage(adversarial_weight=0.0)
     weight = torch.tensor([[0.5, 0.0], [0.0, 0.5]])

@@ -1,0 +1,84 @@
+"""Several processes for one run, several jobs at a time: what they write, and on how many threads."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from omegaconf import OmegaConf
+
+from dadsp.cli.configuration import threads_per_job
+from dadsp.cli.main import main
+
+SMOKE = ["train", "experiment=smoke", "tracking=none"]
+
+
+def trained(runs: Path, *overrides: str) -> Path:
+    command = [sys.executable, "-m", "dadsp", *SMOKE, f"runs={runs}", *overrides]
+    finished = subprocess.run([*command, "--json"], check=True, capture_output=True, text=True)
+    return Path(json.loads(finished.stdout)["folder"])
+
+
+def files_of(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*")}
+
+
+@pytest.mark.slow
+def test_two_processes_write_one_run_folder_like_one_process_and_the_same_one_again(tmp_path: Path) -> None:
+    alone = trained(tmp_path / "alone")
+    shared, again = (trained(tmp_path / name, "trainer=ddp", "trainer.device=cpu") for name in ("shared", "again"))
+    assert len(list((tmp_path / "shared").iterdir())) == 1
+    assert files_of(shared) == files_of(alone)
+    histories = [pd.read_csv(folder / "history.csv") for folder in (alone, shared, again)]
+    assert list(histories[1].columns) == list(histories[0].columns)
+    assert len(histories[1]) == len(histories[0])
+    log = (shared / "train.log").read_text()
+    assert "dadsp_a: 2 × 1 CPU threads" in log
+    assert log.count("dadsp_a epoch") == histories[1]["stage"].eq("dadsp_a").sum()
+    ours, theirs = (pd.read_parquet(folder / "predictions.parquet")["y_pred"] for folder in (shared, again))
+    assert np.array_equal(ours, theirs)
+    assert histories[1].equals(histories[2])
+
+
+@pytest.mark.slow
+def test_jobs_of_a_sweep_run_at_once_each_on_its_share_of_the_cores(tmp_path: Path) -> None:
+    sweep = ["-m", "hydra/launcher=parallel", "seed=0,1", f"runs={tmp_path}"]
+    # More threads than there are cores, if the launcher did not say otherwise.
+    environment = os.environ | {"OMP_NUM_THREADS": str(2 * threads_per_job(1))}
+    subprocess.run([sys.executable, "-m", "dadsp", *SMOKE, *sweep], check=True, capture_output=True, env=environment)
+    share = threads_per_job(2)
+    begun, ended = [], []
+    folders = list(tmp_path.glob("*_sweep/*_seed?"))
+    assert len(folders) == 2
+    for folder in folders:
+        assert OmegaConf.load(folder / "config.yaml").trainer.threads == share
+        log = (folder / "train.log").read_text()
+        assert f"dadsp_a: 1 × {share} CPU threads" in log
+        times = re.findall(r"^\d{4}-\S+ \S+", log, re.MULTILINE)
+        begun.append(times[0])
+        ended.append(times[-1])
+    assert max(begun) < min(ended)
+
+
+@pytest.mark.parametrize(("overrides", "expected"), [([], 3), (["trainer.threads=5"], 5)])
+def test_run_folder_states_the_threads_of_a_job(
+    overrides: list[str], expected: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: range(13), raising=False)
+    launcher = ["hydra/launcher=parallel", "hydra.launcher.n_jobs=4", "data=simulated_tiny", "model=naive_mean"]
+    assert main(["train", *launcher, "tracking=none", f"runs={tmp_path}", *overrides]) == 0
+    (folder,) = tmp_path.iterdir()
+    config: Any = OmegaConf.load(folder / "config.yaml")
+    assert config.trainer.threads == expected
+
+
+@pytest.mark.parametrize(("n_jobs", "threads"), [(1, 12), (5, 2), (12, 1), (40, 1), (-1, 1)])
+def test_cores_are_shared_among_jobs(n_jobs: int, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: range(12), raising=False)
+    assert threads_per_job(n_jobs) == threads

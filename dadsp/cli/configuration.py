@@ -28,6 +28,7 @@ from dadsp.schema import Study
 
 log = logging.getLogger(__name__)
 
+
 def conf_folder() -> Path:
     """The configuration that ships inside the wheel, or that of the checkout."""
     package = Path(dadsp.__file__).resolve().parent

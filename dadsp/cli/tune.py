@@ -3,7 +3,6 @@
 import copy
 import json
 import logging
-import math
 import shlex
 import subprocess
 import sys
@@ -277,32 +276,32 @@ class Search:
 
 def _report(folder: Path, trials: list[optuna.trial.FrozenTrial], as_json: bool) -> None:
     """Writes and prints the trials and the command that trains with the best values."""
-    values = [{key: _plain(value) for key, value in trial.params.items()} for trial in trials]
-    frame = pd.DataFrame(
+    rows = [
         {
             "trial": number,
             "state": trial.state.name.lower(),
-            SCORE: trial.value if trial.state is TrialState.COMPLETE else math.nan,
+            SCORE: trial.value if trial.state is TrialState.COMPLETE else None,
             "epochs": len(trial.intermediate_values),
-            **{key: json.dumps(value) for key, value in chosen.items()},
+            "values": {key: _plain(value) for key, value in trial.params.items()},
         }
-        for number, (trial, chosen) in enumerate(zip(trials, values, strict=True), start=1)
-    )
+        for number, trial in enumerate(trials, start=1)
+    ]
+    frame = pd.DataFrame([{**row, **{key: json.dumps(v) for key, v in row["values"].items()}} for row in rows])
+    frame = frame.drop(columns="values").astype({SCORE: float})
     write_atomically(folder / "trials.csv", lambda path: frame.to_csv(path, index=False))
     if frame[SCORE].isna().all():
         raise DadspError(f"None of the {len(frame)} trials came to an end (see {folder / 'trials.csv'}). Narrow tune.space.")
-    row = int(frame[SCORE].idxmin())
-    overrides = [f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in values[row].items()]
+    row = rows[int(frame[SCORE].idxmin())]
+    overrides = [f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in row["values"].items()]
     given = [part for part in HydraConfig.get().overrides.task if not part.lstrip("+~").startswith("tune.")]
     best = {
-        "trial": row + 1,
-        "score": float(frame[SCORE].iloc[row]),
+        "trial": row["trial"],
+        "score": row[SCORE],
         "overrides": overrides,
         "command": shlex.join(["dadsp", "train", *given, *overrides]),
     }
     write_json(folder / "best.json", best)
     if as_json:
-        rows = json.loads(frame.to_json(orient="records", double_precision=15))
         print(json.dumps({"folder": str(folder), "best": best, "trials": rows}, allow_nan=False))
         return
     ranked = frame.sort_values(SCORE, kind="stable")

@@ -44,7 +44,8 @@ class NetworkOptions:
     Attributes:
         name: How tables call the system.
         encoder_widths: Gene encoder, and the codes of its autoencoder.
-        encoder_activation: ``"relu"`` (text) or ``"sigmoid"`` (code).
+        encoder_activation: ``"sigmoid"`` (code): bounded codes, without which the adversary saturates the regressor
+            sooner or later; or ``"relu"`` (text).
         activation: Nonlinearity of the other parts.
         drug_widths: Two-layer drug branch (text); empty feeds the fingerprint as it is (code).
         regressor_widths: Hidden layers of the four-layer regressor; the fourth is the sigmoid output.
@@ -62,7 +63,7 @@ class NetworkOptions:
 
     name: str = ""
     encoder_widths: tuple[Width, ...] = Field(default=(2048, 1024, 512), min_length=1)
-    encoder_activation: Activation = "relu"
+    encoder_activation: Activation = "sigmoid"
     activation: Activation = "relu"
     drug_widths: tuple[Width, ...] = (256, 256)
     regressor_widths: tuple[Width, ...] = Field(default=(256, 128, 64), min_length=1)

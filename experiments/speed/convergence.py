@@ -36,23 +36,17 @@ def _blocks(lines: int, drugs: int, rate: float, clip: float | None = None) -> l
 
 GRIDS: dict[str, dict[str, list[str]]] = {
     "shapes": {
-        "32x32 lr 1e-4": _blocks(32, 32, 1e-4),
-        "32x32 lr 1e-4 clip 1": _blocks(32, 32, 1e-4, 1),
-        "64x32 lr 1e-4": _blocks(64, 32, 1e-4),
-        "64x32 lr 1.4e-4": _blocks(64, 32, 1.4e-4),
+        "32x32 lr 2e-4": _blocks(32, 32, 2e-4),
         "64x64 lr 1e-4": _blocks(64, 64, 1e-4),
-        "64x64 lr 2e-4": _blocks(64, 64, 2e-4),
-        "64x64 lr 2e-4 clip 1": _blocks(64, 64, 2e-4, 1),
+        "64x64 lr 3e-4": _blocks(64, 64, 3e-4),
+        "64x64 lr 1e-3": _blocks(64, 64, 1e-3),
+        "64x64 lr 3e-4 clip 1": _blocks(64, 64, 3e-4, 1),
+        "64x64 lr 3e-4 relu": [*_blocks(64, 64, 3e-4), "model.encoder_activation=relu"],
     },
-    "rates": {
-        "32x64 lr 1e-4": _blocks(32, 64, 1e-4),
-        "32x64 lr 3e-4 dann": [*_blocks(32, 64, 3e-4), "trainer.schedule=dann"],
-        "32x32 lr 3e-4 dann": [*_blocks(32, 32, 3e-4), "trainer.schedule=dann"],
-        "64x64 lr 3e-4 dann": [*_blocks(64, 64, 3e-4), "trainer.schedule=dann"],
-    },
+    "plain": {"pairs, genes lr 1e-4": ["trainer=pairs", "model.input_basis=genes"]},
     "basis": {
-        "rowspace": ["model.input_basis=rowspace"],
-        "genes": ["model.input_basis=genes"],
+        "64x64 lr 3e-4 rowspace": [*_blocks(64, 64, 3e-4), "model.input_basis=rowspace"],
+        "64x64 lr 3e-4 genes": [*_blocks(64, 64, 3e-4), "model.input_basis=genes"],
     },
 }
 

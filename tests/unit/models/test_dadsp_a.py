@@ -10,6 +10,7 @@ import torch
 
 from dadsp.errors import ConfigError, DivergenceError, LoadError, SchemaError
 from dadsp.models.base import FitContext, load_model, predict_split, save_model
+from dadsp.models.cross_screen_network import predict_pairs
 from dadsp.models.dadsp_a import DadspA, DadspStage
 from dadsp.schema import Pairs, Split, Study
 from dadsp.splits.cross_screen import cross_screen
@@ -292,3 +293,15 @@ def test_gpu_asked_for_where_there_is_none_is_a_config_error(study: Study, split
         pytest.skip("this machine has a GPU")
     with pytest.raises(ConfigError, match=r"trainer\.device=auto"):
         fitted(study, split, training={"device": "gpu"})
+
+
+def test_fresh_network_predicts_about_the_mean_training_label(study: Study, split: Split) -> None:
+    stage, _ = DadspA(**SMALL | {"pretraining": None}).prepare_stage(study, split, FitContext())
+    train = study.source.responses.take(split.train_idx).potency
+    lines, drugs = np.indices((12, 5)).reshape(2, -1)
+    with torch.no_grad():
+        predicted = predict_pairs(stage.parts, stage.parts.encoder, stage.expression, stage.drug_features, lines, drugs)
+    assert float(stage.labels.inverse(predicted).mean()) == pytest.approx(
+        float(train.mean()), abs=0.1 * float(np.ptp(train))
+    )
+    assert predicted.std() < 0.05

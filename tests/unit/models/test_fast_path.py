@@ -64,9 +64,8 @@ def test_block_gives_the_loss_and_gradients_of_its_pairs(adversarial_weight: flo
 def test_a_step_never_asks_the_device_for_a_value() -> None:
     made = stage()  # tensors on the meta device have no values: whatever would make the host wait for one fails
     made.to("meta")
-    block = BlockBatch(torch.tensor([3, 0, 14]), 2, torch.tensor([4, 1]), torch.rand(2, 2), torch.rand(2, 2))
-    on_meta = BlockBatch(*(part.to("meta") if isinstance(part, Tensor) else part for part in block))
-    made.losses(on_meta)["loss"].backward()
+    lines, drugs, label = (part.to("meta") for part in (torch.tensor([3, 0, 14]), torch.tensor([4, 1]), torch.rand(2, 2)))
+    made.losses(BlockBatch(lines, 2, drugs, label, label))["loss"].backward()
     assert all(weight.grad is not None for weight in made.parameters())
 
 

@@ -1,5 +1,6 @@
 """The sweeper of ``dadsp train -m``, in the only namespace from which Hydra takes plugins; see dadsp.cli.sweep."""
 
+import os
 from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
@@ -16,6 +17,7 @@ class DadspSweeper(BasicSweeper):
         """
         from dadsp.cli.sweep import explained_launcher
 
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a sweep reports to nobody but its own store
         with explained_launcher(given["config"]):
             super().setup(**given)
 

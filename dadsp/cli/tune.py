@@ -187,7 +187,7 @@ class Search:
         lock: Any = self._lock("journal")
         storage = JournalStorage(JournalFileBackend(str(folder / "trials.journal"), lock))
         pruner = optuna.pruners.MedianPruner(options.random_trials) if options.prune else optuna.pruners.NopPruner()
-        self.optuna = optuna.create_study(storage=storage, study_name="tune", pruner=pruner, load_if_exists=True)
+        self.record = optuna.create_study(storage=storage, study_name="tune", pruner=pruner, load_if_exists=True)
 
     def _lock(self, name: object) -> FileLock:
         return FileLock(self._locks / f"{name}.lock")
@@ -210,8 +210,8 @@ class Search:
                 return None
             # Seeded by place, not by process: a search that was stopped goes on as if it had not been.
             seed = derive_seed(self.config.seed, "tune", place) % 2**32
-            self.optuna.sampler = optuna.samplers.TPESampler(n_startup_trials=self.options.random_trials, seed=seed)
-            trial = self.optuna.ask()
+            self.record.sampler = optuna.samplers.TPESampler(n_startup_trials=self.options.random_trials, seed=seed)
+            trial = self.record.ask()
             lock = self._lock(trial.number)
             lock.acquire()
             trial.set_user_attr(PLACE, place)
@@ -224,30 +224,30 @@ class Search:
                 lock.acquire(timeout=0)
             except Timeout:
                 continue
-            self.optuna.set_user_attr(KILLED, [*self._killed(), trial.number])
-            self.optuna.tell(trial.number, state=TrialState.FAIL)
+            self.record.set_user_attr(KILLED, [*self._killed(), trial.number])
+            self.record.tell(trial.number, state=TrialState.FAIL)
             lock.release()
 
     def _killed(self) -> list[int]:
-        numbers: list[int] = self.optuna.user_attrs.get(KILLED, [])
+        numbers: list[int] = self.record.user_attrs.get(KILLED, [])
         return numbers
 
     def trials(self, *states: TrialState) -> list[optuna.trial.FrozenTrial]:
         """The trials in these states that were not killed, in the order of their places."""
         killed = self._killed()
-        found = [trial for trial in self.optuna.get_trials(states=states) if trial.number not in killed]
+        found = [trial for trial in self.record.get_trials(states=states) if trial.number not in killed]
         return sorted(found, key=lambda trial: trial.user_attrs.get(PLACE, trial.number))
 
     def _run(self, trial: optuna.Trial, values: dict[str, Any]) -> None:
         try:
             score = self._score(trial, values)
-            self.optuna.tell(trial, score)
+            self.record.tell(trial, score)
             ending = f"{SCORE} {score:.4f}"
         except optuna.TrialPruned:
-            self.optuna.tell(trial, state=TrialState.PRUNED)
+            self.record.tell(trial, state=TrialState.PRUNED)
             ending = "pruned"
         except DivergenceError as error:
-            self.optuna.tell(trial, state=TrialState.FAIL)
+            self.record.tell(trial, state=TrialState.FAIL)
             ending = f"failed: {error}"
         shown = "  ".join(f"{key}={json.dumps(value)}" for key, value in values.items())
         print(f"trial {trial.user_attrs[PLACE] + 1}  {ending}  {shown}", file=sys.stderr, flush=True)

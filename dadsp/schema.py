@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from dadsp.errors import SchemaError, examples
 
 Domain = Literal["source", "target"]
+Scope = Literal["across", "source", "target_oracle"]
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float32]
 BoolArray = NDArray[np.bool_]
@@ -198,12 +199,15 @@ class Study:
         target: Screen whose labels are held out.
         label_cap: ``"target"`` when source labels were clipped at the target's cap, else ``"none"``.
         raw_source_potency: Source labels before clipping, float32, shape (n_source_pairs,).
+        scope: ``"across"`` trains on one screen and tests on the other. ``"source"`` and ``"target_oracle"`` hold that one
+            screen as both, for splits inside it; the latter trains on labels of the target screen.
     """
 
     source: Screen
     target: Screen
     label_cap: Literal["none", "target"]
     raw_source_potency: FloatArray
+    scope: Scope = "across"
 
     def __post_init__(self) -> None:
         if self.source.genes != self.target.genes:
@@ -213,6 +217,26 @@ class Study:
     def genes(self) -> tuple[str, ...]:
         return self.source.genes
 
+    @property
+    def trained_on(self) -> Domain:
+        """The screen whose labels train."""
+        return "target" if self.scope == "target_oracle" else "source"
+
+    @property
+    def tested_on(self) -> Domain:
+        """The screen whose labels are held out."""
+        return "source" if self.scope == "source" else "target"
+
+    def within(self, domain: Domain) -> "Study":
+        """One screen as both source and target, for a split inside it; each system then trains and tests there.
+
+        Source labels stay as clipped as they are. Target labels are never clipped.
+        """
+        if domain == "source":
+            return replace(self, target=self.source, scope="source")
+        raw = self.target.responses.potency
+        return replace(self, source=self.target, label_cap="none", raw_source_potency=raw, scope="target_oracle")
+
     @cached_property
     def target_cell_in_source(self) -> IntArray:
         """For each target line the row of the same line in the source, −1 if absent; shape (n_target_cells,)."""
@@ -220,8 +244,9 @@ class Study:
 
     @cached_property
     def content_hash(self) -> str:
-        """Hash of both screens and the label treatment."""
+        """Hash of both screens, the label treatment, and the screen all stands in where it is one."""
         joined = f"{self.source.content_hash}|{self.target.content_hash}|{self.label_cap}"
+        joined += "" if self.scope == "across" else f"|{self.scope}"
         return hashlib.blake2b(joined.encode(), digest_size=16).hexdigest()
 
 
@@ -252,9 +277,11 @@ class Split:
     Attributes:
         kind: Name of the rule, e.g. ``"cross_screen"``.
         train_idx: Rows of the source responses that train.
-        val_idx: Rows of the source responses that choose the epoch; their lines train nothing.
+        val_idx: Rows of the source responses that choose the epoch; their groups (lines, unless the kind says otherwise)
+            train nothing.
         test_idx: Rows of the target responses that are scored; their labels are never seen.
         adapt_cell_idx: Rows of the target lines whose expression (no label) may be used for adaptation.
+        notes: What the rule left out.
     """
 
     kind: str
@@ -262,6 +289,7 @@ class Split:
     val_idx: IntArray
     test_idx: IntArray
     adapt_cell_idx: IntArray
+    notes: tuple[Note, ...] = ()
 
     @cached_property
     def content_hash(self) -> str:
@@ -280,9 +308,9 @@ PREDICTION_COLUMNS = {
     "y_true": "float64",  # −log10 IC50(µM)
     "y_pred": "float64",  # −log10 IC50(µM)
     "censored": "bool",
-    "cell_seen": "bool",  # the same line has training labels in the source
-    "drug_seen": "bool",  # the same structure has training labels in the source
-    "pair_seen": "bool",  # the same (line, structure) has a training label in the source
+    "cell_seen": "bool",  # the same line has training labels
+    "drug_seen": "bool",  # the same structure has training labels
+    "pair_seen": "bool",  # the same (line, structure) has a training label
 }
 
 

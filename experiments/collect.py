@@ -28,7 +28,7 @@ def main() -> None:
         for name in IDENTITY:
             tables[-1] = tables[-1].assign(**{name: run.get(name)})
     frame = pd.concat(tables, ignore_index=True)
-    order = frame["kind"].map({"model": 0, "naive_source": 1, "naive_oracle": 2})
+    order = frame["kind"].map({"model": 0, "naive_source": 1, "naive_target": 2, "naive_oracle": 3})
     frame = frame.assign(order=order).sort_values(["order", "system", "seed"], kind="stable").drop(columns="order")
     numbers = frame.select_dtypes("float").columns
     frame[numbers] = frame[numbers].round(4)

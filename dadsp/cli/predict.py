@@ -5,18 +5,18 @@ import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 
-from dadsp.cli.configuration import build, run_app
+from dadsp.cli.configuration import load_study, run_app
 from dadsp.data.new_pairs import OnUnknown, read_pairs
 from dadsp.errors import ConfigError, DadspError, LoadError, examples, nearest
 from dadsp.files import write_atomically
 from dadsp.models.base import load_model
-from dadsp.schema import Domain, Note, Screen, Study
+from dadsp.schema import Domain, Note, Screen
 
 WRITERS: dict[str, Callable[[pd.DataFrame, Path], None]] = {
     ".csv": lambda frame, path: frame.to_csv(path, index=False),
@@ -66,13 +66,13 @@ def _predict(config: DictConfig, as_json: bool) -> None:
 def _known_screens(folder: Path, domain: Domain) -> list[Screen]:
     """The run's own screens, the one of ``domain`` first."""
     try:
-        config = OmegaConf.load(folder / "config.yaml")
+        config: Any = OmegaConf.load(folder / "config.yaml")
     except Exception as error:  # absent, unreadable, or no YAML: each has its own class
         raise LoadError(
             f"{folder / 'config.yaml'} cannot be read ({error}). Give expression= and drugs= instead."
         ) from error
     try:
-        study: Study = build(config.data, "data")
+        study = load_study(config, folder)
     except DadspError as error:
         raise LoadError(f"The run's own data cannot be read again: {error} Or give expression= and drugs=.") from error
     return [study.source, study.target] if domain == "source" else [study.target, study.source]

@@ -16,7 +16,7 @@ from dadsp.evaluation.report import Kind, Row, comparison, render, skill_of, to_
 from dadsp.files import read_json, write_atomically, write_json
 from dadsp.models.base import Predictor, predict_split
 from dadsp.models.naive import Naive, naive_rows
-from dadsp.schema import PredictionTable, Screen, Split, Study
+from dadsp.schema import Note, PredictionTable, Screen, Split, Study
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +24,7 @@ class Results:
     """One scored run.
 
     Attributes:
-        rows: The system first, then the naive predictors, scored on the target's test pairs.
+        rows: The system first, then the naive predictors, scored on the test pairs.
         table: The system's predictions for validation and test pairs.
         facts: What identifies the run: system, seed, command, hashes, versions.
         metrics: The system's flat final metrics, for tracking.
@@ -36,22 +36,42 @@ class Results:
     metrics: dict[str, float]
 
 
+def row_name(predictor: Predictor, study: Study) -> str:
+    """How tables call a system: where source and target are one screen, its name says which and what that lets in."""
+    name = predictor.name
+    if study.scope == "source":
+        return name.replace("oracle target ", "oracle source ", 1) if isinstance(predictor, Naive) else name
+    if study.scope == "target_oracle" and not name.startswith("oracle target "):
+        own = f"target {name.removeprefix('source ')}" if isinstance(predictor, Naive) else name
+        return f"{own} (oracle: trained on target labels)"
+    return name
+
+
+def _kind(predictor: Predictor, study: Study) -> Kind:
+    if not isinstance(predictor, Naive):
+        return "model"
+    if predictor.sees_target_labels:
+        return "naive_oracle"
+    return "naive_target" if study.trained_on == "target" else "naive_source"
+
+
 def score(model: Predictor, study: Study, split: Split, facts: dict[str, Any]) -> Results:
-    """The system and every naive predictor on the same test pairs; ``facts`` identify the run."""
+    """The system and every naive predictor on the same test pairs; ``facts`` identify the run.
+
+    The model bears the name that ``row_name`` gave it.
+    """
     table = predict_split(model, study, split)
     test = evaluate(table.where(table.frame["split"] == "test"))
-    own_kind: Kind = "model"
-    if isinstance(model, Naive):
-        own_kind = "naive_oracle" if model.sees_target_labels else "naive_source"
-    rows = [Row(model.name, own_kind, test)]
+    rows = [Row(model.name, _kind(model, study), test)]
     for naive in naive_rows(study):
-        predicted = predict_split(naive.fit(study, split), study, split, parts=("test",))
-        if naive.name == model.name:  # the system itself is this naive row
-            continue
-        rows.append(Row(naive.name, "naive_oracle" if naive.sees_target_labels else "naive_source", evaluate(predicted)))
+        name = row_name(naive.fit(study, split), study)
+        if name != model.name:  # otherwise the system itself is this naive row
+            predicted = predict_split(naive, study, split, parts=("test",))
+            rows.append(Row(name, _kind(naive, study), evaluate(predicted)))
     pooled = test.pooled.to_json()
-    metrics = {f"test/target/{name}": pooled[name] for name in METRICS if pooled[name] is not None}
-    metrics["test/target/skill"] = skill_of(rows[0], rows).value
+    tested = f"test/{study.tested_on}"
+    metrics = {f"{tested}/{name}": pooled[name] for name in METRICS if pooled[name] is not None}
+    metrics[f"{tested}/skill"] = skill_of(rows[0], rows).value
     metrics |= {f"naive/{row.name}/rmse": row.evaluation.pooled.rmse for row in rows[1:]}
     return Results(rows, table, {"system": model.name, **facts}, metrics)
 
@@ -99,15 +119,18 @@ def console() -> Console:
 
 def print_facts(study: Study, split: Split, system: str) -> None:
     """What is about to be learned from what."""
-    for role, screen in (("source", study.source), ("target", study.target)):
+    screens = {study.trained_on: study.source, study.tested_on: study.target}
+    for role, screen in screens.items():
         print(
             f"{role}: {screen.name}, {len(screen.cells):,} lines, {len(screen.drugs):,} drugs, "
             f"{len(screen.responses):,} pairs, {screen.responses.censored.mean():.1%} at the cap"
         )
-    print_notes((study.source, study.target))
+    print_notes(screens.values())
+    _print_notes("split", split.notes)
     print(
-        f"{len(study.genes):,} shared genes; {system} trains on {len(split.train_idx):,} pairs, validates on "
-        f"{len(split.val_idx):,} of held-out lines, is tested on {len(split.test_idx):,} target pairs\n",
+        f"{len(study.genes):,} shared genes; {split.kind} split: {system} trains on {len(split.train_idx):,} "
+        f"{study.trained_on} pairs, validates on {len(split.val_idx):,}, is tested on {len(split.test_idx):,} "
+        f"{study.tested_on} pairs\n",
         flush=True,
     )
 
@@ -115,8 +138,12 @@ def print_facts(study: Study, split: Split, system: str) -> None:
 def print_notes(screens: Iterable[Screen]) -> None:
     """What reading left out, merged or clipped."""
     for screen in screens:
-        for note in screen.notes:
-            print(f"{screen.name}: {note.what}: {note.count:,}" + (f" ({note.examples})" if note.examples else ""))
+        _print_notes(screen.name, screen.notes)
+
+
+def _print_notes(where: str, notes: Iterable[Note]) -> None:
+    for note in notes:
+        print(f"{where}: {note.what}: {note.count:,}" + (f" ({note.examples})" if note.examples else ""))
 
 
 def load_results(folder: Path) -> dict[str, Any]:
@@ -135,7 +162,9 @@ def print_results(results: dict[str, Any], folder: Path, as_json: bool, tracking
         print(json.dumps({"folder": str(folder), "tracking_uri": tracking_uri, **results}, allow_nan=False))
         return
     frame = pd.read_csv(folder / "comparison.csv")
-    console().print(render(frame, f"{results['run']['system']}, seed {results['run']['seed']}: target test pairs"))
+    facts = results["run"]
+    tested = "source" if facts.get("split_scope") == "source" else "target"
+    console().print(render(frame, f"{facts['system']}, seed {facts['seed']}: {tested} test pairs"))
     print(f"run folder  {folder}")
     print(f"figures     {folder / 'figures'}")
     if tracking_uri:

@@ -1,1 +1,1 @@
-"""SMILES → identities and features that are computed, not learned."""
+"""SMILES → identities, and rows of features: computed ones, and codes that a network decodes."""

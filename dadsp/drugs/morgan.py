@@ -1,19 +1,20 @@
 """Hashed Morgan fingerprints, the drug representation of DADSP's main tables."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 from rdkit.Chem import rdFingerprintGenerator
 
+from dadsp.drugs.features import DrugFeatures
 from dadsp.drugs.structures import parse
 from dadsp.schema import FloatArray
 
 
 @dataclass(frozen=True, config={"extra": "forbid"})
-class Morgan:
+class Morgan(DrugFeatures):
     """Hashed Morgan fingerprint.
 
     Attributes:
@@ -21,6 +22,8 @@ class Morgan:
         radius: Neighbourhood in bonds. The paper gives none; 2 (ECFP4) is the customary one.
         values: ``"bit"`` for presence, ``"count"`` for occurrences.
     """
+
+    kind: ClassVar[str] = "morgan"
 
     bits: int = Field(default=256, ge=8)
     radius: int = Field(default=2, ge=0)

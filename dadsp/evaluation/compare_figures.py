@@ -15,11 +15,12 @@ from matplotlib.figure import Figure
 
 from dadsp.evaluation.compare import Comparison
 from dadsp.evaluation.compare_tables import marked, number
-from dadsp.evaluation.figures import BLUE, GREY, ORANGE, VERMILION
+from dadsp.evaluation.figures import BLUE, GREY, ORANGE, VERMILION, short
 from dadsp.evaluation.statistics import Ranks
 
 WIDTH, TEXT, SMALL = 4.2, 9.5, 8.5  # inches, points
 ROW = 0.46  # inches
+LETTERS = 52  # of a name that fit the width
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,8 @@ def _interval_rows(axes: Axes, table: pd.DataFrame, name: str, names: Sequence[s
 
 def _name_rows(axes: Axes, names: Sequence[str]) -> None:
     for row, name in enumerate(names):
-        axes.text(0.005, row - 0.28, name, transform=axes.get_yaxis_transform(), fontsize=TEXT, va="center")
+        place = {"transform": axes.get_yaxis_transform(), "va": "center", "in_layout": False}
+        axes.text(0.005, row - 0.28, short(name, LETTERS), fontsize=TEXT, **place)
     axes.set_ylim(len(names) - 0.5, -0.75)
 
 

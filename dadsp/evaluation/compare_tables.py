@@ -75,7 +75,7 @@ def render(comparison: Comparison) -> Table:
     text = main_columns(comparison)
     for name, interval in ((RMSE, INTERVAL), (_against(comparison), DIFFERENCE_INTERVAL)):
         if interval in text:
-            text[name] += "\n" + text.pop(interval)
+            text[name] += ["" if below == MISSING else f"\n{below}" for below in text.pop(interval)]
     table = Table(
         title=Text(comparison.title),
         caption=Text("\n".join(caption(comparison))),
@@ -105,7 +105,8 @@ def _beside_names(table: pd.DataFrame, columns: Mapping[str, Sequence[str]]) -> 
 
 def _mean_and_sd(table: pd.DataFrame, name: str) -> list[str]:
     pairs = zip(table[name], table[f"{name}_sd"], strict=True)
-    return [number(mean) + ("" if np.isnan(sd) else f" ± {number(sd)}") for mean, sd in pairs]
+    # Naive rows may be the same in every run: no spread, as with a single run.
+    return [number(mean) + (f" ± {number(sd)}" if sd > 1e-12 else "") for mean, sd in pairs]
 
 
 def _interval(table: pd.DataFrame, name: str) -> list[str]:

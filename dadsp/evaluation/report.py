@@ -1,7 +1,8 @@
 """Systems side by side: a table for reading, a frame for analysis, JSON for keeping.
 
 A comparison is honest only if it says which rows saw labels of the target screen. The word ``oracle`` in a row's name is
-that mark: naive rows fitted on target labels must carry it, so must a model selected by them, and no other row may.
+that mark: naive rows fitted on target labels must carry it, so must a model trained or selected by them, and no row that
+saw source labels only may.
 """
 
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ from rich.text import Text
 
 from dadsp.evaluation.metrics import Evaluation, null_if_nan, skill
 
-Kind = Literal["model", "naive_source", "naive_oracle"]
+Kind = Literal["model", "naive_source", "naive_target", "naive_oracle"]
 
 _SIDES = ("drug_seen", "drug_unseen", "cell_seen", "cell_unseen", "pair_seen", "pair_unseen")
 
@@ -27,8 +28,8 @@ class Row:
 
     Attributes:
         name: Display name, unique in its comparison. Contains ``oracle`` exactly where target labels were seen.
-        kind: ``"model"``; ``"naive_source"``, a trivial predictor fitted on source labels; ``"naive_oracle"``, one fitted
-            on the very target labels it is scored on.
+        kind: ``"model"``; ``"naive_source"``, a trivial predictor fitted on source labels; ``"naive_target"``, one fitted on
+            target labels that are not scored; ``"naive_oracle"``, one fitted on the very labels it is scored on.
         evaluation: Its scores.
 
     Raises:
@@ -42,20 +43,20 @@ class Row:
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind):
             raise ValueError(f"Row '{self.name}' is of unknown kind '{self.kind}'. Valid: {', '.join(get_args(Kind))}.")
-        if self.kind == "naive_oracle" and not self.saw_target_labels:
+        if self.kind in ("naive_target", "naive_oracle") and not self.saw_target_labels:
             raise ValueError(f"Row '{self.name}' saw target labels. Put the word 'oracle' into its name.")
         if self.kind == "naive_source" and self.saw_target_labels:
             raise ValueError(f"Row '{self.name}' saw source labels only. Take the word 'oracle' out of its name.")
 
     @property
     def saw_target_labels(self) -> bool:
-        """Whether labels of the target screen were used anywhere; told by the name."""
+        """Whether labels of the target screen, or those scored, were used anywhere; told by the name."""
         return "oracle" in self.name.lower()
 
 
 @dataclass(frozen=True)
 class Skill:
-    """One system against the best trivial predictor that saw source labels only.
+    """One system against the best trivial predictor fitted on labels like those that trained it.
 
     Attributes:
         value: 1 − MSE/MSE_naive over all pairs; NaN where undefined.
@@ -73,9 +74,13 @@ class Skill:
 
 
 def skill_of(row: Row, rows: Sequence[Row]) -> Skill:
-    """Skill of one row against the naive source row of least RMSE among ``rows`` over the same pairs and labels."""
+    """Skill of one row against the naive row of least RMSE among ``rows`` over the same pairs and labels.
+
+    Naive rows fitted on source labels count, and for a row that saw target labels those fitted on target labels not scored.
+    """
     key = row.evaluation.pairs_key
-    naive = [other for other in rows if other.kind == "naive_source" and other.evaluation.pairs_key == key]
+    kinds = ("naive_source", "naive_target") if row.saw_target_labels else ("naive_source",)
+    naive = [other for other in rows if other.kind in kinds and other.evaluation.pairs_key == key]
     naive = [other for other in naive if np.isfinite(other.evaluation.pooled.rmse)]
     if not naive:
         return Skill(float("nan"), None, "no naive source row was scored on the same pairs")
@@ -85,7 +90,7 @@ def skill_of(row: Row, rows: Sequence[Row]) -> Skill:
 
 
 def comparison(rows: Sequence[Row]) -> pd.DataFrame:
-    """One line per system: models first, then naive source rows, then naive oracle rows, each in the given order.
+    """One line per system: models first, then naive source, naive target and naive oracle rows, each in the given order.
 
     Returns:
         Columns system, kind, saw_target_labels, n; pooled rmse, r2, r2_origin, mae, pearson, spearman,
@@ -214,9 +219,9 @@ def _caption(frame: pd.DataFrame) -> Text:
     lines = ["r per drug: median over drugs of Pearson r among the lines of one drug.  –: undefined."]
     against = sorted(set(frame["skill_vs"]) - {""})
     if against:
-        lines.append(f"Skill: 1 − MSE / MSE of the best naive row that saw source labels only ({'; '.join(against)}).")
+        lines.append(f"Skill: 1 − MSE / MSE of the best naive row fitted on training labels only ({'; '.join(against)}).")
     else:
-        lines.append("Skill is undefined: no naive row that saw source labels only was scored on the same pairs.")
+        lines.append("Skill is undefined: no naive row fitted on training labels only was scored on the same pairs.")
     if frame["saw_target_labels"].any():
-        lines.append("† oracle: saw labels of the target screen (in-sample where naive); no fair rival to the other rows.")
+        lines.append("† oracle: saw labels of the target screen, or the very labels scored; no fair rival to unmarked rows.")
     return Text("\n".join(lines))

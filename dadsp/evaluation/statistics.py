@@ -108,4 +108,4 @@ def rank_systems(scores: pd.DataFrame, level: float = 0.05) -> Ranks:
         for first, (last, previous) in enumerate(zip(reach, before, strict=True))
         if last > previous and last - first > 1
     )
-    return Ranks(mean.to_dict(), n_blocks, critical, level, p_value, cliques)
+    return Ranks({str(name): float(rank) for name, rank in mean.items()}, n_blocks, critical, level, p_value, cliques)

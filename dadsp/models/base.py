@@ -94,7 +94,9 @@ def load_model(folder: Path) -> Predictor:
         raise LoadError(f"{folder / 'model.json'} is not a dadsp model of version {FORMAT['version']}. Train it again.")
     try:
         arrays = load_file(folder / "weights.safetensors")
-        return _system(str(facts.get("system"))).from_state(facts, arrays)
+        predictor = _system(str(facts.get("system"))).from_state(facts, arrays)
+        predictor.name = facts.get("name", predictor.name)  # says where target labels trained it
+        return predictor
     except (OSError, SafetensorError) as error:
         raise LoadError(f"{folder / 'weights.safetensors'} is absent or damaged ({error}). Train again.") from error
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
@@ -116,7 +118,7 @@ def _system(path: str) -> type[Predictor]:
 def predict_split(
     predictor: Predictor, study: Study, split: Split, parts: tuple[Part, ...] = ("val", "test")
 ) -> PredictionTable:
-    """Predictions for the validation pairs (source) and the test pairs (target) of a split."""
+    """Predictions for the validation pairs and the test pairs of a split."""
     return PredictionTable(pd.concat([_table(predictor, study, split, part) for part in parts], ignore_index=True))
 
 
@@ -129,7 +131,7 @@ def _table(predictor: Predictor, study: Study, split: Split, part: Part) -> pd.D
         {
             "cell_id": np.array(screen.cells.ids, dtype=object)[responses.cell_idx],
             "drug_id": np.array(screen.drugs.ids, dtype=object)[responses.drug_idx],
-            "domain": domain,
+            "domain": study.trained_on if part == "val" else study.tested_on,
             "split": part,
             "y_true": responses.potency.astype(np.float64),
             "y_pred": predictor.predict(Pairs(screen, domain, responses.cell_idx, responses.drug_idx)),
@@ -144,7 +146,7 @@ def _table(predictor: Predictor, study: Study, split: Split, part: Part) -> pd.D
 def seen_in_training(
     study: Study, split: Split, screen: Screen, cell_idx: IntArray, drug_idx: IntArray
 ) -> tuple[BoolArray, BoolArray, BoolArray]:
-    """Whether each pair's line, structure, and (line, structure) have a training label in the source.
+    """Whether each pair's line, structure, and (line, structure) have a training label.
 
     Identity is that of ``Screen.line_keys`` and ``Screen.drug_keys``.
 

@@ -36,7 +36,7 @@ from torch import Tensor, nn
 
 from dadsp.errors import ConfigError
 from dadsp.models.base import Arrays, FitContext
-from dadsp.models.cross_screen_predictor import CrossScreenPredictor, SystemOptions, structures, under
+from dadsp.models.cross_screen_predictor import CrossScreenPredictor, SystemOptions, under
 from dadsp.models.pretraining import PretrainingOptions
 from dadsp.nets.feed_forward import feed_forward
 from dadsp.schema import Domain, FloatArray, IntArray, Split, Study
@@ -142,11 +142,14 @@ class Classical(CrossScreenPredictor):
     def fit(self, study: Study, split: Split, context: FitContext | None = None) -> Self:
         """Learns from the split's training pairs; validation pairs choose between candidates."""
         context = context or FitContext()
+        if self.drug_features.learned:
+            kind = self.drug_features.kind
+            raise ConfigError(f"drug_features={kind} are codes that a network learns to read. Use morgan or ssp.")
         train, val = self._start(study, split), study.source.responses.take(split.val_idx)
         expression, source_lines, target_lines = self._lines(study, split)
         self.line_features = self._fit_line_features(expression, source_lines, target_lines, context)
         lines = _applied(self.line_features, expression[: len(study.source.cells)])
-        drugs = self.drug_features(*structures(study.source))
+        drugs = self._drug_rows(study.source)
         self.blocks = _block("line", lines[source_lines]) | _block("drug", drugs[np.unique(train.drug_idx)])
         train_design, val_design = (self._design(lines, drugs, part.cell_idx, part.drug_idx) for part in (train, val))
         label = self.labels.transform(train.potency).astype(np.float64)

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from dadsp.data.scaling import LabelScaler
 from dadsp.models.base import Arrays, FitContext
 from dadsp.models.batches import BlockBatch, BlockBatches, LabelledPairs, PairBatch, PairBatches
-from dadsp.models.cross_screen_predictor import CrossScreenPredictor, SystemOptions, Width, structures, under
+from dadsp.models.cross_screen_predictor import CrossScreenPredictor, SystemOptions, Width, under
+from dadsp.models.drug_encoders import drug_encoder
 from dadsp.models.pretraining import PretrainingOptions
 from dadsp.models.rowspace import RowSpace
 from dadsp.models.training import Stage, TrainingOptions
@@ -188,10 +189,10 @@ class CrossScreenNetwork(CrossScreenPredictor):
         self.space = self._row_space(expression[learned], context.seed)
         if self.space is not None:
             expression = self.space.coordinates(expression)
-        features = torch.from_numpy(self.drug_features(*structures(study.source)))
+        features = torch.from_numpy(self._drug_rows(study.source))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive_seed(context.seed, "weights"))
-            self.network = self._build(expression.shape[1], features.shape[1])
+            self.network = self._network(expression.shape[1])
             self.network.start_at(float(self.labels.transform(train.potency).mean()))
             if self.space is not None:
                 self.space.shrink(first_linear(self.network.encoder))
@@ -201,6 +202,14 @@ class CrossScreenNetwork(CrossScreenPredictor):
         judged, features = self._judged(study, split, features)
         pairs = LabelledPairs(train.cell_idx, train.drug_idx, self.labels.transform(train.potency))
         return Inputs(expression, features, pairs, judged, source_lines, target_lines)
+
+    def _network(self, n_inputs: int) -> DadspNetwork:
+        """The system's network; where drug features are codes, its drug branch begins with the network that reads them."""
+        encoder, width = drug_encoder(self.fitted_features)
+        network = self._build(n_inputs, width)
+        if self.fitted_features.learned:
+            network.drug_branch.insert(0, encoder)
+        return network
 
     def _pretrain(self, lines: Tensor, options: PretrainingOptions, context: FitContext) -> None:
         sae = self._pretrained(lines, self.space, options, context)
@@ -214,7 +223,7 @@ class CrossScreenNetwork(CrossScreenPredictor):
             val = study.source.responses.take(split.val_idx)
             return ("val/source/rmse", LabelledPairs(val.cell_idx, val.drug_idx, val.potency)), features
         test = study.target.responses.take(split.test_idx)
-        extended = torch.cat([features, torch.from_numpy(self.drug_features(*structures(study.target)))])
+        extended = torch.cat([features, torch.from_numpy(self._drug_rows(study.target))])
         pairs = LabelledPairs(len(study.source.cells) + test.cell_idx, len(features) + test.drug_idx, test.potency)
         return ("val/target_oracle/rmse", pairs), extended
 
@@ -250,7 +259,7 @@ class CrossScreenNetwork(CrossScreenPredictor):
         return {f"network.{name}": value.numpy() for name, value in self.network.state_dict().items()}
 
     def _restore(self, learned: Arrays) -> None:
-        self.network = self._build(len(self.genes), self.drug_features.width)
+        self.network = self._network(len(self.genes))
         self.network.load_state_dict({name: torch.from_numpy(value) for name, value in under("network.", learned).items()})
         self.network.eval()
 
@@ -271,7 +280,7 @@ def predict_pairs(
     lines, line_of_pair = (torch.from_numpy(part).to(expression.device) for part in np.unique(line, return_inverse=True))
     drugs, drug_of_pair = (torch.from_numpy(part).to(expression.device) for part in np.unique(drug, return_inverse=True))
     cell_codes = torch.cat([encoder(expression.index_select(0, rows)) for rows in lines.split(1024)])
-    drug_codes = network.drug_branch(drug_features.index_select(0, drugs))
+    drug_codes = torch.cat([network.drug_branch(drug_features.index_select(0, rows)) for rows in drugs.split(256)])
     parts = [
         network.regress(cell_codes, cells, drug_codes, compounds)
         for cells, compounds in zip(line_of_pair.split(16384), drug_of_pair.split(16384), strict=True)

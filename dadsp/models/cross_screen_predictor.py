@@ -1,5 +1,6 @@
 """What every system across two screens shares: scaled expression and labels, drug features, predicting by line and drug."""
 
+import logging
 from abc import abstractmethod
 from dataclasses import asdict
 from typing import Annotated, Any, ClassVar, Self
@@ -12,7 +13,9 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from dadsp.data.scaling import ExpressionScaler, LabelScaler, ScalerKind, ScalerScope, fit_scaler
+from dadsp.drugs.features import DrugFeatures
 from dadsp.drugs.morgan import Morgan
+from dadsp.drugs.representations import from_facts
 from dadsp.errors import MissingIdsError, SchemaError, examples
 from dadsp.models.base import Arrays, FitContext, Predictor
 from dadsp.models.pretraining import PretrainingOptions, pretrain_encoder
@@ -22,6 +25,8 @@ from dadsp.nets.autoencoder import StackedAutoencoder
 from dadsp.nets.feed_forward import Activation
 from dadsp.options import validated
 from dadsp.schema import Domain, FloatArray, IntArray, Pairs, Responses, Screen, Split, Study
+
+log = logging.getLogger(__name__)
 
 Width = Annotated[int, Field(ge=1)]
 
@@ -55,7 +60,7 @@ class CrossScreenPredictor(Predictor):
     """A system that learns scaled potency from scaled expression and drug features and predicts both screens.
 
     Args:
-        drug_features: Turns structures into features.
+        drug_features: Turns structures into features; fitted on the training drugs by ``fit``.
         training: Length and speed of whatever is trained in epochs; device and threads.
         options: Fields of the system's options.
 
@@ -67,10 +72,11 @@ class CrossScreenPredictor(Predictor):
     options: SystemOptions
     labels: LabelScaler
     scaler: ExpressionScaler
+    fitted_features: DrugFeatures
 
     def __init__(
         self,
-        drug_features: Morgan | None = None,
+        drug_features: DrugFeatures | None = None,
         training: TrainingOptions | dict[str, Any] | None = None,
         **options: Any,
     ) -> None:
@@ -79,13 +85,14 @@ class CrossScreenPredictor(Predictor):
         self.drug_features = drug_features or Morgan()
         self.name = self._display_name()
         self.histories: dict[str, list[dict[str, float]]] = {}
+        self.drug_notes: list[dict[str, Any]] = []
 
     def _display_name(self) -> str:
         """How tables call the system, with what they must say about it."""
         return self.options.name
 
     def _start(self, study: Study, split: Split) -> Responses:
-        """Claims device and threads, fits the scalers on training lines and labels; returns the training pairs."""
+        """Claims device and threads, fits scalers and drug features on what trains; returns the training pairs."""
         claim_device(self.training)
         train = study.source.responses.take(split.train_idx)
         self.genes = study.genes
@@ -93,7 +100,25 @@ class CrossScreenPredictor(Predictor):
         self.scaler = fit_scaler(
             self.options.expression_scaling, self.options.scaling_scope, study, train.cell_idx, split.adapt_cell_idx
         )
+        self.fitted_features = self.drug_features.fit(*structures(study.source, np.unique(train.drug_idx)))
+        self.drug_notes = self._drug_notes(study)
         return train
+
+    def _drug_rows(self, screen: Screen, rows: IntArray | None = None) -> FloatArray:
+        """Features of the screen's drugs in ``rows`` (all by default), float32, shape (n_drugs, width)."""
+        wanted = structures(screen, rows)
+        for note in self.fitted_features.notes(*wanted):
+            log.warning("%s: %s: %d (%s)", screen.name, note.what, note.count, note.examples)
+        return self.fitted_features(*wanted)
+
+    def _drug_notes(self, study: Study) -> list[dict[str, Any]]:
+        """What the fitted features cannot express of the drugs of both screens."""
+        notes: list[dict[str, Any]] = []
+        for screen in (study.source, study.target):
+            known = np.flatnonzero([text is not None for text in screen.drugs.smiles])
+            found = self.fitted_features.notes(*structures(screen, known))
+            notes += [{"screen": screen.name, **asdict(note)} for note in found]
+        return notes
 
     def _lines(self, study: Study, split: Split) -> tuple[Tensor, IntArray, IntArray]:
         """Scaled expression of source lines, then target lines; rows that train, and rows that lend their expression."""
@@ -135,7 +160,7 @@ class CrossScreenPredictor(Predictor):
         lines, line_idx = np.unique(pairs.cell_idx, return_inverse=True)
         drugs, drug_idx = np.unique(pairs.drug_idx, return_inverse=True)
         expression = self.scaler.transform(columns.cells.expression[lines], pairs.domain)
-        features = self.drug_features(*structures(screen, drugs))
+        features = self._drug_rows(screen, drugs)
         return self.labels.inverse(self._scaled_potency(expression, features, line_idx, drug_idx, pairs.domain))
 
     @abstractmethod
@@ -170,7 +195,8 @@ class CrossScreenPredictor(Predictor):
             "name": self.name,
             "options": asdict(self.options),
             "training": asdict(self.training),
-            "drug_features": asdict(self.drug_features),
+            "drug_features": self.fitted_features.facts(),
+            "drug_notes": self.drug_notes,
             "labels": {"unit": "-log10 IC50(uM)", "low": self.labels.low, "high": self.labels.high},
             "genes": list(self.genes),
         }
@@ -179,7 +205,9 @@ class CrossScreenPredictor(Predictor):
     @classmethod
     def from_state(cls, facts: dict[str, Any], arrays: Arrays) -> Self:
         """The saved predictor, ready to predict."""
-        predictor = cls(Morgan(**facts["drug_features"]), facts["training"], **facts["options"])
+        features = from_facts(facts["drug_features"])
+        predictor = cls(features, facts["training"], **facts["options"])
+        predictor.fitted_features, predictor.drug_notes = features, facts["drug_notes"]
         predictor.genes = tuple(facts["genes"])
         predictor.labels = LabelScaler(facts["labels"]["low"], facts["labels"]["high"])
         predictor.scaler = ExpressionScaler.from_arrays(under("scaler.", arrays))

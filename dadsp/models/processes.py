@@ -36,7 +36,7 @@ def run_in_processes(work: Work, n: int, arguments: tuple[Any, ...], backend: st
         listen: Called here with what was reported. If it raises, the processes are killed.
 
     Raises:
-        DadspError: A process raised it.
+        DadspError: A process raised it, or was killed.
     """
     spawn = multiprocessing.get_context("spawn")  # a forked process could use neither GPU nor autograd after its parent did
     messages = spawn.Queue()
@@ -51,11 +51,16 @@ def run_in_processes(work: Work, n: int, arguments: tuple[Any, ...], backend: st
             while not ended:
                 try:
                     ended = started.join(timeout=0.1)
+                except multiprocessing.ProcessExitedException as error:
+                    raise DadspError(
+                        f"A training {error}, perhaps because memory ran out. Free some, or use fewer trainer.devices."
+                    ) from error
                 finally:  # what a process reported before it failed says more than its exit code
                     _receive(messages, listen)
         finally:
             for process in started.processes:
                 process.kill()
+                process.join()
 
 
 def _receive(messages: Any, listen: Callable[..., None]) -> None:

@@ -70,7 +70,7 @@ class TrainingOptions:
     batching: Literal["blocks", "pairs"] = "blocks"
     block_lines: int = Field(default=64, ge=2)
     block_drugs: int = Field(default=64, ge=1)
-    min_blocks: int = Field(default=50, ge=1)
+    min_blocks: int = Field(default=40, ge=1)
     batch_size: int = Field(default=128, ge=2)
     learning_rate: float = Field(default=1e-3, gt=0)
     schedule: Literal["constant", "dann"] = "constant"
@@ -338,7 +338,7 @@ def _train(stage: Stage, batches: Iterable[Any], n_batches: int, folder: Path | 
         stage.network.load_state_dict(stage.best_weights)
     if folder is not None and states is not None and trainer.is_global_zero:
         _write_result(stage, _result(stage, folder))
-        shutil.rmtree(states)
+        shutil.rmtree(states, ignore_errors=True)  # absent where training was shorter than checkpoint_every_s
 
 
 class AtomicCheckpoints(TorchCheckpointIO):
@@ -370,7 +370,8 @@ class EpochCheckpoint(ModelCheckpoint):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Lightning's hook."""
-        if time.monotonic() - self.written >= self.every_s:
+        # The first process's clock decides for all that share steps: a state is written by all of them or none.
+        if trainer.strategy.broadcast(time.monotonic() - self.written >= self.every_s):
             super().on_train_epoch_end(trainer, pl_module)
             self.written = time.monotonic()
 

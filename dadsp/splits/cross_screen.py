@@ -1,13 +1,38 @@
 """Train on the source, choose the epoch on held-out source lines, test on the whole target."""
 
+from typing import Any, Literal
+
 import numpy as np
+import pandas as pd
+from pydantic import Field
+from pydantic.dataclasses import dataclass
 
-from dadsp.errors import ConfigError, LeakageError, SchemaError, examples
-from dadsp.schema import Split, Study
+from dadsp.errors import ConfigError, examples
+from dadsp.options import validated
+from dadsp.schema import Note, Split, Study
 from dadsp.seeding import derive_seed
+from dadsp.splits.groups import PLURAL, group_of_pairs, hold_out, share
+from dadsp.splits.integrity import OVERLAPS, completed, cross_kind
 
 
-def cross_screen(study: Study, *, seed: int, val_fraction: float = 0.1) -> Split:
+@dataclass(frozen=True, config={"extra": "forbid"})
+class CrossScreenOptions:
+    """Config group ``split``, choice ``cross_screen``.
+
+    Attributes:
+        val_fraction: Share of the labelled source lines held out; at least one line.
+        overlap: What training and validation may share with the target's labelled pairs: ``"keep"`` leaves everything,
+            ``"drop_lines"`` and ``"drop_drugs"`` leave out source pairs whose line or drug is tested, ``"drop_both"``
+            those of which either is (Table 2 of the paper).
+        scope: Always both screens.
+    """
+
+    val_fraction: float = Field(default=0.1, gt=0, lt=1)
+    overlap: Literal["keep", "drop_lines", "drop_drugs", "drop_both"] = "keep"
+    scope: Literal["across"] = "across"
+
+
+def cross_screen(study: Study, *, seed: int, **options: Any) -> Split:
     """The split of the main job.
 
     All pairs of a random share of the source's lines validate; lines that stand in the source under several ids (equal
@@ -17,59 +42,40 @@ def cross_screen(study: Study, *, seed: int, val_fraction: float = 0.1) -> Split
     Args:
         study: Source and target.
         seed: Chooses the held-out lines.
-        val_fraction: Share of the labelled source lines held out, in (0, 1); at least one line.
+        options: Fields of ``CrossScreenOptions``.
 
     Raises:
-        ConfigError: The fraction is not in (0, 1), or leaves no line to train on.
+        ConfigError: An option is impossible, or leaves too little to train on.
     """
-    if not isinstance(val_fraction, int | float) or not 0.0 < val_fraction < 1.0:
-        raise ConfigError(f"split.val_fraction must lie between 0 and 1, got {val_fraction!r}. The default is 0.1.")
-    responses = study.source.responses
-    _, line_of_cell = np.unique(np.array(study.source.line_keys, dtype=object), return_inverse=True)
-    line_of_pair = line_of_cell[responses.cell_idx]
-    lines = np.unique(line_of_pair)
-    n_val = max(1, round(val_fraction * len(lines)))
-    if n_val >= len(lines):
+    rule = validated(CrossScreenOptions, options, "split")
+    if study.scope != "across":
         raise ConfigError(
-            f"split.val_fraction={val_fraction} holds out all {len(lines)} labelled source lines. "
-            "Lower it, or add cell lines."
+            f"A cross_screen split needs both screens, but the study has scope '{study.scope}'. Set split.scope=across."
         )
-    held_out = np.random.default_rng(derive_seed(seed, "split")).choice(lines, n_val, replace=False)
-    is_val = np.isin(line_of_pair, held_out)
-    split = Split(
-        kind="cross_screen",
-        train_idx=np.flatnonzero(~is_val),
-        val_idx=np.flatnonzero(is_val),
-        test_idx=np.arange(len(study.target.responses)),
-        adapt_cell_idx=np.arange(len(study.target.cells)),
+    rows, notes = np.arange(len(study.source.responses)), []
+    dropped = np.zeros(len(rows), dtype=bool)
+    for by in OVERLAPS[rule.overlap]:
+        groups, tested = group_of_pairs(study.source, by), set(group_of_pairs(study.target, by))
+        also_tested = pd.Series(groups, dtype=object).isin(tested).to_numpy()
+        dropped |= also_tested
+        names = sorted(set(groups) & tested)
+        what = f"source pairs left out, of {len(names)} {PLURAL[by]} that the target tests"
+        notes.append(Note(what, int(also_tested.sum()), examples(names)))
+    if dropped.all():
+        raise ConfigError(
+            f"split.overlap={rule.overlap} leaves none of {len(rows)} source pairs to train on: the target tests them all. "
+            "Choose another overlap, or add source data."
+        )
+    random = np.random.default_rng(derive_seed(seed, "split"))
+    train, val = hold_out(study.source, rows[~dropped], ("line",), share("val_fraction", rule.val_fraction, random))
+    return completed(
+        study,
+        Split(
+            kind=cross_kind(rule.overlap),
+            train_idx=train,
+            val_idx=val,
+            test_idx=np.arange(len(study.target.responses)),
+            adapt_cell_idx=np.arange(len(study.target.cells)),
+            notes=tuple(notes),
+        ),
     )
-    check_split(study, split)
-    return split
-
-
-def check_split(study: Study, split: Split) -> None:
-    """Makes sure that training and validation share no line and that every part has pairs.
-
-    Raises:
-        LeakageError: A line both trains and validates.
-        SchemaError: A part is empty or points outside the study.
-    """
-    source, target = study.source, study.target
-    for part, rows, size in (
-        ("train", split.train_idx, len(source.responses)),
-        ("val", split.val_idx, len(source.responses)),
-        ("test", split.test_idx, len(target.responses)),
-        ("adapt_cell", split.adapt_cell_idx, len(target.cells)),
-    ):
-        if len(rows) == 0 or rows.min() < 0 or rows.max() >= size or len(np.unique(rows)) != len(rows):
-            raise SchemaError(
-                f"The split's {part} part has {len(rows)} rows that do not name distinct rows of a table of {size}. "
-                "Make the split again for this study."
-            )
-    keys = np.array(source.line_keys, dtype=object)
-    shared = set(keys[source.responses.cell_idx[split.train_idx]]) & set(keys[source.responses.cell_idx[split.val_idx]])
-    if shared:
-        raise LeakageError(
-            f"{len(shared)} cell lines both train and validate (e.g. {examples(sorted(shared))}). "
-            "Split by line, so that validation speaks for lines never seen."
-        )

@@ -11,7 +11,9 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from dadsp.data.describe import describe
-from dadsp.schema import Screen, Study
+from dadsp.schema import Domain, Screen, Study
+from dadsp.splits.cross_screen import cross_screen
+from dadsp.splits.within import within
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
@@ -69,6 +71,38 @@ def test_target_counts(study: Study) -> None:
 def test_overlaps(study: Study) -> None:
     overlap = describe(study)["overlap"]
     assert (overlap["labelled_target_lines"], overlap["labelled_target_drugs"]) == (326, 15)
+
+
+@pytest.mark.parametrize("overlap", ["drop_lines", "drop_drugs", "drop_both"])
+def test_overlap_drops_the_shared_lines_and_drugs_and_nothing_else(study: Study, overlap: str) -> None:
+    source, target = (
+        pd.DataFrame({"line": np.array(screen.cells.link_ids)[screen.responses.cell_idx], "drug": _by_structure(screen)})
+        for screen in (study.source, study.target)
+    )
+    shared = {"line": source["line"].isin(set(target["line"])), "drug": source["drug"].isin(set(target["drug"]))}
+    assert target["line"].nunique() == 354
+    assert source.loc[shared["line"], "line"].nunique() == 326
+    assert source.loc[shared["drug"], "drug"].nunique() == 15
+    sides = {"drop_lines": ["line"], "drop_drugs": ["drug"], "drop_both": ["line", "drug"]}[overlap]
+    dropped = np.any([shared[side] for side in sides], axis=0)
+    split = cross_screen(study, seed=0, overlap=overlap)
+    np.testing.assert_array_equal(np.sort(np.concatenate([split.train_idx, split.val_idx])), np.flatnonzero(~dropped))
+    assert [note.what.partition(", of ")[2].split()[0] for note in split.notes] == [
+        {"line": "326", "drug": "15"}[side] for side in sides
+    ]
+
+
+@pytest.mark.parametrize("domain", ["source", "target"])
+def test_tissue_folds_hold_out_no_catch_all(study: Study, domain: Domain) -> None:
+    one = study.within(domain)
+    cells, responses = one.source.cells, one.source.responses
+    held: list[str | None] = []
+    for fold in range(5):
+        split = within(one, seed=0, kind="tissue_blind", scope=one.scope, fold=fold)
+        held += sorted({cells.tissues[row] for row in responses.cell_idx[split.test_idx]}, key=str)
+    every = {cells.tissues[row] for row in responses.cell_idx} - {None}
+    assert sorted(held, key=str) == sorted(every, key=str)  # each tissue tests once
+    assert not {"UNCLASSIFIED", "UNABLE TO CLASSIFY", None} & set(held)
 
 
 @pytest.mark.parametrize(

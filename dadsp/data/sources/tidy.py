@@ -118,10 +118,12 @@ class CellFile(_File):
 
     Attributes:
         columns: Headers.
+        unknown_tissues: Entries of the tissue column that name no tissue.
         on_missing: ``"error"``, or ``"blank"`` to leave lines without a row unlinked and without tissue.
     """
 
     columns: CellColumns
+    unknown_tissues: tuple[str, ...] = ()
     on_missing: Literal["error", "blank"] = "error"
 
 
@@ -274,7 +276,8 @@ def _cells(file: CellFile | None, expression: Matrix, root: Path) -> tuple[CellL
     links = _texts(chosen, "link_id") if file.columns.link_id else ids
     _unique([link for link in links if link is not None], "link ids", path)
     notes = (Note("cell lines without annotation kept, unlinked", len(missing), examples(missing)),) if missing else ()
-    return CellLines(ids, links, _texts(chosen, "tissue"), expression.numbers), notes
+    tissues = (None if tissue in file.unknown_tissues else tissue for tissue in _texts(chosen, "tissue"))
+    return CellLines(ids, links, tuple(tissues), expression.numbers), notes
 
 
 def _drugs(file: DrugFile, root: Path) -> Drugs:

@@ -137,6 +137,11 @@ def test_without_annotation_a_line_is_its_own_link(panel: Options) -> None:
     assert set(cells.tissues) == {None}
 
 
+def test_entries_declared_to_name_no_tissue_are_unknown(panel: Options) -> None:
+    panel["source"]["cells"]["unknown_tissues"] = ["lung"]
+    assert _source(panel).cells.tissues == (None, None, "skin", None, "skin")
+
+
 def test_annotation_without_a_link_column_leaves_a_line_its_own_link(panel: Options) -> None:
     del panel["source"]["cells"]["columns"]["link_id"]
     cells = _source(panel).cells

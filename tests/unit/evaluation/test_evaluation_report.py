@@ -157,7 +157,7 @@ def test_rendered_table_marks_oracle_rows_without_colour(rows: list[Row]) -> Non
     assert "† DADSP-A [selected by target_oracle]" in text
     assert "† naive: source mean" not in text
     assert "saw labels of the target screen" in text
-    assert "source labels only (naive: similar-drug mean)" in text
+    assert "training labels only (naive: similar-drug mean)" in text
 
 
 def test_rendered_table_shows_a_dash_for_undefined_values() -> None:

@@ -11,6 +11,8 @@ from sklearn.ensemble import RandomForestRegressor
 from sklearn.kernel_approximation import Nystroem
 from sklearn.linear_model import LogisticRegression, Ridge, SGDRegressor
 
+from dadsp.drugs.similarity import SimilarityProfile
+from dadsp.drugs.smiles_tokens import SmilesTokens
 from dadsp.errors import ConfigError
 from dadsp.models.base import FitContext, load_model, predict_split, save_model
 from dadsp.models.classical import Classical, Linear, PairDesign, RandomForest, Svr, forest_arrays, forest_predict
@@ -260,6 +262,19 @@ def test_name_tells_features_and_approximation(system: str, features: str, name:
 def test_fewer_pairs_than_components_all_span_the_kernel(study: Study, split: Split) -> None:
     model = fitted(study, split, "svr", components=500)
     assert len(model.regressor["weights"]) == len(split.train_idx)
+
+
+def test_drug_features_that_only_a_network_reads_are_refused(study: Study, split: Split) -> None:
+    with pytest.raises(ConfigError, match="drug_features=cnn are codes"):
+        Linear(SmilesTokens(), features="raw").fit(study, split)
+
+
+def test_similarity_profile_is_fitted_on_training_drugs_and_saved(study: Study, split: Split, tmp_path: Path) -> None:
+    model = Linear(SimilarityProfile(), features="raw").fit(study, split)
+    save_model(model, tmp_path)
+    assert len(model.regressor["drug_weights"]) == len(np.unique(study.source.responses.drug_idx[split.train_idx]))
+    pairs = source_pairs(study, split.val_idx)
+    assert np.array_equal(load_model(tmp_path).predict(pairs), model.predict(pairs))
 
 
 def test_table_too_large_for_memory_is_refused(study: Study, split: Split, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -305,3 +305,9 @@ def test_fresh_network_predicts_about_the_mean_training_label(study: Study, spli
         float(train.mean()), abs=0.1 * float(np.ptp(train))
     )
     assert predicted.std() < 0.05
+
+
+def test_stage_shorter_than_the_time_between_states_leaves_its_result(study: Study, split: Split, tmp_path: Path) -> None:
+    fitted(study, split, FitContext(checkpoints=tmp_path))
+    assert (tmp_path / "dadsp_a.safetensors").exists()
+    assert not (tmp_path / "dadsp_a").exists()

@@ -1,5 +1,7 @@
 """Processes that share steps train as one process on the union of their blocks; their parent alone writes and reports."""
 
+import os
+import signal
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -11,7 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from dadsp.errors import ConfigError, DivergenceError
+from dadsp.errors import ConfigError, DadspError, DivergenceError
 from dadsp.models.base import FitContext
 from dadsp.models.batches import BlockBatch, BlockBatches, BlockShare
 from dadsp.models.dadsp_a import DadspA, DadspStage
@@ -125,10 +127,19 @@ def test_two_gloo_processes_give_the_gradients_of_one_on_the_union_of_their_bloc
     assert reported == [("dadsp_a", 0)]
     squared = [(stage.losses(block._replace(weight=(block.weight > 0) * 1.0))["mse"]) for step in steps for block in step]
     n_pairs = mean_pairs * len(steps)
-    assert stage.epochs[0]["train/mse"] == pytest.approx(float(torch.stack(squared).sum()) / n_pairs, abs=1e-6)
+    assert stage.epochs[0]["train/mse"] == pytest.approx(float(torch.stack(squared).sum().detach()) / n_pairs, abs=1e-6)
 
 
-TWO = {"max_epochs": 4, "devices": 2, "device": "cpu", "min_blocks": 4, "patience": None, "learning_rate": 0.01}
+TWO = {"max_epochs": 4, "devices": 2, "device": "cpu", "min_blocks": 4, "patience": None, "checkpoint_every_s": 0}
+
+
+class DyingStage(DadspStage):
+    """Its first process is killed in the third epoch."""
+
+    def judge(self) -> dict[str, float]:
+        if self.current_epoch == 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().judge()
 
 
 def fitted(context: FitContext, **training: Any) -> DadspA:
@@ -137,25 +148,34 @@ def fitted(context: FitContext, **training: Any) -> DadspA:
 
 
 @pytest.mark.slow
-def test_killed_run_of_two_processes_resumes_to_the_same_weights(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    class Killed(Exception):
-        pass
-
-    def kill(stage: str, epoch: int, metrics: dict[str, float]) -> None:
-        if epoch == 1:
-            raise Killed
-
+def test_run_whose_process_was_killed_resumes_to_the_same_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level("INFO")
     whole = fitted(FitContext())
     assert caplog.text.count("dadsp_a epoch 0") == 1  # logged by the first process, heard here once
-    with pytest.raises(Killed):
-        fitted(FitContext(checkpoints=tmp_path, on_epoch=kill))
+    monkeypatch.setattr("dadsp.models.dadsp_a.DadspStage", DyingStage)
+    with pytest.raises(DadspError, match="SIGKILL"):
+        fitted(FitContext(checkpoints=tmp_path))
+    monkeypatch.undo()
     assert (tmp_path / "dadsp_a" / "last.ckpt").exists()
-    resumed = fitted(FitContext(checkpoints=tmp_path))
+    epochs: list[int] = []
+    resumed = fitted(FitContext(checkpoints=tmp_path, on_epoch=lambda stage, epoch, metrics: epochs.append(epoch)))
+    assert epochs == [2, 3]
     assert [path.name for path in tmp_path.iterdir()] == ["dadsp_a.safetensors"]
     assert whole.history().equals(resumed.history())
     for name, weight in whole.network.state_dict().items():
         assert torch.equal(weight, resumed.network.state_dict()[name])
+
+
+@pytest.mark.slow
+def test_interrupted_run_leaves_no_process_behind() -> None:
+    def interrupt(stage: str, epoch: int, metrics: dict[str, float]) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fitted(FitContext(on_epoch=interrupt), max_epochs=10**6)
+    assert torch.multiprocessing.active_children() == []
 
 
 @pytest.mark.slow

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from dadsp.errors import ConfigError, LeakageError, LoadError, SchemaError
-from dadsp.schema import Study
-from dadsp.splits.cross_screen import check_split, cross_screen
+from dadsp.models.base import seen_in_training
+from dadsp.schema import IntArray, Screen, Study
+from dadsp.splits.cross_screen import cross_screen
+from dadsp.splits.integrity import check_split
 from dadsp.splits.store import load_split, save_split
 from tests.studies import small_study
 
@@ -71,8 +73,100 @@ def test_rows_outside_the_study_are_refused(study: Study) -> None:
 
 @pytest.mark.parametrize("fraction", [0.0, 1.0, -1, 2])
 def test_impossible_fraction_is_refused(study: Study, fraction: float) -> None:
-    with pytest.raises(ConfigError, match="between 0 and 1"):
+    with pytest.raises(ConfigError, match=r"split\.val_fraction"):
         cross_screen(study, seed=0, val_fraction=fraction)
+
+
+def keys(screen: Screen, rows: IntArray) -> list[tuple[str, str]]:
+    """(line, structure) of each row; a line without a link is one of its own."""
+    responses = screen.responses
+    return [
+        (screen.cells.link_ids[cell] or screen.cells.ids[cell], str(screen.drugs.structure_keys[drug]))
+        for cell, drug in zip(responses.cell_idx[rows], responses.drug_idx[rows], strict=True)
+    ]
+
+
+OVERLAPS = [("keep", ()), ("drop_lines", (0,)), ("drop_drugs", (1,)), ("drop_both", (0, 1))]
+
+
+@pytest.fixture
+def overlapping() -> Study:
+    """12 × 8 pairs, and a target of which 4 lines and 3 drugs with labels stand in the source, and 2 more lines without."""
+    study = small_study(n_drugs=8, links=6)
+    responses = study.target.responses
+    labelled = responses.take((responses.drug_idx < 3) & (responses.cell_idx >= 2))
+    return replace(study, target=replace(study.target, responses=labelled))
+
+
+@pytest.mark.parametrize(("overlap", "sides"), OVERLAPS)
+def test_source_pairs_whose_line_or_drug_is_tested_are_dropped(
+    overlapping: Study, overlap: str, sides: tuple[int, ...]
+) -> None:
+    source, target = overlapping.source, overlapping.target
+    split = cross_screen(overlapping, seed=1, overlap=overlap, val_fraction=0.3)
+    tested = keys(target, np.arange(len(target.responses)))
+    every = keys(source, np.arange(len(source.responses)))
+    kept = [
+        row for row, key in enumerate(every) if not any(key[side] in {other[side] for other in tested} for side in sides)
+    ]
+    assert sorted(np.concatenate([split.train_idx, split.val_idx])) == kept
+    assert len(split.test_idx) == len(target.responses)
+    assert len(split.adapt_cell_idx) == len(target.cells)
+    # 4 of 12 source lines with 8 drugs each, 3 of 8 source drugs with 12 lines each
+    assert [note.count for note in split.notes] == [{0: 4 * 8, 1: 3 * 12}[side] for side in sides]
+
+
+@pytest.mark.parametrize(("overlap", "sides"), OVERLAPS)
+def test_seen_strata_follow_the_overlap(overlapping: Study, overlap: str, sides: tuple[int, ...]) -> None:
+    target = overlapping.target
+    split = cross_screen(overlapping, seed=1, overlap=overlap)
+    responses = target.responses
+    seen = seen_in_training(overlapping, split, target, responses.cell_idx, responses.drug_idx)
+    train, test = keys(overlapping.source, split.train_idx), keys(target, split.test_idx)
+    for side in (0, 1):
+        assert seen[side].tolist() == [key[side] in {other[side] for other in train} for key in test]
+        assert seen[side].any() == (side not in sides)
+    assert seen[2].tolist() == [key in set(train) for key in test]
+
+
+@pytest.mark.parametrize(
+    ("overlap", "what"), [("drop_lines", "cell lines"), ("drop_drugs", "drugs"), ("drop_both", "cell lines")]
+)
+@pytest.mark.parametrize("part", ["train_idx", "val_idx"])
+def test_a_dropped_pair_put_back_is_leakage(overlapping: Study, overlap: str, what: str, part: str) -> None:
+    split = cross_screen(overlapping, seed=1, overlap=overlap)
+    tested = keys(overlapping.target, split.test_idx)[0]
+    place = 1 if overlap == "drop_drugs" else 0
+    kept = {key[0] for key in keys(overlapping.source, getattr(split, part))}
+    row = next(
+        row
+        for row, key in enumerate(keys(overlapping.source, np.arange(len(overlapping.source.responses))))
+        if key[place] == tested[place] and (place == 0 or key[0] in kept)
+    )
+    with pytest.raises(LeakageError, match=f"1 {what} are tested and also train or validate"):
+        check_split(overlapping, replace(split, **{part: np.append(getattr(split, part), row)}))
+
+
+def test_an_overlap_that_leaves_nothing_is_refused(study: Study) -> None:
+    twins = replace(study, source=study.target)
+    for overlap in ("drop_lines", "drop_drugs", "drop_both"):
+        with pytest.raises(ConfigError, match=f"split.overlap={overlap} leaves none of 36 source pairs"):
+            cross_screen(twins, seed=0, overlap=overlap)
+
+
+def test_an_overlap_that_leaves_one_drug_is_refused(study: Study) -> None:
+    with pytest.raises(ConfigError, match=r"drop_drugs split leaves .* of 1 drug to train on"):
+        cross_screen(study, seed=0, overlap="drop_drugs")  # the target holds four of the source's five drugs
+
+
+def test_misspelt_overlap_is_refused_with_the_nearest(study: Study) -> None:
+    with pytest.raises(ConfigError, match=r"split\.overlap='drop_line' is not a valid choice. Did you mean 'drop_lines'"):
+        cross_screen(study, seed=0, overlap="drop_line")
+
+
+def test_a_study_on_one_screen_is_refused(study: Study) -> None:
+    with pytest.raises(ConfigError, match="needs both screens, but the study has scope 'source'"):
+        cross_screen(study.within("source"), seed=0)
 
 
 def test_saved_split_comes_back_equal(study: Study, tmp_path: Path) -> None:

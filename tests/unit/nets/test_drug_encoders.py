@@ -1,0 +1,101 @@
+"""The learned drug encoders against plain layers and hand arithmetic."""
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from dadsp.nets.graph_encoder import GraphEncoder
+from dadsp.nets.smiles_cnn import SmilesCnn, distinct_windows
+
+N_TOKENS, LENGTH = 6, 21
+
+
+def smiles_rows(n: int = 5) -> Tensor:
+    """Random strings of different lengths, with an unknown token inside."""
+    rows = torch.randint(1, N_TOKENS + 1, (n, LENGTH), generator=torch.Generator().manual_seed(0)).float()
+    for row, end in zip(rows, (21, 13, 7, 2, 16), strict=True):
+        row[end:] = 0
+    rows[0, 4] = 0
+    return rows
+
+
+def dense_cnn(cnn: SmilesCnn, rows: Tensor) -> Tensor:
+    """The same network over the one-hot matrix as an image, every kernel of the first layer as high as the image."""
+    image = nn.functional.one_hot(rows.long(), N_TOKENS + 1)[:, :, 1:].float().transpose(1, 2).unsqueeze(1)
+    hidden = nn.functional.conv2d(image, cnn.first.weight.unsqueeze(1), cnn.first.bias)
+    hidden = nn.functional.max_pool2d(torch.relu(hidden), (1, 2))
+    hidden = nn.functional.conv2d(hidden, cnn.second.weight.unsqueeze(2), cnn.second.bias)
+    hidden = nn.functional.max_pool2d(torch.relu(hidden), (1, 2)).squeeze(2)
+    return torch.relu(cnn.dense(hidden.transpose(1, 2).flatten(1)))
+
+
+@pytest.mark.parametrize("kernels", [(5, 3), (4, 2), (1, 1)])
+def test_looked_up_convolutions_equal_the_dense_one_hot_ones(kernels: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    cnn, rows = SmilesCnn(N_TOKENS, LENGTH, (8, 7), kernels, 5), smiles_rows()
+    found = []
+    for output in (cnn(rows), dense_cnn(cnn, rows)):
+        cnn.zero_grad()
+        (output**2).sum().backward()
+        found.append([output.detach(), *(weight.grad.clone() for weight in cnn.parameters() if weight.grad is not None)])
+    assert len(found[0]) == 1 + 6
+    for ours, dense in zip(*found, strict=True):
+        torch.testing.assert_close(ours, dense, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("scale", [1, 10**9])  # the second is too large for one number per window
+def test_distinct_windows_are_numpys(scale: int) -> None:
+    ids = torch.randint(0, 3, (4, 11), generator=torch.Generator().manual_seed(0)) * scale
+    distinct, place = distinct_windows(ids, 4)
+    expected = np.lib.stride_tricks.sliding_window_view(ids.numpy(), 4, axis=1)[:, ::2]
+    assert np.array_equal(distinct[place], expected)
+    assert len(distinct) == len(np.unique(expected.reshape(-1, 4), axis=0))
+
+
+def graph_rows(atoms: list[Tensor], bonds: list[Tensor], max_atoms: int) -> Tensor:
+    """Packed graphs of the molecules given by atom features and bonds without loops."""
+    rows = []
+    for features, adjacency in zip(atoms, bonds, strict=True):
+        n = len(features)
+        all_atoms, all_bonds = torch.zeros(max_atoms, features.shape[1]), torch.zeros(max_atoms, max_atoms)
+        all_atoms[:n], all_bonds[:n, :n] = features, adjacency + torch.eye(n)
+        rows.append(torch.cat([all_atoms.flatten(), all_bonds.flatten()]))
+    return torch.stack(rows)
+
+
+CHAIN = torch.tensor([[0.0, 1, 0, 0], [1, 0, 1, 0], [0, 1, 0, 1], [0, 0, 1, 0]])
+RING = torch.tensor([[0.0, 1, 1], [1, 0, 1], [1, 1, 0]])
+
+
+def atoms_of(n: int) -> Tensor:
+    return torch.rand(n, 5, generator=torch.Generator().manual_seed(n))
+
+
+def test_graph_layers_are_normalised_adjacency_products() -> None:
+    torch.manual_seed(0)
+    encoder = GraphEncoder(5, 7, (6, 4))
+    with torch.no_grad():
+        for layer in encoder.layers:
+            layer.bias.uniform_(-0.5, 0.5)
+    expected = []
+    for bonds in (CHAIN, RING):
+        loops = bonds + torch.eye(len(bonds))
+        normalised = torch.diag(loops.sum(1) ** -0.5) @ loops @ torch.diag(loops.sum(1) ** -0.5)
+        hidden = atoms_of(len(bonds))
+        for layer in encoder.layers:
+            hidden = torch.relu(normalised @ hidden @ layer.lin.weight.t() + layer.bias)
+        expected.append(hidden.max(0).values)
+    rows = graph_rows([atoms_of(4), atoms_of(3)], [CHAIN, RING], max_atoms=7)
+    torch.testing.assert_close(encoder(rows), torch.stack(expected))
+
+
+def test_order_of_atoms_and_other_drugs_of_the_batch_mean_nothing() -> None:
+    torch.manual_seed(0)
+    encoder = GraphEncoder(5, 7, (6, 4))
+    order = torch.tensor([2, 0, 3, 1])
+    as_is = graph_rows([atoms_of(4)], [CHAIN], 7)
+    reordered = graph_rows([atoms_of(4)[order]], [CHAIN[order][:, order]], 7)
+    larger = graph_rows([torch.ones(6, 5)], [torch.zeros(6, 6)], 7)
+    torch.testing.assert_close(encoder(reordered), encoder(as_is))
+    torch.testing.assert_close(encoder(torch.cat([as_is, larger]))[:1], encoder(as_is))

@@ -25,6 +25,7 @@ from dadsp.tracking import download_runs
 
 FILES = ("config.yaml", "metrics.json", "predictions.parquet", "comparison.csv", "split.json")
 SPEED = ("training.threads", "training.device", "training.checkpoint_every_s")  # settings that make no other system
+SCREENS_OF_SCOPE = {"across": ("source", "target"), "source": ("source",), "target_oracle": ("target",)}
 REPETITIONS = ("fold", "repeat")  # settings of a split that repeat one test, beside the seed
 
 
@@ -141,7 +142,8 @@ def _read(folder: Path) -> Finished:
         replicate = ", ".join([f"seed {facts['seed']}", *repeated])
         naive = naive[(naive["kind"] != "model") & (naive["system"] != facts["system"])]
         naive = naive[["system", "kind", "saw_target_labels", *SCORES]].assign(replicate=replicate)
-        screens = [OmegaConf.select(config, f"data.{role}.name") for role in ("source", "target")]
+        roles = SCREENS_OF_SCOPE[facts.get("split_scope", "across")]
+        screens = [OmegaConf.select(config, f"data.{role}.name") for role in roles]
         title = f"{' → '.join(filter(None, screens)) or 'simulated screens'}, {kind} split, data {facts['data_hash'][:8]}"
         return Finished(
             folder=folder,

@@ -25,7 +25,7 @@ from pydantic import Field, StrictBool, StrictFloat, StrictInt
 from pydantic.dataclasses import dataclass
 from rich.table import Table
 
-from dadsp.cli.configuration import build, read_study, run_app
+from dadsp.cli.configuration import build, load_study, run_app
 from dadsp.cli.results import console
 from dadsp.cli.sweep import claim, identity, sole_process
 from dadsp.cli.train import KEYS, RunOptions, check_keys
@@ -115,7 +115,9 @@ def _tune(config: DictConfig, arguments: list[str], as_json: bool) -> None:
     validated(RunOptions, {key: config[key] for key in ("seed", "runs")}, "")
     options = validated(TuneOptions, OmegaConf.to_container(config.tune, resolve=True), "tune")
     space = parameters(options.space)
-    study = read_study(config)
+    study = load_study(config, folder)
+    if study.trained_on == "target":
+        raise ConfigError("This split trains on target labels, and tune chooses without them. Choose another split.")
     split: Split = build(config.split, "split", study=study, seed=config.seed)
     with sole_process(folder):
         claim(folder, identity(config, study))

@@ -112,6 +112,7 @@ def test_a_system_that_sees_target_labels_is_refused(tmp_path: Path, capsys: pyt
         (["+tune.space.data={seed: {low: 0, high: 5}}"], "tune.space.data.seed cannot be tuned"),
         (["tune.space.model.dropout={low: 2.0, high: 3.0}"], "dropout"),
         (["seed=x"], "seed='x' is not valid"),
+        (["split=pair", "split.scope=target_oracle"], "trains on target labels"),
     ],
 )
 def test_a_wrong_search_is_one_line_and_exit_2(

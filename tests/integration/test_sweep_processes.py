@@ -68,7 +68,7 @@ def test_a_sweep_killed_in_the_middle_ends_as_if_it_had_not_been(tmp_path: Path)
     "launcher",
     [
         ["hydra/launcher=parallel", "hydra.launcher.n_jobs=2"],
-        ["hydra/launcher=ray", "hydra.launcher.ray.init.num_cpus=2"],
+        ["hydra/launcher=ray", "hydra.launcher.init.num_cpus=2"],
     ],
     ids=["joblib", "ray"],
 )

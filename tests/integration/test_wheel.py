@@ -47,13 +47,16 @@ def test_wheel_holds_the_whole_configuration_inside_the_package(wheel: Path) -> 
     assert shipped == in_checkout != set()
 
 
-def test_wheel_holds_every_module_and_nothing_else_but_the_plugin_of_hydra(wheel: Path) -> None:
+def test_wheel_holds_every_module_and_nothing_else_but_the_plugins_of_hydra(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as content:
         names = set(content.namelist())
     modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "dadsp").rglob("*.py")}
     assert modules <= names
     assert {name.split("/")[0].split("-")[0] for name in names} == {"dadsp", "hydra_plugins"}
-    assert {name for name in names if name.startswith("hydra_plugins")} == {"hydra_plugins/dadsp_sweeper.py"}
+    assert {name for name in names if name.startswith("hydra_plugins")} == {
+        "hydra_plugins/dadsp_ray_launcher.py",
+        "hydra_plugins/dadsp_sweeper.py",
+    }
     assert any(name.endswith("licenses/LICENSE") for name in names)
 
 

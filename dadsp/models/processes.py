@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 from torch import distributed, multiprocessing
+from torch.multiprocessing.spawn import ProcessExitedException, start_processes
 
 from dadsp.errors import DadspError
 
@@ -45,13 +46,13 @@ def run_in_processes(work: Work, n: int, arguments: tuple[Any, ...], backend: st
         # Processes find each other through a file: a free port could be taken by a job beside this one.
         meeting = (Path(folder) / "meeting").as_uri()
         settings = (n, n_threads, backend, meeting, messages, work, arguments)
-        started = multiprocessing.start_processes(_process, settings, n, join=False, daemon=True, start_method="spawn")
+        started = start_processes(_process, settings, n, join=False, daemon=True, start_method="spawn")
         try:
             ended = False
             while not ended:
                 try:
                     ended = started.join(timeout=0.1)
-                except multiprocessing.ProcessExitedException as error:
+                except ProcessExitedException as error:
                     raise DadspError(
                         f"A training {error}, perhaps because memory ran out. Free some, or use fewer trainer.devices."
                     ) from error

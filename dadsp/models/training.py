@@ -17,7 +17,7 @@ import torch
 from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint, TQDMProgressBar
-from pytorch_lightning.plugins.environments import LightningEnvironment
+from pytorch_lightning.plugins.environments import LightningEnvironment  # type: ignore[attr-defined]
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 from pytorch_lightning.strategies import DDPStrategy
 from safetensors import safe_open
@@ -194,8 +194,10 @@ class Stage(pl.LightningModule):
                     "Lower trainer.learning_rate, or set trainer.gradient_clip=1."
                 )
         self.epochs.append({"epoch": self.current_epoch, **metrics} | ({"collapsed": 1.0} if self.collapsed else {}))
-        if self.collapsed and not self.best_weights:
-            raise DivergenceError(f"Stage {self.name}: all predictions are alike after the first epoch. {AGAINST_COLLAPSE}")
+        if self.current_epoch == 0:
+            self.collapsed = False  # a fresh network's predictions are alike too, and it may take more than an epoch
+        elif all("collapsed" in epoch for epoch in self.epochs):
+            raise DivergenceError(f"Stage {self.name}: all predictions are alike from the start. {AGAINST_COLLAPSE}")
         if not self.collapsed:
             self._keep_best(metrics)
         if self.listen is not None:
@@ -209,7 +211,7 @@ class Stage(pl.LightningModule):
 
     def _verdict(self) -> dict[str, float]:
         """What ``judge`` says in the first process, told to all, so that they stop and keep weights alike."""
-        verdict = None
+        verdict: tuple[dict[str, float], bool] = {}, False  # what the first process fills in
         if self.trainer.is_global_zero:
             self.network.eval()
             with torch.no_grad():

@@ -39,7 +39,7 @@ class NotingStage(DadspStage):
     folder: Path
 
     def on_before_optimizer_step(self, optimizer: Any) -> None:
-        gradients = {name: weight.grad for name, weight in self.network.named_parameters()}
+        gradients = {name: weight.grad for name, weight in self.network.named_parameters() if weight.grad is not None}
         save_file(gradients, self.folder / f"{self.global_rank}-{self.current_epoch}-{self.global_step}.safetensors")
 
 

@@ -1,5 +1,7 @@
 """The learned drug encoders against plain layers and hand arithmetic."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -75,15 +77,16 @@ def atoms_of(n: int) -> Tensor:
 def test_graph_layers_are_normalised_adjacency_products() -> None:
     torch.manual_seed(0)
     encoder = GraphEncoder(5, 7, (6, 4))
+    layers: Any = list(encoder.layers)
     with torch.no_grad():
-        for layer in encoder.layers:
+        for layer in layers:
             layer.bias.uniform_(-0.5, 0.5)
     expected = []
     for bonds in (CHAIN, RING):
         loops = bonds + torch.eye(len(bonds))
         normalised = torch.diag(loops.sum(1) ** -0.5) @ loops @ torch.diag(loops.sum(1) ** -0.5)
         hidden = atoms_of(len(bonds))
-        for layer in encoder.layers:
+        for layer in layers:
             hidden = torch.relu(normalised @ hidden @ layer.lin.weight.t() + layer.bias)
         expected.append(hidden.max(0).values)
     rows = graph_rows([atoms_of(4), atoms_of(3)], [CHAIN, RING], max_atoms=7)

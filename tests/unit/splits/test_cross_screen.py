@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -143,8 +144,9 @@ def test_a_dropped_pair_put_back_is_leakage(overlapping: Study, overlap: str, wh
         for row, key in enumerate(keys(overlapping.source, np.arange(len(overlapping.source.responses))))
         if key[place] == tested[place] and (place == 0 or key[0] in kept)
     )
+    leaking: dict[str, Any] = {part: np.append(getattr(split, part), row)}
     with pytest.raises(LeakageError, match=f"1 {what} are tested and also train or validate"):
-        check_split(overlapping, replace(split, **{part: np.append(getattr(split, part), row)}))
+        check_split(overlapping, replace(split, **leaking))
 
 
 def test_an_overlap_that_leaves_nothing_is_refused(study: Study) -> None:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -75,7 +76,7 @@ def study() -> Study:
     return study_of().within("source")
 
 
-def relabelled(study: Study, **columns: tuple[str | None, ...]) -> Study:
+def relabelled(study: Study, **columns: Any) -> Study:
     """The same within-source study with other columns of its lines."""
     screen = replace(study.source, cells=replace(study.source.cells, **columns))
     return replace(study, source=screen, target=screen)
@@ -100,10 +101,10 @@ def test_parts_share_no_group_of_their_kind(kind: str, scope: str, options: dict
 @given(kind=st.sampled_from(KINDS), folds=st.integers(2, 4), seed=st.integers(0, 50), repeat=st.integers(0, 3))
 def test_test_parts_of_the_folds_partition_the_groups(kind: str, folds: int, seed: int, repeat: int) -> None:
     one = study_of(seed=seed % 5).within("source")
-    every = np.arange(len(one.source.responses))
     if kind == "both_blind":  # whose lines and drugs need all pairs, lest a part stay empty
         source = small_screen("SRC", n_cells=15, n_drugs=8, n_genes=4, seed=0)
         one = replace(one, source=source, target=source)
+    every = np.arange(len(one.source.responses))
     tests = [within(one, seed=seed, kind=kind, folds=folds, fold=fold, repeat=repeat).test_idx for fold in range(folds)]
     for units in KEPT_APART[kind]:
         parts = [units(one.source, rows) for rows in tests]

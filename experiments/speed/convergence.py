@@ -29,24 +29,26 @@ from dadsp.schema import Study
 from dadsp.tracking import environment_tags
 
 
-def _blocks(lines: int, drugs: int, rate: float, clip: float | None = None) -> list[str]:
+def _blocks(lines: int, drugs: int, rate: float) -> list[str]:
     shape = [f"trainer.block_lines={lines}", f"trainer.block_drugs={drugs}", "trainer.min_blocks=1"]
-    return [*shape, f"trainer.learning_rate={rate}", f"trainer.gradient_clip={'null' if clip is None else clip}"]
+    return [*shape, f"trainer.learning_rate={rate}"]
 
 
 GRIDS: dict[str, dict[str, list[str]]] = {
     "shapes": {
-        "32x32 lr 2e-4": _blocks(32, 32, 2e-4),
+        "32x32 lr 3e-4": _blocks(32, 32, 3e-4),
         "64x64 lr 1e-4": _blocks(64, 64, 1e-4),
         "64x64 lr 3e-4": _blocks(64, 64, 3e-4),
         "64x64 lr 1e-3": _blocks(64, 64, 1e-3),
-        "64x64 lr 3e-4 clip 1": _blocks(64, 64, 3e-4, 1),
-        "64x64 lr 3e-4 relu": [*_blocks(64, 64, 3e-4), "model.encoder_activation=relu"],
+        "64x64 lr 1e-3 relu": [*_blocks(64, 64, 1e-3), "model.encoder_activation=relu"],
     },
-    "plain": {"pairs, genes lr 1e-4": ["trainer=pairs", "model.input_basis=genes"]},
+    "plain": {
+        "plain path": ["trainer=pairs", "model.input_basis=genes"],
+        "default": [],
+    },
     "basis": {
-        "64x64 lr 3e-4 rowspace": [*_blocks(64, 64, 3e-4), "model.input_basis=rowspace"],
-        "64x64 lr 3e-4 genes": [*_blocks(64, 64, 3e-4), "model.input_basis=genes"],
+        "64x64 rowspace": ["model.input_basis=rowspace"],
+        "64x64 genes": ["model.input_basis=genes"],
     },
 }
 

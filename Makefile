@@ -33,10 +33,10 @@ smoke: $(READY)  ## a whole run on simulated screens, in about a minute
 	@$(BIN)/dadsp train experiment=smoke $(ARGS)
 
 test: $(READY)  ## unit and quick integration tests (make test ARGS="-k split" chooses some)
-	@$(BIN)/pytest -q $(ARGS)
+	@$(BIN)/pytest -q -n auto --maxprocesses 8 --dist loadfile $(ARGS)
 
 test-slow: $(READY)  ## the slow tests: servers, the built wheel, real data
-	@$(BIN)/pytest -q -m slow $(ARGS)
+	@$(BIN)/pytest -q -m slow -n auto --maxprocesses 8 $(ARGS)
 
 lint: $(READY)  ## ruff, formatting, types
 	@$(BIN)/ruff check

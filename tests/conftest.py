@@ -1,6 +1,21 @@
 """Shared set-up of the tests."""
 
+import logging
 import os
+from collections.abc import Iterator
+
+import pytest
 
 # Tiny networks gain nothing from a second thread and lose much to waiting for it; set before torch starts its own.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(autouse=True)
+def log_handlers_end_with_their_test() -> Iterator[None]:
+    """A command's log stays open as long as its process, which here is that of all tests."""
+    root = logging.getLogger()
+    before = list(root.handlers)
+    yield
+    for handler in set(root.handlers) - set(before):
+        root.removeHandler(handler)
+        handler.close()

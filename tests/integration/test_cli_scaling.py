@@ -48,7 +48,9 @@ def test_two_processes_write_one_run_folder_like_one_process_and_the_same_one_ag
 
 @pytest.mark.slow
 def test_jobs_of_a_sweep_run_at_once_each_on_its_share_of_the_cores(tmp_path: Path) -> None:
-    sweep = ["hydra/launcher=parallel", "seed=0,1", f"runs={tmp_path}", "-m"]
+    # Long enough for the second job to start, after some seconds of imports, while the first is at work.
+    long = ["trainer.max_epochs=60", "trainer.patience=null"]
+    sweep = ["hydra/launcher=parallel", "seed=0,1", *long, f"runs={tmp_path}", "-m"]
     # More threads than there are cores, if the launcher did not say otherwise.
     environment = os.environ | {"OMP_NUM_THREADS": str(2 * threads_per_job(1))}
     subprocess.run([sys.executable, "-m", "dadsp", *SMOKE, *sweep], check=True, capture_output=True, env=environment)

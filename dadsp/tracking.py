@@ -3,6 +3,8 @@
 The run folder is the truth. A store that fails while a run is under way costs entries in that store, never the run.
 """
 
+import ast
+import hashlib
 import logging
 import math
 import os
@@ -14,7 +16,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from functools import partial
+from functools import cache, partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import TracebackType
@@ -26,6 +28,7 @@ from urllib.request import urlopen
 from filelock import FileLock
 
 from dadsp.errors import DadspError, LoadError, examples
+from dadsp.files import read_json, write_json
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -37,6 +40,8 @@ MAX_VALUE_LENGTH = 6000  # characters of a parameter value MLflow accepts
 PARAMS_PER_REQUEST = 100  # MLflow's own limit
 PROBE_TIMEOUT_S = 5.0
 PAUSE_AFTER_FAILURE_S = 60.0
+PACKAGE = Path(__file__).resolve().parent
+PARENT = "mlflow.parentRunId"  # the tag by which MLflow nests runs
 PACKAGES = ("dadsp", "torch", "pytorch-lightning", "rdkit", "numpy", "pandas", "scikit-learn")
 
 # Set before mlflow is imported, and only where the user has not chosen otherwise.
@@ -106,6 +111,25 @@ class RunTracker:
             for key, value in tags.items():
                 client.set_tag(resume_id, key, value)
             return cls(client, run, store)
+
+    @classmethod
+    def of_sweep(cls, experiment: str, name: str, uri: str | None, folder: Path, sweep: Path) -> Self:
+        """The run above all jobs of a sweep: made by whichever process asks first, taken up again by the others.
+
+        Args:
+            experiment: Name of the experiment.
+            name: Display name of the sweep.
+            uri: Tracking store, as for ``start``.
+            folder: The folder that holds all runs.
+            sweep: The folder of the sweep, which keeps the run's id.
+        """
+        known = sweep / "sweep.json"
+        (sweep / ".locks").mkdir(parents=True, exist_ok=True)
+        with FileLock(sweep / ".locks" / "sweep.lock"):
+            resume_id = read_json(known)["run_id"] if known.exists() else None
+            tracker = cls.start(experiment, name, uri, folder, {"code_hash": code_hash()}, resume_id)
+            write_json(known, {"run_id": tracker.run_id, "uri": tracker.uri})
+        return tracker
 
     def log_params(self, params: Mapping[str, Any]) -> int:
         """Logs settings, nested ones under dotted keys.
@@ -228,17 +252,34 @@ def environment_tags() -> dict[str, str]:
     No host name, user name or path is among them.
 
     Returns:
-        ``version.<package>`` for the packages that matter (only those installed), ``version.python``, and ``git.sha``,
-        which ends in "-dirty" when code, settings or pins differ from the commit.
+        ``version.<package>`` for the packages that matter (only those installed), ``version.python``, ``code_hash``, and
+        ``git.sha``, which ends in "-dirty" when code, settings or pins differ from the commit.
     """
-    tags = {"version.python": ".".join(map(str, sys.version_info[:3]))}
+    tags = {"code_hash": code_hash(), "version.python": ".".join(map(str, sys.version_info[:3]))}
     for package in PACKAGES:
         try:
             tags[f"version.{package}"] = version(package)
         except PackageNotFoundError:
             continue
-    sha = git_sha(Path(__file__).resolve().parent.parent)
+    sha = git_sha(PACKAGE.parent)
     return tags if sha is None else {"git.sha": sha, **tags}
+
+
+@cache
+def code_hash(package: Path = PACKAGE) -> str:
+    """Hash of a package's modules, by default dadsp's, as Python reads them: comments, docstrings, layout do not count."""
+    digest = hashlib.blake2b(digest_size=16)
+    for path in sorted(package.rglob("*.py")):
+        tree = ast.parse(path.read_bytes())
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+                node.body = [part for part in node.body if not _is_docstring(part)]
+        digest.update(f"{path.relative_to(package).as_posix()}\n{ast.dump(tree)}\n".encode())
+    return digest.hexdigest()
+
+
+def _is_docstring(statement: ast.stmt) -> bool:
+    return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
 
 
 def git_sha(checkout: Path) -> str | None:

@@ -1,10 +1,12 @@
 """Composing configurations with Hydra and building objects from them, with errors a user can act on."""
 
 import inspect
+import logging
 import os
 import re
 import sys
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, get_args
 from unittest.mock import patch
@@ -25,6 +27,8 @@ from dadsp.options import config_error
 from dadsp.schema import Scope, Study
 from dadsp.splits.store import saved_scope
 
+log = logging.getLogger(__name__)
+
 
 def conf_folder() -> Path:
     """The configuration that ships inside the wheel, or that of the checkout."""
@@ -40,24 +44,36 @@ def threads_per_job(n_jobs: int) -> int:
 
 
 OmegaConf.register_new_resolver("threads_per_job", threads_per_job, replace=True)
+# The last name of a node's target, for names of systems that tell what a sweep changes inside them.
+OmegaConf.register_new_resolver("class_name", lambda target: target.rpartition(".")[2], replace=True)
 
 
-def run_app(verb: str, config_name: str, arguments: list[str], task: Callable[[DictConfig], None]) -> None:
+def run_app(verb: str, config_name: str, arguments: list[str], task: Callable[[DictConfig], Any]) -> None:
     """Runs ``task`` as a Hydra application on the composed configuration (once per job under ``-m``).
+
+    Under ``-m`` a job that fails says so and the others go on; ``dadsp.cli.sweep`` names all that failed.
 
     Raises:
         ConfigError: The configuration cannot be composed.
         DadspError: The task raised it.
     """
     failures: list[DadspError] = []
+    _study.cache_clear()  # files may have changed since another application of this process
 
-    def job(config: DictConfig) -> None:
+    def job(config: DictConfig) -> Any:
         try:
-            task(config)
-        except (DadspError, OmegaConfBaseException) as error:
+            return task(config)
+        except BrokenPipeError:
+            raise
+        except Exception as error:
+            explained = _explained(error, config_name) if isinstance(error, OmegaConfBaseException) else error
             if HydraConfig.get().mode is RunMode.MULTIRUN:
-                raise  # Hydra names the overrides of the job that failed and runs the others
-            failures.append(error if isinstance(error, DadspError) else _explained(error, config_name))
+                _tell_failed(explained)
+                return "failed"
+            if not isinstance(explained, DadspError):
+                raise
+            failures.append(explained)
+            return None
 
     app = hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name=config_name)(job)
     # Hydra prints its own errors and exits with 1 unless it is told to raise them.
@@ -75,6 +91,14 @@ def run_app(verb: str, config_name: str, arguments: list[str], task: Callable[[D
             ) from error
     if failures:
         raise failures[0]
+
+
+def _tell_failed(error: Exception) -> None:
+    overrides = " ".join(HydraConfig.get().overrides.task)
+    if isinstance(error, DadspError):
+        print(f"failed: {overrides}: {error}", file=sys.stderr, flush=True)
+    else:  # a defect of dadsp: the log of the job keeps the traceback
+        log.error("failed: %s", overrides, exc_info=error)
 
 
 def compose(config_name: str, overrides: list[str]) -> DictConfig:
@@ -131,7 +155,7 @@ def load_study(config: DictConfig, folder: Path) -> Study:
         ConfigError: ``split.scope`` is no choice.
         DadspError: The data cannot be read.
     """
-    study: Study = build(config.data, "data")
+    study = read_study(config)
     own = folder / "split.json"
     saved = own if own.exists() else OmegaConf.select(config, "split.path")
     scope = saved_scope(Path(saved)) if saved else OmegaConf.select(config, "split.scope", default="across")
@@ -140,6 +164,21 @@ def load_study(config: DictConfig, folder: Path) -> Study:
     if scope == "across":
         return study
     return study.within("source" if scope == "source" else "target")
+
+
+def read_study(config: DictConfig) -> Study:
+    """The study of ``config.data``; jobs of a sweep that follow each other on the same data read it once.
+
+    Raises:
+        DadspError: The data cannot be read.
+    """
+    return _study(OmegaConf.to_yaml(OmegaConf.create({"data": OmegaConf.to_container(config.data, resolve=True)})))
+
+
+@lru_cache(maxsize=1)
+def _study(text: str) -> Study:
+    study: Study = build(OmegaConf.create(text).data, "data")
+    return study
 
 
 def _targets(node: Any) -> Iterator[str]:

@@ -10,8 +10,14 @@ from dadsp.errors import ConfigError, DadspError, nearest
 
 VERBS = {
     "train": "train a system on the source, adapt it, predict the target, score it beside naive predictors",
+    "tune": "search hyper-parameters that predict held-out source lines best",
     "predict": "potency of new lines and drugs by a trained model",
     "data": "describe a study, or simulate one",
+}
+
+GO_ON = {
+    "train": ": the run folder keeps the last whole epoch; go on with resume=<folder>, or with the sweep's own command",
+    "tune": ": the trials that ended are kept; go on with the same command",
 }
 
 HELP = """dadsp: cell-line drug sensitivity, predicted across screens
@@ -24,7 +30,9 @@ Verbs:
 Examples:
   dadsp train                                         the embedded simulated study, DADSP-A
   dadsp train data=gdsc_ccle_panel seed=1             the real panel (data.root= or DADSP_REAL_DATA)
-  dadsp train -m model=dadsp_a,source_only seed=0,1,2 a sweep
+  dadsp train -m model=dadsp_a,source_only seed=0,1,2 a sweep; run again, it skips what is finished
+  dadsp train -m experiment=table1 seed=0,1,2,3,4     a table of the paper
+  dadsp tune model=source_only tune.trials=40         a hyper-parameter search
   dadsp train model=dadsp_a --cfg job                 print the configuration, train nothing
   dadsp train resume=runs/…                           go on with a killed run
   dadsp predict run=runs/… pairs=pairs.csv            predict new pairs
@@ -62,8 +70,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"error: {_one_line(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        go_on = ": the run folder keeps the last whole epoch; go on with dadsp train resume=<folder>"
-        print("interrupted" + (go_on if arguments[0] == "train" else ""), file=sys.stderr)
+        print("interrupted" + GO_ON.get(arguments[0], ""), file=sys.stderr)
         return 130
     except BrokenPipeError:  # the reader of our output went away
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -4,10 +4,12 @@ import logging
 import shlex
 import shutil
 import sys
-from contextlib import redirect_stdout
+from collections.abc import Sequence
+from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import Field, StrictInt
@@ -15,6 +17,7 @@ from pydantic.dataclasses import dataclass
 
 from dadsp.cli.configuration import build, load_study, run_app
 from dadsp.cli.results import load_results, print_facts, print_results, row_name, score, write_results
+from dadsp.cli.sweep import IDENTITY, Ending, claim, identity, sole_process
 from dadsp.errors import ConfigError, DadspError, LoadError, nearest
 from dadsp.files import read_json, write_json, write_text
 from dadsp.models.base import FitContext, Predictor, save_model
@@ -22,7 +25,7 @@ from dadsp.models.naive import Naive
 from dadsp.options import validated
 from dadsp.schema import Split, Study
 from dadsp.splits.store import load_split, save_split
-from dadsp.tracking import NullTracker, RunTracker, environment_tags
+from dadsp.tracking import PARENT, NullTracker, RunTracker, environment_tags
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +47,7 @@ class TrackingOptions:
     experiment: str = Field(min_length=1)
 
 
-KEYS = ("data", "split", "drug_features", "model", "trainer", "tracking", "seed", "resume", "runs")
+KEYS = ("data", "split", "drug_features", "model", "trainer", "tracking", "seed", "resume", "runs", "sweep")
 
 
 def run(arguments: list[str], as_json: bool) -> None:
@@ -61,28 +64,36 @@ def run(arguments: list[str], as_json: bool) -> None:
     run_app("train", "config", arguments, lambda config: _start(config, as_json))
 
 
-def _start(config: DictConfig, as_json: bool) -> None:
+def _start(config: DictConfig, as_json: bool) -> Ending:
     folder = Path(HydraConfig.get().runtime.output_dir)
     command = shlex.join(["dadsp", "train", *HydraConfig.get().overrides.task])
-    if any(entry.name != "train.log" for entry in folder.iterdir()):
-        raise ConfigError(f"{folder} already holds files. Choose a new hydra.run.dir, or go on with resume={folder}.")
-    try:
-        _check_keys(config)
-        _set_threads(config)
-        _train(config, folder, command, as_json)
-    except DadspError:
-        if not (folder / "run.json").exists():  # nothing was trained: leave no empty run behind
-            for name in ("split.json", "config.yaml", "train.log"):
-                (folder / name).unlink(missing_ok=True)
-            folder.rmdir()
-        raise
+    sweep = folder.parent if HydraConfig.get().mode is RunMode.MULTIRUN else None
+    with sole_process(folder) if sweep else nullcontext():
+        known = sweep is not None and (folder / IDENTITY).exists()
+        if not known and any(entry.name != "train.log" for entry in folder.iterdir()):
+            raise ConfigError(f"{folder} already holds files. Choose a new hydra.run.dir, or go on with resume={folder}.")
+        try:
+            check_keys(config, KEYS)
+            _set_threads(config)
+            return _train(config, folder, command, as_json, sweep)
+        except DadspError:
+            if not (folder / "run.json").exists():  # nothing was trained: leave no empty run behind
+                for name in (IDENTITY, "split.json", "config.yaml", "train.log"):
+                    (folder / name).unlink(missing_ok=True)
+                folder.rmdir()
+            raise
 
 
-def _check_keys(config: DictConfig) -> None:
+def check_keys(config: DictConfig, keys: Sequence[str]) -> None:
+    """Nothing, where ``config`` has exactly these top-level keys and asks for a new run.
+
+    Raises:
+        ConfigError: It has others, lacks some, or names a run to go on with.
+    """
     for key in config:
-        if key not in KEYS:
-            raise ConfigError(f"{key!s} is not a known key. {nearest(str(key), KEYS)}")
-    for key in KEYS:
+        if key not in keys:
+            raise ConfigError(f"{key!s} is not a known key. {nearest(str(key), keys)}")
+    for key in keys:
         if key not in config:
             raise ConfigError(f"{key} is required. Leave it in.")
     if config.resume is not None:
@@ -112,18 +123,23 @@ def _resume(folder: Path, tracked: bool, as_json: bool) -> None:
     command = read_json(folder / "run.json")["command"] if (folder / "run.json").exists() else f"resume={folder}"
     try:
         config.tracking.enabled = config.tracking.enabled and tracked
-        _train(config, folder, command, as_json)
+        _train(config, folder, command, as_json, sweep=None)
     except OmegaConfBaseException as error:
         raise LoadError(f"{folder / 'config.yaml'} is damaged: {error}. Start the run again.") from error
 
 
-def _train(config: DictConfig, folder: Path, command: str, as_json: bool) -> None:
+def _train(config: DictConfig, folder: Path, command: str, as_json: bool, sweep: Path | None) -> Ending:
+    """Trains in ``folder``; where that is a job's in a ``sweep``, only if it is not finished."""
     options = validated(RunOptions, {key: config[key] for key in ("seed", "runs")}, "")
     tracking = validated(TrackingOptions, OmegaConf.to_container(config.tracking), "tracking")
     model: Predictor = build(config.model, "model")
     if model.name.startswith(("source ", "target ", "oracle ")) and not isinstance(model, Naive):
         raise ConfigError(f"model.name={model.name!r} would pass for a naive row. Choose another name.")
     study = load_study(config, folder)
+    if sweep is not None and claim(folder, identity(config, study)):
+        if as_json:
+            print_results(load_results(folder), folder, as_json)
+        return "skipped"
     split = _split(config, options.seed, study, folder)
     model.name = row_name(model, study)
     OmegaConf.resolve(config)
@@ -140,7 +156,11 @@ def _train(config: DictConfig, folder: Path, command: str, as_json: bool) -> Non
         "split_scope": study.scope,
     }
     tags |= environment_tags()
-    with _tracker(tracking, Path(config.runs), folder, f"{model.name} seed {options.seed}", command, tags) as tracker:
+    run_tags = dict(tags)
+    if sweep is not None and tracking.enabled:
+        above = RunTracker.of_sweep(tracking.experiment, config.sweep, tracking.uri, Path(config.runs), sweep)
+        run_tags[PARENT] = above.run_id
+    with _tracker(tracking, Path(config.runs), folder, f"{model.name} seed {options.seed}", command, run_tags) as tracker:
         tracker.log_params(OmegaConf.to_container(config, resolve=True))  # type: ignore[arg-type]
         seen_stages: list[str] = []
 
@@ -162,6 +182,7 @@ def _train(config: DictConfig, folder: Path, command: str, as_json: bool) -> Non
         tracker.log_artifacts(write_results(folder, results, model, study))
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     print_results(load_results(folder), folder, as_json, tracker.uri)
+    return "trained"
 
 
 def _split(config: DictConfig, seed: int, study: Study, folder: Path) -> Split:

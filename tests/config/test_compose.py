@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from dadsp.cli.configuration import build, compose, conf_folder
 from dadsp.models.base import Predictor
@@ -26,6 +27,28 @@ def test_every_choice_composes_and_its_model_builds(group: str, choice: str) -> 
 @pytest.mark.parametrize("choice", [name for group, name in CHOICES if group == "experiment"])
 def test_every_experiment_names_an_mlflow_experiment_of_its_own(choice: str) -> None:
     assert compose("config", [f"experiment={choice}"]).tracking.experiment == choice
+
+
+# Systems and representations of the tables that other changes bring.
+AWAITED = {
+    *("dadsp_b", "deepdsc1", "deepdsc1_cell_blind", "deepdsc1_drug_blind", "deepdsc2", "sla"),
+    *("random_forest", "linear", "logistic", "svr", "ssp", "cnn", "gcn"),
+}
+
+
+@pytest.mark.parametrize("table", ["table1", "table2", "table3"])
+def test_every_system_of_a_table_builds(table: str) -> None:
+    experiment = yaml.safe_load((conf_folder() / "experiment" / f"{table}.yaml").read_text())
+    params = experiment["hydra"]["sweeper"]["params"]
+    assert params["seed"] == "0,1,2,3,4"
+    models = {params["model"]} if table == "table3" else set(params["model"].split(","))
+    built = [f"model={name}" for name in models] + [
+        f"drug_features={name}" for name in params.get("drug_features", "morgan").split(",")
+    ]
+    present = [choice for choice in built if (conf_folder() / f"{choice.replace('=', '/')}.yaml").exists()]
+    assert {choice.partition("=")[2] for choice in set(built) - set(present)} <= AWAITED
+    names = {build(compose("config", [f"experiment={table}", choice]).model, "model").name for choice in present}
+    assert len(names) == len([choice for choice in present if not choice.endswith("=morgan")])
 
 
 def test_tiny_study_and_split_build() -> None:

@@ -39,6 +39,7 @@ OWNERS = {  # package → the only rooms that may import it
     "mlflow": {"tracking"},
     "hydra": {"cli"},
     "omegaconf": {"cli"},
+    "optuna": {"cli"},
     "pytorch_lightning": {"models", "singledrug", "cli"},
 }
 # Formats that run code when they are read, and a second Lightning beside pytorch_lightning.

@@ -19,7 +19,7 @@ from mlflow.exceptions import MlflowException
 
 from dadsp import tracking
 from dadsp.errors import DadspError, LoadError
-from dadsp.tracking import NullTracker, RunTracker, environment_tags, git_sha
+from dadsp.tracking import NullTracker, RunTracker, code_hash, environment_tags, git_sha
 
 
 @pytest.fixture(autouse=True)
@@ -327,7 +327,7 @@ def test_environment_tags_name_versions_and_commit_and_nothing_else() -> None:
     assert tags["version.numpy"] == np.__version__
     assert tags["version.pandas"] == pd.__version__
     packages = {"dadsp", "torch", "pytorch-lightning", "rdkit", "numpy", "pandas", "scikit-learn", "python"}
-    assert set(tags) <= {"git.sha"} | {f"version.{name}" for name in packages}
+    assert set(tags) <= {"git.sha", "code_hash"} | {f"version.{name}" for name in packages}
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -365,3 +365,19 @@ def test_package_inside_another_checkout_has_no_commit(checkout: Path) -> None:
     inside = checkout / "venv/lib/site-packages"
     inside.mkdir(parents=True)
     assert git_sha(inside) is None
+
+
+def test_code_hash_follows_what_the_code_does_and_not_how_it_is_explained(tmp_path: Path) -> None:
+    source = 'def potency(ic50):\n    """Of one pair."""\n    return -ic50  # log scale\n'
+    variants = {
+        "same": source,
+        "explained": source.replace("Of one pair.", "Of a pair.").replace("  # log scale", ""),
+        "changed": source.replace("-ic50", "ic50"),
+        "renamed": source,
+    }
+    for name, text in variants.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / ("other.py" if name == "renamed" else "module.py")).write_text(text)
+    found = {name: code_hash(tmp_path / name) for name in variants}
+    assert found["same"] == found["explained"]
+    assert len(set(found.values())) == 3

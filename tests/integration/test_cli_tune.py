@@ -1,0 +1,157 @@
+"""``dadsp tune``: what it searches, what it sees, and that it can be stopped."""
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from dadsp.cli.main import main
+from dadsp.cli.tune import without_target_labels
+from tests.studies import small_study
+
+SMALL = [
+    *("model=source_only", "data=simulated_tiny", "trainer=tiny", "~tune.space.model.encoder_widths", "trainer.threads=1"),
+    *("model.encoder_widths=[8]", "model.drug_widths=[8]", "model.regressor_widths=[8]", "model.pretraining=null"),
+]
+COMMAND = [sys.executable, "-m", "dadsp", "tune", *SMALL]
+
+
+def tune(runs: Path, *overrides: str) -> int:
+    return main(["tune", *SMALL, f"runs={runs}", *overrides])
+
+
+def only(runs: Path, name: str) -> Path:
+    (found,) = (runs / "tune").glob(f"*/{name}")
+    return found
+
+
+def trials(runs: Path) -> pd.DataFrame:
+    return pd.read_csv(only(runs, "trials.csv"))
+
+
+def best(runs: Path) -> Any:
+    return json.loads(only(runs, "best.json").read_text())
+
+
+def test_search_ends_in_a_table_and_a_command_that_trains_the_best(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert tune(tmp_path, "tune.trials=3", "tune.random_trials=2", "--json") == 0
+    printed = json.loads(capsys.readouterr().out)
+    table = trials(tmp_path)
+    assert list(table["trial"]) == [1, 2, 3]
+    assert table["trainer.learning_rate"].between(3e-5, 1e-3).all()
+    assert table["model.dropout"].between(0, 0.5).all()
+    assert printed["best"] == best(tmp_path)
+    assert printed["best"]["score"] == pytest.approx(table["val/source/rmse"].min())
+    words = printed["best"]["command"].split()
+    assert words[:2] == ["dadsp", "train"]
+    assert not [word for word in words if "tune" in word]
+    assert main(["train", *words[2:], "tracking=none"]) == 0
+    (folder,) = (path.parent for path in tmp_path.glob("*/metrics.json"))
+    rows = pd.read_parquet(folder / "predictions.parquet").query("split == 'val'")
+    rmse = float(((rows["y_pred"] - rows["y_true"]) ** 2).mean() ** 0.5)
+    assert rmse == pytest.approx(printed["best"]["score"], rel=1e-5)  # the command gives the trial's own model
+
+
+def test_search_of_the_same_command_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    assert tune(tmp_path / "once", "tune.trials=3", "tune.random_trials=1") == 0
+    assert tune(tmp_path / "twice", "tune.trials=1", "tune.random_trials=1") == 0
+    assert tune(tmp_path / "twice", "tune.trials=3", "tune.random_trials=1") == 0
+    pd.testing.assert_frame_equal(trials(tmp_path / "once"), trials(tmp_path / "twice"))
+
+
+@pytest.fixture
+def own_screens(tmp_path: Path) -> Path:
+    assert main(["data", "simulate", "data=simulated_tiny", f"out={tmp_path / 'screens'}"]) == 0
+    return tmp_path / "screens"
+
+
+def test_poisoned_target_labels_change_no_trial(own_screens: Path, tmp_path: Path) -> None:
+    for poison in (False, True):
+        if poison:
+            labels = pd.read_csv(own_screens / "target" / "responses.csv")
+            labels["neg_log10_ic50_um"] = labels["neg_log10_ic50_um"].to_numpy()[::-1] + 0.5
+            labels.to_csv(own_screens / "target" / "responses.csv", index=False)
+        screens = [f"--config-dir={own_screens / 'conf'}", "data=simulated_files", f"data.root={own_screens}"]
+        assert tune(tmp_path / str(poison), *screens, "tune.trials=3", "tune.random_trials=1") == 0
+    pd.testing.assert_frame_equal(trials(tmp_path / "False"), trials(tmp_path / "True"))
+
+
+def test_no_target_label_is_left_where_trials_run() -> None:
+    study = small_study()
+    blinded = without_target_labels(study)
+    assert np.isnan(blinded.target.responses.potency).all()
+    assert np.array_equal(blinded.source.responses.potency, study.source.responses.potency)
+    assert np.isfinite(study.target.responses.potency).all()
+
+
+def test_a_system_that_sees_target_labels_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert tune(tmp_path, "model.selection=target_oracle") == 2
+    assert "sees target labels" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["-m", "seed=0,1"], "takes no -m"),
+        (["tune.trials=0"], "tune.trials=0 is not valid"),
+        (["tune.trails=3"], "Did you mean 'tune.trials'"),
+        (["tune.space.model.dropout.low=0.9"], "low must be less than high"),
+        (["tune.space.model.dropout=0.1"], "is no range"),
+        (["+tune.space.model.drop={low: 0.0, high: 0.5}"], "model.drop is not a known key"),
+        (["+tune.space.data={seed: {low: 0, high: 5}}"], "tune.space.data.seed cannot be tuned"),
+        (["tune.space.model.dropout={low: 2.0, high: 3.0}"], "dropout"),
+        (["seed=x"], "seed='x' is not valid"),
+        (["split=pair", "split.scope=target_oracle"], "trains on target labels"),
+    ],
+)
+def test_a_wrong_search_is_one_line_and_exit_2(
+    overrides: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert tune(tmp_path, *overrides) == 2
+    said = capsys.readouterr().err
+    assert message in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.slow
+def test_a_search_killed_in_the_middle_ends_as_if_it_had_not_been(tmp_path: Path) -> None:
+    settings = ["tune.trials=5", "tune.random_trials=2", "trainer.max_epochs=30"]
+    subprocess.run([*COMMAND, *settings, f"runs={tmp_path / 'whole'}"], check=True, capture_output=True)
+    with subprocess.Popen(
+        [*COMMAND, *settings, f"runs={tmp_path / 'killed'}"], stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.startswith("trial 2 "):  # the third is on its way
+                process.send_signal(signal.SIGKILL)
+                break
+    subprocess.run([*COMMAND, *settings, f"runs={tmp_path / 'killed'}"], check=True, capture_output=True)
+    pd.testing.assert_frame_equal(trials(tmp_path / "whole"), trials(tmp_path / "killed"))
+
+
+@pytest.mark.slow
+def test_two_workers_share_the_trials(tmp_path: Path) -> None:
+    settings = ["tune.trials=6", "tune.workers=2", "tune.random_trials=2", f"runs={tmp_path}"]
+    done = subprocess.run([*COMMAND, *settings], check=True, capture_output=True, text=True)
+    assert list(trials(tmp_path)["trial"]) == [1, 2, 3, 4, 5, 6]
+    assert trials(tmp_path)["trainer.learning_rate"].is_unique
+    assert done.stderr.count("\ntrial ") + done.stderr.startswith("trial ") == 6
+
+
+def test_a_hopeless_trial_is_stopped_early(tmp_path: Path) -> None:
+    space = ["~tune.space.model", "~tune.space.trainer", "+tune.space.trainer={learning_rate: {choices: [1e-3, 1e-9]}}"]
+    small = [part for part in SMALL if not part.startswith("~")]
+    settings = ["tune.trials=6", "tune.random_trials=2", "trainer.max_epochs=4", f"runs={tmp_path}"]
+    assert main(["tune", *small, *settings, *space]) == 0
+    table = trials(tmp_path)
+    assert (table["state"] == "pruned").any()
+    assert (table.loc[table["state"] == "pruned", "epochs"] < 4).all()
+    assert best(tmp_path)["overrides"] == ["trainer.learning_rate=0.001"]

@@ -77,7 +77,7 @@ def run_app(verb: str, config_name: str, arguments: list[str], task: Callable[[D
 
     app = hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name=config_name)(job)
     # Hydra prints its own errors and exits with 1 unless it is told to raise them.
-    with patch.object(sys, "argv", [f"dadsp {verb}", *arguments]), patch.dict(os.environ, {"HYDRA_FULL_ERROR": "1"}):
+    with patch.object(sys, "argv", [f"dadsp {verb}", *_options_first(arguments)]), patch.dict(os.environ, {"HYDRA_FULL_ERROR": "1"}):
         try:
             app()
         except (HydraException, OmegaConfBaseException) as error:
@@ -91,6 +91,11 @@ def run_app(verb: str, config_name: str, arguments: list[str], task: Callable[[D
             ) from error
     if failures:
         raise failures[0]
+
+
+def _options_first(arguments: list[str]) -> list[str]:
+    """The same arguments as Hydra's parser wants them: overrides in one row."""
+    return sorted(arguments, key=lambda part: not part.startswith("-") and ("=" in part or part.startswith("~")))
 
 
 def _tell_failed(error: Exception) -> None:
@@ -234,7 +239,7 @@ def _explained(error: BaseException, config_name: str | None) -> ConfigError:
     ):
         options = choice[3].split()
         return ConfigError(f"{choice[1]}={choice[2]} is not a valid choice. {nearest(choice[2], options)}")
-    if key := re.search(r"Could not override '([^']+)'", text) or re.search(r"Key '([^']+)' is not in struct", text):
+    if key := re.search(r"Could not override '([^']+)'", text) or re.search(r"not in struct\s+full_key: (\S+)", text):
         return ConfigError(f"{key[1]} is not a known key. {nearest(key[1], _known_keys(config_name, key[1]))}")
     if config_name and (group := re.search(r"Could not override '?([\w/]+)'?\. No match in the defaults list", text)):
         return ConfigError(f"{group[1]} is not a known key. {nearest(group[1], _known_keys(config_name, group[1]))}")

@@ -1,6 +1,7 @@
 """``dadsp tune``: what it searches, what it sees, and that it can be stopped."""
 
 import json
+import shlex
 import signal
 import subprocess
 import sys
@@ -50,7 +51,7 @@ def test_search_ends_in_a_table_and_a_command_that_trains_the_best(
     assert table["model.dropout"].between(0, 0.5).all()
     assert printed["best"] == best(tmp_path)
     assert printed["best"]["score"] == pytest.approx(table["val/source/rmse"].min())
-    words = printed["best"]["command"].split()
+    words = shlex.split(printed["best"]["command"])
     assert words[:2] == ["dadsp", "train"]
     assert not [word for word in words if "tune" in word]
     assert main(["train", *words[2:], "tracking=none"]) == 0

@@ -14,7 +14,7 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from functools import cache, partial
 from importlib.metadata import PackageNotFoundError, version
@@ -27,7 +27,7 @@ from urllib.request import urlopen
 
 from filelock import FileLock
 
-from dadsp.errors import DadspError, LoadError, examples
+from dadsp.errors import DadspError, LoadError, examples, nearest
 from dadsp.files import read_json, write_json
 
 if TYPE_CHECKING:
@@ -244,6 +244,54 @@ class NullTracker:
 
 
 Tracker = RunTracker | NullTracker
+
+
+def download_runs(experiment: str, uri: str | None, folder: Path, files: Sequence[str], into: Path) -> list[Path]:
+    """Copies files of an experiment's finished runs, for reading; runs that lack one (parents of sweeps) are passed over.
+
+    Args:
+        experiment: Its name.
+        uri: Tracking store, as ``RunTracker.start`` takes it.
+        folder: The folder that holds all runs; used by the embedded store only.
+        files: Names of artifacts.
+        into: Where to copy, one folder for each run.
+
+    Returns:
+        The folders, oldest run first.
+
+    Raises:
+        LoadError: There is no such store or experiment.
+        DadspError: The store cannot be reached.
+    """
+    store = uri or os.environ.get("MLFLOW_TRACKING_URI") or _sqlite_uri(folder.resolve() / "mlflow.db")
+    path = _sqlite_path(store)
+    if path is not None and not path.exists():
+        raise LoadError(f"There is no tracking store {path}, hence no experiment '{experiment}'. Name the runs' folder.")
+    with _explained(store), _sole_opener(store):
+        _probe(store)
+        client = _open_client(store)
+        found = client.get_experiment_by_name(experiment)
+        if found is None:
+            names = [known.name for known in client.search_experiments()]
+            raise LoadError(f"The tracking store holds no experiment '{experiment}'. {nearest(experiment, names)}")
+        copied = []
+        token = ""
+        while token is not None:
+            page = client.search_runs(
+                [found.experiment_id],
+                "attributes.status = 'FINISHED'",
+                order_by=["start_time ASC"],
+                page_token=token or None,
+            )
+            token = page.token
+            for run in page:
+                run_id = run.info.run_id
+                if set(files) <= {artifact.path for artifact in client.list_artifacts(run_id)}:
+                    copied.append(into / run_id)
+                    copied[-1].mkdir()
+                    for name in files:
+                        client.download_artifacts(run_id, name, str(copied[-1]))
+        return copied
 
 
 def environment_tags() -> dict[str, str]:

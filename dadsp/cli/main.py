@@ -12,6 +12,7 @@ VERBS = {
     "train": "train a system on the source, adapt it, predict the target, score it beside naive predictors",
     "tune": "search hyper-parameters that predict held-out source lines best",
     "predict": "potency of new lines and drugs by a trained model",
+    "compare": "finished runs in one table: intervals, paired differences, ranks, an HTML page",
     "data": "describe a study, or simulate one",
 }
 
@@ -36,6 +37,7 @@ Examples:
   dadsp train model=dadsp_a --cfg job                 print the configuration, train nothing
   dadsp train resume=runs/…                           go on with a killed run
   dadsp predict run=runs/… pairs=pairs.csv            predict new pairs
+  dadsp compare runs=runs reference=DADSP-A           all finished runs side by side
   dadsp data describe data=gdsc_ccle_panel --json     counts, ranges, overlaps, naive scores
 
 Options:

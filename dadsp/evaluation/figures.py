@@ -116,7 +116,7 @@ def per_drug_bars(
     axes.barh(place + 0.19, shown["rmse_naive"], 0.38, color="white", edgecolor=GREY, hatch="////", label=naive_name)
     names = drug_names or {}
     stars = ["" if seen else " *" for seen in shown["drug_seen"]]
-    labels = [_short(names.get(drug, drug)) + star for drug, star in zip(shown["drug_id"], stars, strict=True)]
+    labels = [short(names.get(drug, drug)) + star for drug, star in zip(shown["drug_id"], stars, strict=True)]
     axes.set_yticks(place, labels)
     axes.set_ylim(place[-1] + 0.7, -0.7)
     axes.set_xlabel("RMSE within the drug, −log₁₀ IC50 (µM)", fontsize=LABEL)
@@ -223,7 +223,8 @@ def _scores(frame: pd.DataFrame) -> str:
     return f"RMSE {scores.rmse:.3f}   R² {r2}   n = {scores.n:,} with capped"
 
 
-def _short(name: str, limit: int = 34) -> str:
+def short(name: str, limit: int = 34) -> str:
+    """The name, cut to ``limit`` letters."""
     return name if len(name) <= limit else name[: limit - 1] + "…"
 
 

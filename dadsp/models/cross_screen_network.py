@@ -1,84 +1,58 @@
-"""What networks across two screens share: scaled inputs, the encoder and its pre-training, judging, predicting, saving.
+"""What networks across two screens share: the encoder and its pre-training, judging, predicting, saving.
 
 A system is a subclass that says which network it builds and which stages train it.
 """
 
-import logging
 from abc import abstractmethod
 from collections.abc import Callable
-from dataclasses import asdict
 from dataclasses import dataclass as plain_dataclass
 from functools import partial
-from typing import Annotated, Any, ClassVar, Literal, Self, cast
+from typing import Any, ClassVar, Literal, Self, cast
 
 import numpy as np
-import pandas as pd
 import torch
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from dadsp.data.scaling import ExpressionScaler, LabelScaler, ScalerKind, ScalerScope, fit_scaler
-from dadsp.drugs.features import DrugFeatures
-from dadsp.drugs.morgan import Morgan
-from dadsp.drugs.representations import from_facts
-from dadsp.errors import MissingIdsError, SchemaError, examples
-from dadsp.models.base import Arrays, FitContext, Predictor
+from dadsp.data.scaling import LabelScaler
+from dadsp.models.base import Arrays, FitContext
 from dadsp.models.batches import BlockBatch, BlockBatches, LabelledPairs, PairBatch, PairBatches
+from dadsp.models.cross_screen_predictor import CrossScreenPredictor, SystemOptions, Width, under
 from dadsp.models.drug_encoders import drug_encoder
-from dadsp.models.pretraining import PretrainingOptions, pretrain_encoder
+from dadsp.models.pretraining import PretrainingOptions
 from dadsp.models.rowspace import RowSpace
-from dadsp.models.training import Stage, TrainingOptions, claim_device
+from dadsp.models.training import Stage, TrainingOptions
 from dadsp.nets.autoencoder import StackedAutoencoder
 from dadsp.nets.dadsp_network import DadspNetwork
 from dadsp.nets.feed_forward import Activation, copy_layers, dense_layers, first_linear
-from dadsp.options import validated
-from dadsp.schema import Domain, FloatArray, IntArray, Pairs, Screen, Split, Study
+from dadsp.schema import Domain, FloatArray, IntArray, Split, Study
 from dadsp.seeding import derive_seed
 
-log = logging.getLogger(__name__)
-
-Width = Annotated[int, Field(ge=1)]
 CONSTANT = 1e-5  # spread of scaled predictions below which they are all alike
 
 
 @dataclass(frozen=True, config={"extra": "forbid"})
-class NetworkOptions:
+class NetworkOptions(SystemOptions):
     """Choices of every network across screens; defaults follow the paper's text, the authors' code by the other values.
 
     Attributes:
-        name: How tables call the system.
-        encoder_widths: Gene encoder, and the codes of its autoencoder.
-        encoder_activation: ``"sigmoid"`` (code): bounded codes, without which the adversary saturates the regressor
-            sooner or later; or ``"relu"`` (text).
         activation: Nonlinearity of the other parts.
         drug_widths: Two-layer drug branch (text); empty feeds the fingerprint as it is (code).
         regressor_widths: Hidden layers of the four-layer regressor; the fourth is the sigmoid output.
         dropout: After each encoder layer; the paper has none.
-        pretraining: Stacked autoencoder; None starts from random weights.
         pretraining_lines: Whose expression the autoencoder learns: ``"source"`` training lines (DADSP) or those and the
             target's lines (DeepDSC-2).
         selection: ``"source_val"`` keeps the epoch with the best RMSE on held-out source lines; ``"target_oracle"`` the one
             best on the test labels (the authors' leak, for showing what it is worth).
-        input_basis: ``"rowspace"`` learns the first layer in coordinates of the training lines' span where lines are fewer
-            than genes (see ``dadsp.models.rowspace``); ``"genes"`` never does.
-        expression_scaling: ``"zscore"`` or ``"minmax"`` (code).
-        scaling_scope: Each screen by itself, or both together (code).
     """
 
-    name: str = ""
-    encoder_widths: tuple[Width, ...] = Field(default=(2048, 1024, 512), min_length=1)
-    encoder_activation: Activation = "sigmoid"
     activation: Activation = "relu"
     drug_widths: tuple[Width, ...] = (256, 256)
     regressor_widths: tuple[Width, ...] = Field(default=(256, 128, 64), min_length=1)
     dropout: float = Field(default=0.0, ge=0, lt=1)
-    pretraining: PretrainingOptions | None = Field(default_factory=lambda: PretrainingOptions())
     pretraining_lines: Literal["source", "both"] = "source"
     selection: Literal["source_val", "target_oracle"] = "source_val"
-    input_basis: Literal["rowspace", "genes"] = "rowspace"
-    expression_scaling: ScalerKind = "zscore"
-    scaling_scope: ScalerScope = "per_domain"
 
 
 @plain_dataclass(frozen=True, eq=False)
@@ -177,36 +151,17 @@ class RegressionStage(Stage):
         return {self.metric: float(np.sqrt(np.mean(error.astype(np.float64) ** 2)))}
 
 
-class CrossScreenNetwork(Predictor):
-    """A network trained on source labels that predicts both screens.
-
-    Args:
-        drug_features: Turns structures into features; fitted on the training drugs by ``fit``.
-        training: Length and speed of the supervised stages.
-        options: Fields of the system's options.
-
-    Raises:
-        ConfigError: An option is unknown or impossible.
-    """
+class CrossScreenNetwork(CrossScreenPredictor):
+    """A network trained on source labels that predicts both screens."""
 
     options_type: ClassVar[type[NetworkOptions]]
+    options: NetworkOptions
     network: DadspNetwork
-    fitted_features: DrugFeatures
+    space: RowSpace | None = None  # while training: where the first layer's inputs are coordinates
 
-    def __init__(
-        self,
-        drug_features: DrugFeatures | None = None,
-        training: TrainingOptions | dict[str, Any] | None = None,
-        **options: Any,
-    ) -> None:
-        self.options = validated(self.options_type, options, "model")
-        self.training = validated(TrainingOptions, training or {}, "trainer")
-        self.drug_features = drug_features or Morgan()
+    def _display_name(self) -> str:
         oracle = " (oracle selection)" if self.options.selection == "target_oracle" else ""
-        self.name = self.options.name + oracle
-        self.space: RowSpace | None = None
-        self.histories: dict[str, list[dict[str, float]]] = {}
-        self.drug_notes: list[dict[str, Any]] = []
+        return self.options.name + oracle
 
     @property
     def sees_target_labels(self) -> bool:  # type: ignore[override]
@@ -243,8 +198,7 @@ class CrossScreenNetwork(Predictor):
         self.network.cpu().eval()
         if self.space is not None:  # from here on the model knows genes only
             for encoder in self._encoders():
-                dense = cast(nn.Sequential, encoder[0])
-                dense[0] = self.space.layer_over_genes(first_linear(dense))
+                self.space.lift(encoder)
             self.space = None
         return self
 
@@ -258,21 +212,12 @@ class CrossScreenNetwork(Predictor):
 
     def _prepare(self, study: Study, split: Split, context: FitContext) -> Inputs:
         """Everything up to the system's own stages: scalers, features, the (pre-trained) network."""
-        claim_device(self.training)
-        train = study.source.responses.take(split.train_idx)
-        self.genes = study.genes
-        self.labels = LabelScaler.fit(train.potency)
-        self.scaler = fit_scaler(
-            self.options.expression_scaling, self.options.scaling_scope, study, train.cell_idx, split.adapt_cell_idx
-        )
-        source_lines, target_lines = np.unique(train.cell_idx), len(study.source.cells) + split.adapt_cell_idx
-        expression = torch.from_numpy(self._scaled_expression(study))
+        train = self._start(study, split)
+        expression, source_lines, target_lines = self._lines(study, split)
         learned = torch.from_numpy(np.concatenate([source_lines, target_lines]))
-        if self.options.input_basis == "rowspace" and len(learned) < expression.shape[1]:
-            self.space = RowSpace.of(expression[learned], context.seed)
+        self.space = self._row_space(expression[learned], context.seed)
+        if self.space is not None:
             expression = self.space.coordinates(expression)
-        self.fitted_features = self.drug_features.fit(*_structures(study.source, np.unique(train.drug_idx)))
-        self.drug_notes = self._drug_notes(study)
         features = torch.from_numpy(self._drug_rows(study.source))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive_seed(context.seed, "weights"))
@@ -296,31 +241,9 @@ class CrossScreenNetwork(Predictor):
             network.drug_branch.insert(0, encoder)
         return network
 
-    def _drug_rows(self, screen: Screen, rows: IntArray | None = None) -> FloatArray:
-        """Features of the screen's drugs in ``rows`` (all by default), float32, shape (n_drugs, width)."""
-        structures = _structures(screen, rows)
-        for note in self.fitted_features.notes(*structures):
-            log.warning("%s: %s: %d (%s)", screen.name, note.what, note.count, note.examples)
-        return self.fitted_features(*structures)
-
-    def _drug_notes(self, study: Study) -> list[dict[str, Any]]:
-        """What the fitted features cannot express of the drugs of both screens."""
-        notes: list[dict[str, Any]] = []
-        for screen in (study.source, study.target):
-            known = np.flatnonzero([text is not None for text in screen.drugs.smiles])
-            found = self.fitted_features.notes(*_structures(screen, known))
-            notes += [{"screen": screen.name, **asdict(note)} for note in found]
-        return notes
-
-    def _scaled_expression(self, study: Study) -> FloatArray:
-        source = self.scaler.transform(study.source.cells.expression, "source")
-        return np.concatenate([source, self.scaler.transform(study.target.cells.expression, "target")])
-
     def _pretrain(self, lines: Tensor, options: PretrainingOptions, context: FitContext) -> StackedAutoencoder:
-        widths, activation = self.options.encoder_widths, self.options.encoder_activation
-        sae, histories = pretrain_encoder(lines, self.space, widths, activation, options, self.training, context)
+        sae = self._pretrained(lines, self.space, options, context)
         copy_layers(sae.encoders, dense_layers(self.network.encoder))
-        self.histories |= histories
         return sae
 
     def _judged(self, study: Study, split: Split, features: Tensor) -> tuple[tuple[str, LabelledPairs], Tensor]:
@@ -353,69 +276,21 @@ class CrossScreenNetwork(Predictor):
             pairs, size=training.batch_size, seed=stage.seed, epoch=epoch, target_lines=target_lines, partner=partner
         )
 
-    def predict(self, pairs: Pairs) -> FloatArray:
-        """Potency of each pair, float32, shape (n_pairs,).
-
-        Raises:
-            SchemaError: The screen lacks genes of the model.
-            MissingIdsError: A drug to predict has no structure.
-        """
-        screen = pairs.screen
-        lacking = sorted(set(self.genes) - set(screen.genes))
-        if lacking:
-            raise SchemaError(
-                f"{screen.name} lacks {len(lacking)} of the model's {len(self.genes)} genes (e.g. {examples(lacking)}). "
-                "Add them, or train a model on the genes you have."
-            )
-        columns = screen if screen.genes == self.genes else screen.with_genes(self.genes)
-        lines, line_idx = np.unique(pairs.cell_idx, return_inverse=True)
-        drugs, drug_idx = np.unique(pairs.drug_idx, return_inverse=True)
-        expression = self.scaler.transform(columns.cells.expression[lines], pairs.domain)
-        features = self._drug_rows(screen, drugs)
+    def _scaled_potency(
+        self, expression: FloatArray, features: FloatArray, line: IntArray, drug: IntArray, domain: Domain
+    ) -> FloatArray:
         self.network.eval()
+        cells, drugs = torch.from_numpy(expression), torch.from_numpy(features)
         with torch.no_grad():
-            scaled = predict_pairs(
-                self.network,
-                self._encoder(pairs.domain),
-                torch.from_numpy(expression),
-                torch.from_numpy(features),
-                line_idx,
-                drug_idx,
-            )
-        return self.labels.inverse(scaled)
+            return predict_pairs(self.network, self._encoder(domain), cells, drugs, line, drug)
 
-    def history(self) -> pd.DataFrame:
-        """One row per epoch of each stage, in the order trained."""
-        return pd.DataFrame([{"stage": stage, **epoch} for stage, epochs in self.histories.items() for epoch in epochs])
+    def _learned(self) -> Arrays:
+        return {f"network.{name}": value.numpy() for name, value in self.network.state_dict().items()}
 
-    def state(self) -> tuple[dict[str, Any], Arrays]:
-        """Options, genes, label range; weights and scaler."""
-        facts = {
-            "name": self.name,
-            "options": asdict(self.options),
-            "training": asdict(self.training),
-            "drug_features": self.fitted_features.facts(),
-            "drug_notes": self.drug_notes,
-            "labels": {"unit": "-log10 IC50(uM)", "low": self.labels.low, "high": self.labels.high},
-            "genes": list(self.genes),
-        }
-        weights = {f"network.{name}": value.numpy() for name, value in self.network.state_dict().items()}
-        return facts, weights | {f"scaler.{name}": value for name, value in self.scaler.to_arrays().items()}
-
-    @classmethod
-    def from_state(cls, facts: dict[str, Any], arrays: Arrays) -> Self:
-        """The saved predictor, ready to predict."""
-        features = from_facts(facts["drug_features"])
-        predictor = cls(features, facts["training"], **facts["options"])
-        predictor.fitted_features, predictor.drug_notes = features, facts["drug_notes"]
-        predictor.genes = tuple(facts["genes"])
-        predictor.labels = LabelScaler(facts["labels"]["low"], facts["labels"]["high"])
-        predictor.scaler = ExpressionScaler.from_arrays(under("scaler.", arrays))
-        predictor.network = predictor._network(len(predictor.genes))
-        weights = {name: torch.from_numpy(value) for name, value in under("network.", arrays).items()}
-        predictor.network.load_state_dict(weights)
-        predictor.network.eval()
-        return predictor
+    def _restore(self, learned: Arrays) -> None:
+        self.network = self._network(len(self.genes))
+        self.network.load_state_dict({name: torch.from_numpy(value) for name, value in under("network.", learned).items()})
+        self.network.eval()
 
 
 def predict_pairs(
@@ -441,20 +316,3 @@ def predict_pairs(
     ]
     scaled: FloatArray = torch.cat(parts).float().cpu().numpy()
     return scaled
-
-
-def _structures(screen: Screen, rows: IntArray | None = None) -> tuple[list[str], list[str]]:
-    """SMILES and names of the drugs in ``rows`` (all by default)."""
-    wanted = range(len(screen.drugs)) if rows is None else rows
-    lacking = [screen.drugs.names[row] for row in wanted if screen.drugs.smiles[row] is None]
-    if lacking:
-        raise MissingIdsError(
-            f"{len(lacking)} drugs of {screen.name} have no SMILES (e.g. {examples(lacking)}). "
-            "Add their structures, or leave these drugs out."
-        )
-    return [screen.drugs.smiles[row] or "" for row in wanted], [screen.drugs.names[row] for row in wanted]
-
-
-def under(prefix: str, arrays: Arrays) -> Arrays:
-    """The arrays whose names begin with ``prefix``, by the rest of their names."""
-    return {name.removeprefix(prefix): value for name, value in arrays.items() if name.startswith(prefix)}

@@ -13,7 +13,8 @@ from dadsp.data.scaling import fit_scaler
 from dadsp.drugs.features import DrugFeatures
 from dadsp.errors import ConfigError
 from dadsp.models.base import Arrays, FitContext, Predictor
-from dadsp.models.cross_screen_network import NetworkOptions, under
+from dadsp.models.cross_screen_network import NetworkOptions
+from dadsp.models.cross_screen_predictor import under
 from dadsp.models.dadsp_a import DadspA
 from dadsp.models.training import TrainingOptions
 from dadsp.options import validated

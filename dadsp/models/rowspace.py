@@ -11,11 +11,15 @@ step of given size moves a layer's output as far as it would in gene space.
 """
 
 from dataclasses import dataclass
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
 
+from dadsp.nets.feed_forward import first_linear
 from dadsp.seeding import derive_seed
+
+InputBasis = Literal["rowspace", "genes"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,3 +65,8 @@ class RowSpace:
             over_genes.weight.copy_(layer.weight @ self.to_coordinates.t())
             over_genes.bias.copy_(layer.bias)
         return over_genes
+
+    def lift(self, encoder: nn.Sequential) -> None:
+        """Replaces the first layer of an encoder over coordinates, so that it encodes expression."""
+        dense = cast(nn.Sequential, encoder[0])
+        dense[0] = self.layer_over_genes(first_linear(dense))

@@ -1,0 +1,262 @@
+"""``dadsp compare``: finished runs side by side, as a table, CSV, JSON and an HTML page."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass as plain_dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pandas as pd
+from omegaconf import DictConfig, OmegaConf
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from dadsp.cli.configuration import run_app
+from dadsp.cli.results import console
+from dadsp.errors import ConfigError, DadspError, LoadError, SchemaError, examples, nearest
+from dadsp.evaluation.compare import SCORES, Comparison, Run, compare
+from dadsp.evaluation.compare_page import page
+from dadsp.evaluation.compare_tables import render
+from dadsp.files import read_json, write_atomically, write_json, write_text
+from dadsp.options import validated
+from dadsp.schema import PredictionTable
+from dadsp.tracking import download_runs
+
+FILES = ("config.yaml", "metrics.json", "predictions.parquet", "comparison.csv", "split.json")
+SPEED = ("training.threads", "training.device", "training.checkpoint_every_s")  # settings that make no other system
+SCREENS_OF_SCOPE = {"across": ("source", "target"), "source": ("source",), "target_oracle": ("target",)}
+REPETITIONS = ("fold", "repeat")  # settings of a split that repeat one test, beside the seed
+
+
+@dataclass(frozen=True, config={"extra": "forbid"})
+class CompareOptions:
+    """Keys of ``conf/compare.yaml``."""
+
+    runs: str | list[str]
+    reference: str | None = None
+    expected: str | None = None
+    out: str = Field(default="comparison", min_length=1)
+    replicates: int = Field(default=2000, ge=100)
+    seed: int = 0
+    uri: str | None = None
+
+
+@plain_dataclass(frozen=True, eq=False)
+class Finished:
+    """What a finished run folder holds.
+
+    Attributes:
+        folder: Where it lies.
+        system: Its name in tables.
+        replicate: Seed, and fold and repeat where the split has them.
+        test: Hash of the data, and the kind of split: runs that differ in these are not compared.
+        title: ``test`` for readers.
+        settings: The model's, flat, without what only concerns speed.
+        saw_target_labels: As its own table says.
+        table: Test predictions.
+        naive: Scores of the naive rows beside it.
+    """
+
+    folder: Path
+    system: str
+    replicate: str
+    test: tuple[str, str]
+    title: str
+    settings: Mapping[str, str]
+    saw_target_labels: bool
+    table: PredictionTable
+    naive: pd.DataFrame
+
+
+def run(arguments: list[str], as_json: bool) -> None:
+    """Compares as the arguments say."""
+    run_app("compare", "compare", arguments, lambda config: _compare(config, as_json))
+
+
+def _compare(config: DictConfig, as_json: bool) -> None:
+    options = validated(CompareOptions, OmegaConf.to_container(config, throw_on_missing=True), "")
+    expected = _read_expected(Path(options.expected)) if options.expected else None
+    places = [options.runs] if isinstance(options.runs, str) else options.runs
+    with TemporaryDirectory() as scratch:
+        folders, notes = _run_folders(places, options.uri, Path(scratch))
+        finished = [_read(folder) for folder in folders]
+    tests: dict[tuple[str, str], list[Finished]] = {}
+    for each in finished:
+        tests.setdefault(each.test, []).append(each)
+    labelled = [_labelled(each, notes) for each in tests.values()]
+    systems = {name for part in labelled for name, _ in part}
+    if options.reference is not None and options.reference not in systems:
+        raise ConfigError(
+            f"reference={options.reference} is none of the systems found. {nearest(options.reference, systems)}"
+        )
+    if expected is not None and (absent := [name for name in expected["system"] if name not in systems]):
+        notes.append(f"{len(absent)} systems of {options.expected} have no run here: {examples(absent, 20)}.")
+    if len(labelled) > 1:
+        notes.append(f"The runs hold {len(labelled)} different tests (other data or another split), compared one by one.")
+    comparisons = [_comparison(part, expected, options) for part in labelled]
+    _write(comparisons, notes, Path(options.out))
+    _report(comparisons, notes, Path(options.out), as_json)
+
+
+def _run_folders(places: Sequence[str], uri: str | None, scratch: Path) -> tuple[list[Path], list[str]]:
+    """Folders of finished runs, oldest first, and a note on those that are not finished."""
+    finished: list[Path] = []
+    unfinished: list[Path] = []
+    for place in places:
+        if not Path(place).is_dir():
+            if "/" in place:
+                raise ConfigError(f"runs={place} is not a folder. Give one that holds run folders of dadsp train.")
+            finished += download_runs(place, uri, Path("runs"), FILES, scratch)
+            continue
+        # The embedded tracking store keeps copies of the same files.
+        configured = [p.parent for p in Path(place).rglob("config.yaml") if "mlartifacts" not in p.parts]
+        found = [folder for folder in configured if (folder / "metrics.json").exists()]
+        finished += sorted(found, key=lambda folder: (folder / "metrics.json").stat().st_mtime)
+        unfinished += sorted(set(configured) - set(found))
+    if not finished:
+        raise ConfigError(
+            f"runs={','.join(places)} holds no finished run (a folder with config.yaml and metrics.json; {len(unfinished)} "
+            "unfinished). Train some: dadsp train."
+        )
+    left_out = f"{len(unfinished)} unfinished runs are left out (e.g. {examples(unfinished)})."
+    return finished, [left_out] if unfinished else []
+
+
+def _read(folder: Path) -> Finished:
+    """A finished run.
+
+    Raises:
+        LoadError: A file is absent or damaged.
+    """
+    try:
+        results = read_json(folder / "metrics.json")
+        facts = results["run"]
+        own = next(system for system in results["systems"] if system["name"] == facts["system"])
+        config: Any = OmegaConf.load(folder / "config.yaml")
+        kind = facts["split"] if "split" in facts else read_json(folder / "split.json")["kind"]
+        predictions = PredictionTable(pd.read_parquet(folder / "predictions.parquet"))
+        naive = pd.read_csv(folder / "comparison.csv")
+        settings = dict(_flat(OmegaConf.to_container(config.model)))
+        repeated = [f"{key} {config.split[key]}" for key in REPETITIONS if key in config.split]
+        replicate = ", ".join([f"seed {facts['seed']}", *repeated])
+        naive = naive[(naive["kind"] != "model") & (naive["system"] != facts["system"])]
+        naive = naive[["system", "kind", "saw_target_labels", *SCORES]].assign(replicate=replicate)
+        roles = SCREENS_OF_SCOPE[facts.get("split_scope", "across")]
+        screens = [OmegaConf.select(config, f"data.{role}.name") for role in roles]
+        title = f"{' → '.join(filter(None, screens)) or 'simulated screens'}, {kind} split, data {facts['data_hash'][:8]}"
+        return Finished(
+            folder=folder,
+            system=facts["system"],
+            replicate=replicate,
+            test=(facts["data_hash"], kind),
+            title=title,
+            settings={key: value for key, value in settings.items() if key not in SPEED},
+            saw_target_labels=own["saw_target_labels"],
+            table=predictions.where(predictions.frame["split"] == "test"),
+            naive=naive,
+        )
+    except DadspError:
+        raise
+    except Exception as error:  # absent keys and columns, YAML, Parquet and OS errors: each has its own class
+        raise LoadError(f"{folder} does not hold a complete run ({error!r}). Train it again, or leave it out.") from error
+
+
+def _flat(node: Any, prefix: str = "") -> Iterable[tuple[str, str]]:
+    for key, value in node.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", str(value)
+
+
+def _labelled(runs: Sequence[Finished], notes: list[str]) -> list[tuple[str, Finished]]:
+    """Runs of one test with what tells their systems apart; of equal runs the newest, which is noted."""
+    by_name: dict[str, list[Finished]] = {}
+    for each in runs:
+        by_name.setdefault(each.system, []).append(each)
+    newest: dict[tuple[str, str], Finished] = {}
+    replaced = []
+    for name, same in by_name.items():
+        varying = _varying([each.settings for each in same])
+        for each in same:
+            chosen = ", ".join(f"{shown}={_short(each.settings.get(key, '–'))}" for key, shown in varying.items())
+            place = (f"{name} [{chosen}]" if chosen else name, each.replicate)
+            if place in newest:
+                replaced.append(newest[place].folder)
+            newest[place] = each
+    if replaced:
+        notes.append(f"{len(replaced)} runs were repeated later; the newest stand (left out e.g. {examples(replaced)}).")
+    return [(label, each) for (label, _), each in newest.items()]
+
+
+def _varying(settings: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    """Keys whose values differ among the settings, and how to show them; a part of another class stands for its keys."""
+    keys = dict.fromkeys(key for each in settings for key in each)
+    varying = [key for key in keys if len({each.get(key) for each in settings}) > 1]
+    classes = [key.removesuffix("_target_") for key in varying if key.endswith("._target_")]
+    kept = [key for key in varying if not any(key.startswith(part) and key != f"{part}_target_" for part in classes)]
+    return {key: key.removesuffix("._target_") for key in kept}
+
+
+def _short(value: str) -> str:
+    return value.rpartition(".")[2] if value.startswith("dadsp.") else value
+
+
+def _comparison(runs: Sequence[tuple[str, Finished]], expected: pd.DataFrame | None, options: CompareOptions) -> Comparison:
+    first = {each.replicate: each for _, each in reversed(runs)}
+    return compare(
+        [Run(label, each.replicate, each.saw_target_labels, each.table) for label, each in runs],
+        runs[0][1].title,
+        naive=pd.concat([each.naive for each in first.values()], ignore_index=True),
+        expected=expected,
+        reference=options.reference if options.reference in {label for label, _ in runs} else None,
+        replicates=options.replicates,
+        seed=options.seed,
+    )
+
+
+def _read_expected(path: Path) -> pd.DataFrame:
+    """Published numbers.
+
+    Raises:
+        SchemaError: The file is absent, lacks a column, or holds text where numbers belong.
+    """
+    try:
+        frame = pd.read_csv(path)
+    except (OSError, ValueError) as error:
+        raise SchemaError(f"expected={path} cannot be read as a CSV file: {error}.") from error
+    names = [name for name in ("rmse", "r2") if name in frame]
+    if "system" not in frame or not names or any(frame[name].dtype.kind not in "fi" for name in names):
+        raise SchemaError(
+            f"expected={path} needs a column system and numbers in a column rmse or r2; it has {examples(frame.columns, 9)}."
+        )
+    repeated = frame["system"][frame["system"].duplicated()]
+    if len(repeated):
+        raise SchemaError(
+            f"expected={path} names {len(repeated)} systems twice (e.g. {examples(repeated)}). Keep one row each."
+        )
+    return frame
+
+
+def _write(comparisons: Sequence[Comparison], notes: Sequence[str], out: Path) -> None:
+    table = pd.concat([each.table.assign(comparison=each.title) for each in comparisons], ignore_index=True)
+    table.insert(0, "comparison", table.pop("comparison"))
+    write_atomically(out / "compare.csv", lambda path: table.to_csv(path, index=False))
+    write_json(out / "compare.json", _content(comparisons, notes))
+    write_text(out / "compare.html", page(comparisons, notes))
+
+
+def _content(comparisons: Sequence[Comparison], notes: Sequence[str]) -> dict[str, Any]:
+    return {"comparisons": [each.to_json() for each in comparisons], "notes": list(notes)}
+
+
+def _report(comparisons: Sequence[Comparison], notes: Sequence[str], out: Path, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps({"out": str(out), **_content(comparisons, notes)}, allow_nan=False))
+        return
+    for each in comparisons:
+        console().print(render(each))
+    for note in notes:
+        print(note)
+    print(f"page   {out / 'compare.html'}\ntables {out / 'compare.csv'}, {out / 'compare.json'}")

@@ -1,0 +1,200 @@
+"""Many runs of many systems on one test: means over runs, intervals, paired differences, ranks, the paper's numbers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from dadsp.errors import ConfigError, nearest
+from dadsp.evaluation.metrics import Evaluation, evaluate, null_if_nan
+from dadsp.evaluation.statistics import Ranks, Values, bootstrap_rmse, interval, rank_systems
+from dadsp.schema import PredictionTable
+
+STRATA = ("drug_seen", "drug_unseen", "cell_seen", "cell_unseen", "pair_seen", "pair_unseen")
+SCORES = ("rmse", "r2", "median_drug_pearson", *(f"{name}_{side}" for side in STRATA for name in ("rmse", "r2")))
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """One finished run of one system.
+
+    Attributes:
+        system: What tells it from the other systems of the comparison.
+        replicate: What its repetitions differ in, e.g. ``"seed 0"``; runs of one replicate are paired.
+        saw_target_labels: Whether labels of the target screen were used anywhere.
+        table: Its test predictions.
+    """
+
+    system: str
+    replicate: str
+    saw_target_labels: bool
+    table: PredictionTable
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """Systems side by side.
+
+    Attributes:
+        title: Which data and which test.
+        reference: The system that differences refer to.
+        table: One row per system, the best RMSE first, then the naive rows. Columns: system, kind, saw_target_labels, runs;
+            the mean over runs of every score in ``SCORES`` with its sample standard deviation in ``…_sd``; rmse_low and
+            rmse_high, the bootstrap interval of the mean RMSE; difference (mean RMSE minus the reference's, paired by
+            replicate) with difference_sd, difference_low, difference_high; mean_rank; paper_rmse, paper_r2. NaN where there
+            is no value.
+        scores: One row per run and per naive row of a replicate: system, kind, replicate, saw_target_labels and ``SCORES``.
+        ranks: None with fewer than two systems.
+        facts: Counts: pairs, lines, drugs of the tests, and bootstrap replicates.
+    """
+
+    title: str
+    reference: str
+    table: pd.DataFrame
+    scores: pd.DataFrame
+    ranks: Ranks | None
+    facts: dict[str, int]
+
+    def to_json(self) -> dict[str, Any]:
+        """The same content as plain values, null where there is none."""
+        ranks = self.ranks
+        return {
+            "title": self.title,
+            "reference": self.reference,
+            "facts": self.facts,
+            "systems": _records(self.table),
+            "runs": _records(self.scores),
+            "ranks": ranks
+            and {
+                "mean": ranks.mean,
+                "n_drugs": ranks.n_blocks,
+                "critical_difference": ranks.critical_difference,
+                "level": ranks.level,
+                "friedman_p": null_if_nan(ranks.p_value),
+                "cliques": [list(clique) for clique in ranks.cliques],
+            },
+        }
+
+
+def compare(
+    runs: Sequence[Run],
+    title: str,
+    *,
+    naive: pd.DataFrame | None = None,
+    expected: pd.DataFrame | None = None,
+    reference: str | None = None,
+    replicates: int = 2000,
+    seed: int = 0,
+) -> Comparison:
+    """The comparison of one or more runs that were tested on the same pairs, replicate by replicate.
+
+    Args:
+        runs: At most one for each system and replicate.
+        title: Which data and which test.
+        naive: Scores of naive rows: system, kind, saw_target_labels, replicate and ``SCORES``.
+        expected: Published numbers: system, and rmse or r2 or both.
+        reference: The system that differences refer to; None takes the best RMSE among those that saw no target label.
+        replicates: Of the bootstrap.
+        seed: Of the bootstrap.
+
+    Raises:
+        ConfigError: Runs of one replicate were tested on different pairs, or no run is of the reference.
+    """
+    evaluations = [evaluate(run.table) for run in runs]
+    _check_pairs(runs, evaluations)
+    scores = pd.DataFrame([_scores(run, evaluation) for run, evaluation in zip(runs, evaluations, strict=True)])
+    mean = scores.groupby("system")["rmse"].mean()
+    reference = reference or _best(scores, mean)
+    if reference not in mean.index:
+        raise ConfigError(f"reference={reference} is none of the systems compared. {nearest(reference, mean.index)}")
+    samples = bootstrap_rmse([run.table for run in runs], replicates, seed)
+    ranks = _ranks(runs, evaluations)
+    if naive is not None:
+        naive = naive[~naive["system"].isin(mean.index)]
+        scores = pd.concat([scores, naive[list(scores.columns)]], ignore_index=True)
+    table = _summary(scores).merge(_bootstrapped(runs, samples, scores, reference), on="system", how="left")
+    table["mean_rank"] = table["system"].map(ranks.mean if ranks else {}).astype(float)
+    for name in ("rmse", "r2"):
+        known = (
+            {} if expected is None or name not in expected else dict(zip(expected["system"], expected[name], strict=True))
+        )
+        table[f"paper_{name}"] = table["system"].map(known).astype(float)
+    frames = pd.concat([run.table.frame[["cell_id", "drug_id"]] for run in runs]).drop_duplicates()
+    facts = {"pairs": len(frames), "lines": frames["cell_id"].nunique(), "drugs": frames["drug_id"].nunique()}
+    return Comparison(title, reference, table, scores, ranks, {**facts, "bootstrap_replicates": replicates})
+
+
+def _check_pairs(runs: Sequence[Run], evaluations: Sequence[Evaluation]) -> None:
+    first: dict[str, tuple[Run, str]] = {}
+    for run, evaluation in zip(runs, evaluations, strict=True):
+        known, key = first.setdefault(run.replicate, (run, evaluation.pairs_key))
+        if key != evaluation.pairs_key:
+            sizes = f"{known.system}: {len(known.table):,} pairs; {run.system}: {len(run.table):,} pairs"
+            raise ConfigError(
+                f"Runs of {run.replicate} were tested on different pairs or labels ({sizes}). "
+                "Compare only runs of the same split: give their folders apart."
+            )
+
+
+def _scores(run: Run, evaluation: Evaluation) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "system": run.system,
+        "kind": "model",
+        "saw_target_labels": run.saw_target_labels,
+        "replicate": run.replicate,
+        "rmse": evaluation.pooled.rmse,
+        "r2": evaluation.pooled.r2,
+        "median_drug_pearson": evaluation.per_drug_summary.median["pearson"],
+    }
+    return found | {f"{name}_{side}": getattr(evaluation.strata[side], name) for side in STRATA for name in ("rmse", "r2")}
+
+
+def _best(scores: pd.DataFrame, mean: "pd.Series[float]") -> str:
+    honest = scores.loc[~scores["saw_target_labels"].astype(bool), "system"].unique()
+    return str((mean[honest] if len(honest) else mean).idxmin())
+
+
+def _summary(scores: pd.DataFrame) -> pd.DataFrame:
+    """Mean and sample standard deviation of each score over a system's runs: systems by RMSE, then naive rows as given."""
+    systems = scores.groupby("system", sort=False)
+    table = systems[["kind", "saw_target_labels"]].first().assign(runs=systems.size())
+    table = table.join(systems[list(SCORES)].mean()).join(systems[list(SCORES)].std().add_suffix("_sd"))
+    is_model = table["kind"] == "model"
+    return pd.concat([table[is_model].sort_values("rmse", kind="stable"), table[~is_model]]).reset_index()
+
+
+def _bootstrapped(runs: Sequence[Run], samples: Values, scores: pd.DataFrame, reference: str) -> pd.DataFrame:
+    """Interval of each system's mean RMSE, and its difference from the reference over the replicates both have."""
+    column = {(run.system, run.replicate): position for position, run in enumerate(runs)}
+    rmse = scores["rmse"].to_numpy()  # the first rows are the runs, in their order
+    of_reference = {replicate: position for (system, replicate), position in column.items() if system == reference}
+    rows = []
+    for system in dict.fromkeys(run.system for run in runs):
+        own = {replicate: position for (name, replicate), position in column.items() if name == system}
+        low, high = interval(samples[:, list(own.values())].mean(axis=1))
+        row: dict[str, Any] = {"system": system, "rmse_low": low, "rmse_high": high}
+        shared = [(position, of_reference[replicate]) for replicate, position in own.items() if replicate in of_reference]
+        if system != reference and shared:
+            ours, theirs = (list(positions) for positions in zip(*shared, strict=True))
+            low, high = interval((samples[:, ours] - samples[:, theirs]).mean(axis=1))
+            gaps = pd.Series(rmse[ours] - rmse[theirs])
+            row |= {"difference": gaps.mean(), "difference_sd": gaps.std(), "difference_low": low, "difference_high": high}
+        rows.append(row)
+    columns = ["system", "rmse_low", "rmse_high", "difference", "difference_sd", "difference_low", "difference_high"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _ranks(runs: Sequence[Run], evaluations: Sequence[Evaluation]) -> Ranks | None:
+    """Ranks within each drug by RMSE, averaged over a system's runs; drugs that some system lacks are left out."""
+    per_drug = pd.concat(
+        evaluation.per_drug[["drug_id", "rmse"]].assign(system=run.system)
+        for run, evaluation in zip(runs, evaluations, strict=True)
+    )
+    blocks = per_drug.pivot_table(index="drug_id", columns="system", values="rmse").dropna()
+    return rank_systems(blocks) if blocks.shape[1] > 1 and len(blocks) else None
+
+
+def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    plain = frame.astype(object)
+    return [{str(name): value for name, value in row.items()} for row in plain.where(plain.notna(), None).to_dict("records")]

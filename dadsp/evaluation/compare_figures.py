@@ -1,0 +1,150 @@
+"""Figures of a comparison as SVG: narrow, one system to a row with its name above it, so that a phone can show them.
+
+Colours are those of Okabe and Ito, and no meaning rests on colour alone.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from io import StringIO
+
+import numpy as np
+import pandas as pd
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from dadsp.evaluation.compare import Comparison
+from dadsp.evaluation.compare_tables import marked, number
+from dadsp.evaluation.figures import BLUE, GREY, ORANGE, VERMILION, short
+from dadsp.evaluation.statistics import Ranks
+
+WIDTH, TEXT, SMALL = 4.2, 9.5, 8.5  # inches, points
+ROW = 0.46  # inches
+LETTERS = 52  # of a name that fit the width
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure ready for a page.
+
+    Attributes:
+        title: Short heading.
+        svg: The picture.
+        description: What it shows, in words, for those who cannot see it.
+    """
+
+    title: str
+    svg: str
+    description: str
+
+
+def drawings(comparison: Comparison) -> list[Drawing]:
+    """RMSE with intervals; differences from the reference and ranks where there is more than one system."""
+    found = [_rmse(comparison)]
+    if comparison.table["difference"].notna().any():
+        found.append(_differences(comparison))
+    if comparison.ranks:
+        found.append(_ranks(comparison.ranks))
+    return found
+
+
+def _rmse(comparison: Comparison) -> Drawing:
+    table = comparison.table[comparison.table["rmse_low"].notna()]
+    runs = comparison.scores.groupby("system")["rmse"]
+    naive = comparison.table[comparison.table["kind"] == "naive_source"]
+
+    def draw(axes: Axes) -> None:
+        _interval_rows(axes, table, "rmse", marked(table))
+        for row, system in enumerate(table["system"]):
+            values = runs.get_group(system)
+            axes.plot(values, np.full(len(values), row), "|", color="black", markersize=7, zorder=3)
+        axes.plot([], [], "|", color="black", linestyle="none", label="one run")
+        paper = table["paper_rmse"].to_numpy()
+        if np.isfinite(paper).any():
+            axes.plot(paper, np.arange(len(table)), "D", color=VERMILION, markersize=5, label="paper", zorder=3)
+        if len(naive):
+            axes.axvline(naive["rmse"].min(), color=GREY, linestyle="--", linewidth=1.2, label="best naive row")
+        axes.set_xlabel("RMSE, −log₁₀ IC50 (µM)", fontsize=TEXT)
+
+    words = [f"{name} {number(mean)}" for name, mean in zip(marked(table), table["rmse"], strict=True)]
+    against = f" Best naive row that saw source labels only: {number(naive['rmse'].min())}." if len(naive) else ""
+    described = f"RMSE with 95 % intervals, best first: {'; '.join(words)}.{against}"
+    return Drawing("RMSE and 95 % interval", _svg(len(table), draw, legend=True), described)
+
+
+def _differences(comparison: Comparison) -> Drawing:
+    table = comparison.table[comparison.table["difference"].notna()]
+
+    def draw(axes: Axes) -> None:
+        _interval_rows(axes, table, "difference", marked(table))
+        axes.axvline(0, color=GREY, linestyle="--", linewidth=1.2)
+        axes.set_xlabel(f"RMSE minus that of {comparison.reference}\n← better        worse →", fontsize=TEXT)
+
+    columns = ("difference", "difference_low", "difference_high")
+    words = [
+        f"{row['system']} {number(row[columns[0]])} from {number(row[columns[1]])} to {number(row[columns[2]])}"
+        for row in table.to_dict("records")
+    ]
+    described = f"Differences in RMSE from {comparison.reference} with 95 % intervals: {'; '.join(words)}."
+    return Drawing(f"Against {comparison.reference}", _svg(len(table), draw), described)
+
+
+def _ranks(ranks: Ranks) -> Drawing:
+    """The critical-difference diagram, turned so that each system has a row: bars join what cannot be told apart."""
+    names = list(ranks.mean)
+    mean = np.array([ranks.mean[name] for name in names])
+
+    def draw(axes: Axes) -> None:
+        axes.plot(mean, np.arange(len(names)), "o", color=BLUE, markersize=7)
+        _name_rows(axes, names)
+        right = max(mean.max(), mean.min() + ranks.critical_difference)
+        for column, clique in enumerate(ranks.cliques, start=1):
+            rows = [names.index(clique[0]) - 0.15, names.index(clique[-1]) + 0.15]
+            place = right + 0.06 * (right - mean.min() + 1) * column
+            axes.plot([place, place], rows, color="black", linewidth=4, solid_capstyle="butt")
+        axes.plot([mean.min(), mean.min() + ranks.critical_difference], [-1, -1], "|-", color=VERMILION, linewidth=2)
+        axes.text(mean.min(), -1.25, f"critical difference {number(ranks.critical_difference, 2)}", fontsize=SMALL)
+        axes.set_ylim(len(names) - 0.5, -2)
+        axes.set_xlabel(f"Mean rank over {ranks.n_blocks} drugs (1 is best)", fontsize=TEXT)
+
+    listed = "; ".join(f"{name} {number(rank, 2)}" for name, rank in ranks.mean.items())
+    cliques = "; ".join(", ".join(clique) for clique in ranks.cliques) or "none"
+    described = (
+        f"Mean ranks, best first: {listed}. Critical difference {number(ranks.critical_difference, 2)}. "
+        f"Groups that cannot be told apart: {cliques}."
+    )
+    return Drawing("Ranks and critical difference", _svg(len(names) + 1.5, draw), described)
+
+
+def _interval_rows(axes: Axes, table: pd.DataFrame, name: str, names: Sequence[str]) -> None:
+    place = np.arange(len(table))
+    axes.hlines(place, table[f"{name}_low"], table[f"{name}_high"], color=BLUE, linewidth=2.5, alpha=0.75)
+    axes.plot(table[name], place, "o", color=ORANGE, markeredgecolor="black", markersize=6.5, label="mean", zorder=4)
+    _name_rows(axes, names)
+
+
+def _name_rows(axes: Axes, names: Sequence[str]) -> None:
+    for row, name in enumerate(names):
+        place = {"transform": axes.get_yaxis_transform(), "va": "center", "in_layout": False}
+        axes.text(0.005, row - 0.28, short(name, LETTERS), fontsize=TEXT, **place)
+    axes.set_ylim(len(names) - 0.5, -0.75)
+
+
+def _svg(rows: float, draw: Callable[[Axes], None], legend: bool = False) -> str:
+    # Letters become outlines, since the page may load no font; ids depend on the picture alone.
+    with rc_context({"svg.fonttype": "path", "svg.hashsalt": "dadsp"}):
+        figure = Figure(figsize=(WIDTH, 1.1 + 0.3 * legend + ROW * rows), layout="constrained")
+        axes = figure.add_subplot()
+        axes.set_yticks([])
+        axes.xaxis.grid(color="0.9")
+        axes.set_axisbelow(True)
+        axes.spines[["top", "right", "left"]].set_visible(False)
+        draw(axes)
+        axes.tick_params(labelsize=SMALL)
+        if legend:
+            figure.legend(
+                loc="outside lower center", ncols=4, frameon=False, fontsize=SMALL, columnspacing=1, handlelength=1.4
+            )
+        text = StringIO()
+        figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
+    return text.getvalue()

@@ -1,0 +1,114 @@
+"""A comparison as text: columns for reading, and the table for the terminal."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+from rich.text import Text
+
+from dadsp.evaluation.compare import STRATA, Comparison
+
+MISSING = "–"
+RMSE, INTERVAL, DIFFERENCE_INTERVAL = "RMSE", "95 % interval", "95 % interval of the difference"
+
+
+def number(value: float, digits: int = 3) -> str:
+    """A number for reading, with a true minus; a dash where there is none."""
+    return MISSING if np.isnan(value) else f"{value:.{digits}f}".replace("-", "−")
+
+
+def marked(table: pd.DataFrame) -> list[str]:
+    """The systems' names, with † where target labels were seen."""
+    return [f"† {name}" if saw else name for name, saw in zip(table["system"], table["saw_target_labels"], strict=True)]
+
+
+def main_columns(comparison: Comparison) -> pd.DataFrame:
+    """The comparison as text, one row per system; columns without any value are left out."""
+    table = comparison.table
+    differences = _mean_and_sd(table, "difference")
+    differences[table.index[table["system"] == comparison.reference][0]] = "reference"
+    columns = {
+        "Runs": [str(runs) for runs in table["runs"]],
+        RMSE: _mean_and_sd(table, "rmse"),
+        INTERVAL: _interval(table, "rmse"),
+        "R²": _mean_and_sd(table, "r2"),
+        "r per drug": _mean_and_sd(table, "median_drug_pearson"),
+        _against(comparison): differences,
+        DIFFERENCE_INTERVAL: _interval(table, "difference"),
+        "Mean rank": [number(rank, 2) for rank in table["mean_rank"]],
+        "Paper RMSE": [number(value, 2) for value in table["paper_rmse"]],
+        "Paper R²": [number(value, 2) for value in table["paper_r2"]],
+    }
+    return _beside_names(table, columns)
+
+
+def strata_columns(comparison: Comparison) -> pd.DataFrame:
+    """RMSE by what training had seen of the tested pairs, as text."""
+    names = {side: side.replace("cell", "line").replace("_", " ") for side in STRATA}
+    columns = {names[side]: _mean_and_sd(comparison.table, f"rmse_{side}") for side in STRATA}
+    return _beside_names(comparison.table, columns)
+
+
+def caption(comparison: Comparison) -> list[str]:
+    """What the columns mean."""
+    facts, ranks = comparison.facts, comparison.ranks
+    lines = [
+        "±: standard deviation over runs. r per drug: median over drugs of Pearson r among the lines of one drug.",
+        f"Intervals: {facts['bootstrap_replicates']:,} bootstrap draws of lines and of drugs. They speak of these trained "
+        "models on other lines and drugs; how much training itself varies is the ±.",
+    ]
+    if ranks:
+        p_value = "" if np.isnan(ranks.p_value) else f" Friedman p = {ranks.p_value:.2g}."
+        lines.append(
+            f"Mean rank: by RMSE within each of {ranks.n_blocks} drugs, 1 is best. Ranks closer than "
+            f"{number(ranks.critical_difference, 2)} cannot be told apart (Nemenyi, {ranks.level:.0%}).{p_value}"
+        )
+    if comparison.table["saw_target_labels"].any():
+        lines.append("†: saw labels of the target screen, no fair rival to the other rows.")
+    return lines
+
+
+def render(comparison: Comparison) -> Table:
+    """The main table for a terminal of 120 columns or more, intervals below what they belong to."""
+    text = main_columns(comparison)
+    for name, interval in ((RMSE, INTERVAL), (_against(comparison), DIFFERENCE_INTERVAL)):
+        if interval in text:
+            text[name] += ["" if below == MISSING else f"\n{below}" for below in text.pop(interval)]
+    table = Table(
+        title=Text(comparison.title),
+        caption=Text("\n".join(caption(comparison))),
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        title_justify="left",
+        caption_justify="left",
+    )
+    for name in text:
+        left = name == "System"
+        table.add_column(Text(str(name)), justify="left" if left else "right", min_width=24 if left else None)
+    kinds = [*comparison.table["kind"], ""]
+    for position, values in enumerate(text.itertuples(index=False)):
+        # Text, since a name such as "DADSP-A [dropout=0.3]" would be read as markup.
+        table.add_row(*map(Text, values), end_section=kinds[position] != kinds[position + 1])
+    return table
+
+
+def _against(comparison: Comparison) -> str:
+    return f"RMSE − that of {comparison.reference}"
+
+
+def _beside_names(table: pd.DataFrame, columns: Mapping[str, Sequence[str]]) -> pd.DataFrame:
+    filled = {name: values for name, values in columns.items() if any(value != MISSING for value in values)}
+    return pd.DataFrame({"System": marked(table), **filled})
+
+
+def _mean_and_sd(table: pd.DataFrame, name: str) -> list[str]:
+    pairs = zip(table[name], table[f"{name}_sd"], strict=True)
+    # Naive rows may be the same in every run: no spread, as with a single run.
+    return [number(mean) + (f" ± {number(sd)}" if sd > 1e-12 else "") for mean, sd in pairs]
+
+
+def _interval(table: pd.DataFrame, name: str) -> list[str]:
+    pairs = zip(table[f"{name}_low"], table[f"{name}_high"], strict=True)
+    return [MISSING if np.isnan(low) else f"[{number(low)}, {number(high)}]" for low, high in pairs]

@@ -274,16 +274,11 @@ def download_runs(experiment: str, uri: str | None, folder: Path, files: Sequenc
         if found is None:
             names = [known.name for known in client.search_experiments()]
             raise LoadError(f"The tracking store holds no experiment '{experiment}'. {nearest(experiment, names)}")
-        copied = []
-        token = ""
-        while token is not None:
-            page = client.search_runs(
-                [found.experiment_id],
-                "attributes.status = 'FINISHED'",
-                order_by=["start_time ASC"],
-                page_token=token or None,
-            )
-            token = page.token
+        copied: list[Path] = []
+        token = None
+        while True:
+            finished = "attributes.status = 'FINISHED'"
+            page = client.search_runs([found.experiment_id], finished, order_by=["start_time ASC"], page_token=token)
             for run in page:
                 run_id = run.info.run_id
                 if set(files) <= {artifact.path for artifact in client.list_artifacts(run_id)}:
@@ -291,7 +286,9 @@ def download_runs(experiment: str, uri: str | None, folder: Path, files: Sequenc
                     copied[-1].mkdir()
                     for name in files:
                         client.download_artifacts(run_id, name, str(copied[-1]))
-        return copied
+            token = page.token
+            if not token:
+                return copied
 
 
 def environment_tags() -> dict[str, str]:

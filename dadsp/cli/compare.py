@@ -14,6 +14,7 @@ from pydantic.dataclasses import dataclass
 
 from dadsp.cli.configuration import run_app
 from dadsp.cli.results import console
+from dadsp.cli.sweep import SUPERSEDED
 from dadsp.errors import ConfigError, DadspError, LoadError, SchemaError, examples, nearest
 from dadsp.evaluation.compare import SCORES, Comparison, Run, compare
 from dadsp.evaluation.compare_page import page
@@ -26,6 +27,7 @@ from dadsp.tracking import download_runs
 FILES = ("config.yaml", "metrics.json", "predictions.parquet", "comparison.csv", "split.json")
 SPEED = ("training.threads", "training.device", "training.checkpoint_every_s")  # settings that make no other system
 SCREENS_OF_SCOPE = {"across": ("source", "target"), "source": ("source",), "target_oracle": ("target",)}
+NO_RUNS = {"mlartifacts", SUPERSEDED}  # folders of copies, by the embedded tracking store, and of what a sweep replaced
 REPETITIONS = ("fold", "repeat")  # settings of a split that repeat one test, beside the seed
 
 
@@ -109,8 +111,7 @@ def _run_folders(places: Sequence[str], uri: str | None, scratch: Path) -> tuple
                 raise ConfigError(f"runs={place} is not a folder. Give one that holds run folders of dadsp train.")
             finished += download_runs(place, uri, Path("runs"), FILES, scratch)
             continue
-        # The embedded tracking store keeps copies of the same files.
-        configured = [p.parent for p in Path(place).rglob("config.yaml") if "mlartifacts" not in p.parts]
+        configured = [path.parent for path in Path(place).rglob("config.yaml") if not NO_RUNS & set(path.parts)]
         found = [folder for folder in configured if (folder / "metrics.json").exists()]
         finished += sorted(found, key=lambda folder: (folder / "metrics.json").stat().st_mtime)
         unfinished += sorted(set(configured) - set(found))

@@ -77,7 +77,10 @@ def run_app(verb: str, config_name: str, arguments: list[str], task: Callable[[D
 
     app = hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name=config_name)(job)
     # Hydra prints its own errors and exits with 1 unless it is told to raise them.
-    with patch.object(sys, "argv", [f"dadsp {verb}", *_options_first(arguments)]), patch.dict(os.environ, {"HYDRA_FULL_ERROR": "1"}):
+    with (
+        patch.object(sys, "argv", [f"dadsp {verb}", *_options_first(arguments)]),
+        patch.dict(os.environ, {"HYDRA_FULL_ERROR": "1"}),
+    ):
         try:
             app()
         except (HydraException, OmegaConfBaseException) as error:

@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 Ending = Literal["trained", "skipped", "failed"]
 
 IDENTITY = "identity.json"
+SUPERSEDED = "superseded"  # folder beside the sweeps, of jobs made of other data or code
 # Where things lie and how fast they go; the content of the data is hashed by itself.
 NOT_DECISIVE = ("hydra", "runs", "sweep", "tracking", "resume")
 NOT_DECISIVE_INSIDE = ("data.root", "trainer.threads", "trainer.checkpoint_every_s", "tune.trials", "tune.workers")
@@ -100,8 +101,8 @@ def claim(folder: Path, made_of: dict[str, str]) -> bool:
 
 
 def _move_aside(folder: Path) -> Path:
-    """Moves the folder to ``superseded``, beside the folder that holds it, and leaves an empty one in its place."""
-    shelf = folder.parent.parent / "superseded" / folder.parent.name
+    """Moves the folder to ``SUPERSEDED``, beside the folder that holds it, and leaves an empty one in its place."""
+    shelf = folder.parent.parent / SUPERSEDED / folder.parent.name
     shelf.mkdir(parents=True, exist_ok=True)
     aside = shelf / f"{folder.name}.{sum(1 for _ in shelf.glob(f'{folder.name}.*')) + 1}"
     folder.rename(aside)

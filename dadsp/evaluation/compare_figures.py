@@ -125,8 +125,15 @@ def _interval_rows(axes: Axes, table: pd.DataFrame, name: str, names: Sequence[s
 
 def _name_rows(axes: Axes, names: Sequence[str]) -> None:
     for row, name in enumerate(names):
-        place = {"transform": axes.get_yaxis_transform(), "va": "center", "in_layout": False}
-        axes.text(0.005, row - 0.28, short(name, LETTERS), fontsize=TEXT, **place)
+        axes.text(
+            0.005,
+            row - 0.28,
+            short(name, LETTERS),
+            fontsize=TEXT,
+            transform=axes.get_yaxis_transform(),
+            va="center",
+            in_layout=False,
+        )
     axes.set_ylim(len(names) - 0.5, -0.75)
 
 

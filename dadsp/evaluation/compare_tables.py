@@ -84,9 +84,9 @@ def render(comparison: Comparison) -> Table:
         title_justify="left",
         caption_justify="left",
     )
-    for name in text:
-        left = name == "System"
-        table.add_column(Text(str(name)), justify="left" if left else "right", min_width=24 if left else None)
+    for column in text:
+        left = column == "System"
+        table.add_column(Text(str(column)), justify="left" if left else "right", min_width=24 if left else None)
     kinds = [*comparison.table["kind"], ""]
     for position, values in enumerate(text.itertuples(index=False)):
         # Text, since a name such as "DADSP-A [dropout=0.3]" would be read as markup.

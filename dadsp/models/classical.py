@@ -112,7 +112,8 @@ class PairDesign:
     def _grid(self, values: Values) -> Values:
         """Sums of the pairs' values by line and drug, shape (n_lines, n_drugs)."""
         shape = len(self.lines), len(self.drugs)
-        return np.bincount(self.line * shape[1] + self.drug, values, shape[0] * shape[1]).reshape(shape)
+        sums = np.bincount(self.line * shape[1] + self.drug, values, shape[0] * shape[1])
+        return sums.reshape(shape).astype(np.float64, copy=False)
 
 
 class Classical(CrossScreenPredictor):
@@ -188,16 +189,20 @@ class Classical(CrossScreenPredictor):
 
     def _design(self, lines: FloatArray, drugs: FloatArray, line: IntArray, drug: IntArray) -> PairDesign:
         blocks = self.blocks
-        lines = (lines - blocks["line_shift"]) / blocks["line_scale"]
-        drugs = (drugs - blocks["drug_shift"]) / blocks["drug_scale"]
-        return PairDesign(lines, drugs, line, drug)
+        return PairDesign(
+            (lines - blocks["line_shift"]) / blocks["line_scale"],
+            (drugs - blocks["drug_shift"]) / blocks["drug_scale"],
+            line,
+            drug,
+        )
 
     def _scaled_potency(
         self, expression: FloatArray, features: FloatArray, line: IntArray, drug: IntArray, domain: Domain
     ) -> FloatArray:
         lines = _applied(self.line_features, torch.from_numpy(expression))
         scaled = self._regress(self.regressor, self._design(lines, features, line, drug))
-        return np.clip(scaled, 0, 1).astype(np.float32)
+        clipped: FloatArray = np.clip(scaled, 0, 1).astype(np.float32)
+        return clipped
 
     def _learned(self) -> Arrays:
         weights = {name: value.numpy() for name, value in self.line_features.state_dict().items()}

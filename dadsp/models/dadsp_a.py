@@ -13,7 +13,8 @@ from dadsp.data.scaling import LabelScaler
 from dadsp.errors import ConfigError
 from dadsp.models.base import FitContext
 from dadsp.models.batches import BlockBatch, BlockBatches, LabelledPairs, PairBatch, PairBatches
-from dadsp.models.cross_screen_network import CrossScreenNetwork, Inputs, NetworkOptions, RegressionStage, Width
+from dadsp.models.cross_screen_network import CrossScreenNetwork, Inputs, NetworkOptions, RegressionStage
+from dadsp.models.cross_screen_predictor import Width
 from dadsp.models.training import TrainingOptions, run_stage
 from dadsp.nets.dadsp_network import DadspNetwork
 from dadsp.nets.gradient_reversal import reversal_strength

@@ -147,7 +147,7 @@ def test_pca_features_are_those_of_scikit_learn(study: Study, split: Split) -> N
     train = np.unique(study.source.responses.cell_idx[split.train_idx])
     expected = PCA(3, svd_solver="full").fit(lines[train]).transform(lines)
     layer = model.line_features[0]
-    found = lines @ layer.weight.detach().numpy().T + layer.bias.detach().numpy()  # type: ignore[union-attr, operator]
+    found = lines @ layer.weight.detach().numpy().T + layer.bias.detach().numpy()  # type: ignore[operator]
     assert found == pytest.approx(expected, abs=1e-5)
 
 

@@ -6,24 +6,38 @@ import re
 import shutil
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
 
+from dadsp.cli import compare as compare_verb
 from dadsp.cli.main import main
+from dadsp.cli.sweep import SUPERSEDED
 from dadsp.tracking import download_runs
+from tests.undrawn import undrawn
 
 TINY = ["train", "data=simulated_tiny"]
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Runs of two naive predictors and of ridge regression on raw expression, tracked."""
-    runs = tmp_path_factory.mktemp("compare") / "runs"
-    for model in (["model=naive_mean"], ["model=naive_drug_mean"], ["model=linear", "model.features=raw"]):
-        assert main([*TINY, *model, "tracking.experiment=three", f"runs={runs}"]) == 0
+    """Runs of two naive predictors and of ridge regression on raw expression."""
+    return three_runs(tmp_path_factory.mktemp("compare") / "runs", "tracking=none")
+
+
+@pytest.fixture(scope="module")
+def tracked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same runs, with their copies in a tracking store."""
+    return three_runs(tmp_path_factory.mktemp("tracked") / "runs", "tracking.experiment=three")
+
+
+def three_runs(runs: Path, tracking: str) -> Path:
+    with undrawn():
+        for model in (["model=naive_mean"], ["model=naive_drug_mean"], ["model=linear", "model.features=raw"]):
+            assert main([*TINY, *model, tracking, f"runs={runs}"]) == 0
     return runs
 
 
@@ -38,7 +52,8 @@ def runs(made: Path, tmp_path: Path) -> Path:
 def compared(place: Path | str, tmp_path: Path, capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
     capsys.readouterr()
     out = tmp_path / "out"
-    assert main(["compare", f"runs={place}", f"out={out}", "replicates=100", "--json", *arguments]) == 0
+    with patch.object(compare_verb, "page", return_value="<p>drawn in another test</p>"):
+        assert main(["compare", f"runs={place}", f"out={out}", "replicates=100", "--json", *arguments]) == 0
     content: dict[str, Any] = json.loads(capsys.readouterr().out)
     return content
 
@@ -61,7 +76,7 @@ def edit(path: Path, change: Any) -> None:
     path.write_text(json.dumps(content))
 
 
-def test_table_files_and_page_hold_every_system(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_table_and_files_hold_every_system(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     content = compared(runs, tmp_path, capsys)
     (one,) = content["comparisons"]
     systems = {row["system"]: row for row in one["systems"]}
@@ -75,15 +90,15 @@ def test_table_files_and_page_hold_every_system(runs: Path, tmp_path: Path, caps
     table = pd.read_csv(tmp_path / "out" / "compare.csv")
     assert table["system"].tolist() == [row["system"] for row in one["systems"]]
     assert json.loads((tmp_path / "out" / "compare.json").read_text())["comparisons"] == content["comparisons"]
-    assert "ridge on raw expression" in (tmp_path / "out" / "compare.html").read_text()
 
 
-def test_terminal_shows_table_and_places(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_terminal_and_page_show_the_table(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["compare", f"runs={runs}", f"out={tmp_path / 'out'}", "replicates=100"]) == 0
     printed = capsys.readouterr().out
     assert "ridge on raw expression" in printed
     assert "Intervals: 100 bootstrap draws" in printed
     assert str(tmp_path / "out" / "compare.html") in printed.replace("\n", "")
+    assert "ridge on raw expression" in (tmp_path / "out" / "compare.html").read_text()
 
 
 @pytest.mark.parametrize(
@@ -162,6 +177,14 @@ def test_unfinished_runs_are_left_out_and_counted(runs: Path, tmp_path: Path, ca
     assert content["notes"] == [f"1 unfinished runs are left out (e.g. {folder_of(runs, 'linear')})."]
 
 
+def test_what_a_sweep_replaced_stands_in_no_comparison(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.move(folder_of(runs, "linear"), runs / "sweeps" / SUPERSEDED / "linear.1")
+    (one,) = compared(runs, tmp_path, capsys)["comparisons"]
+    assert not [row["system"] for row in one["systems"] if row["system"].startswith("ridge")]
+
+
 def test_damaged_run_is_refused(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder_of(runs, "linear") / "predictions.parquet").write_bytes(b"PAR1")
     refused([f"runs={runs}"], "does not hold a complete run", capsys)
@@ -178,17 +201,19 @@ def test_published_numbers_are_matched_by_name(runs: Path, tmp_path: Path, capsy
     refused([f"runs={runs}", f"expected={expected}"], "needs a column system and numbers", capsys)
 
 
+@pytest.mark.slow
 def test_experiment_of_the_tracking_store_gives_the_same_table(
-    made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tracked: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    uri = f"sqlite:///{made / 'mlflow.db'}"
-    tracked = compared("three", tmp_path, capsys, f"uri={uri}")
-    assert tracked["comparisons"] == compared(made, tmp_path, capsys)["comparisons"]
+    uri = f"sqlite:///{tracked / 'mlflow.db'}"
+    of_store = compared("three", tmp_path, capsys, f"uri={uri}")
+    assert of_store["comparisons"] == compared(tracked, tmp_path, capsys)["comparisons"]
     refused(["runs=thre", f"uri={uri}"], "no experiment 'thre'. Did you mean 'three'", capsys)
 
 
-def test_runs_that_lack_a_file_are_not_downloaded(made: Path, tmp_path: Path) -> None:
-    assert download_runs("three", f"sqlite:///{made / 'mlflow.db'}", made, ("no_such_file",), tmp_path) == []
-    folders = download_runs("three", None, made, ("config.yaml",), tmp_path)
+@pytest.mark.slow
+def test_runs_that_lack_a_file_are_not_downloaded(tracked: Path, tmp_path: Path) -> None:
+    assert download_runs("three", f"sqlite:///{tracked / 'mlflow.db'}", tracked, ("no_such_file",), tmp_path) == []
+    folders = download_runs("three", None, tracked, ("config.yaml",), tmp_path)
     assert [[path.name for path in folder.iterdir()] for folder in folders] == [["config.yaml"]] * 3
     assert np.all([(folder / "config.yaml").stat().st_size > 0 for folder in folders])

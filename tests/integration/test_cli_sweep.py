@@ -2,24 +2,20 @@
 
 import json
 import shutil
-from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from dadsp.cli import results
 from dadsp.cli import train as train_verb
 from dadsp.cli.configuration import compose
 from dadsp.cli.main import main
 from dadsp.cli.sweep import settings_hash
 from dadsp.models.base import Predictor, save_model
+from tests.undrawn import undrawn
 
 SWEEP = ["train", "-m", "data=simulated_tiny", "tracking=none", "sweep=naive", "model=naive_mean,naive_drug_mean"]
-
-
-def sweep(runs: Path, *overrides: str) -> int:
-    return main([*SWEEP, f"runs={runs}", *overrides])
 
 
 def jobs(runs: Path) -> dict[str, Path]:
@@ -38,13 +34,9 @@ def written(runs: Path) -> dict[Path, int]:
     }
 
 
-@pytest.fixture(scope="module", autouse=True)
-def undrawn() -> Iterator[None]:
-    """Figures are other tests' claim and most of a naive job's time."""
-    with pytest.MonkeyPatch.context() as patch:
-        for figure in ("predicted_vs_measured", "per_drug_bars"):
-            patch.setattr(results, figure, lambda *given, **named: None)
-        yield
+def sweep(runs: Path, *overrides: str) -> int:
+    with undrawn():
+        return main([*SWEEP, f"runs={runs}", *overrides])
 
 
 @pytest.fixture(scope="module")
@@ -63,14 +55,13 @@ def swept(finished: Path, tmp_path: Path) -> Path:
 def test_a_sweep_run_again_skips_its_finished_jobs_and_says_so(swept: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = written(swept)
     assert len(before) == 4
-    assert sweep(swept, "trainer.threads=1") == 0
+    capsys.readouterr()
+    assert sweep(swept, "trainer.threads=1", "--json") == 0
     assert written(swept) == before
-    said = capsys.readouterr().err
+    out, said = capsys.readouterr()
     assert said.count("finished before with the same settings, data and code; skipped") == 2
     assert "2 jobs, 0 trained, 2 finished before, 0 failed" in said
-    assert sweep(swept, "--json") == 0
-    printed = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert {run["run"]["system"] for run in printed} == jobs(swept).keys()
+    assert {json.loads(line)["run"]["system"] for line in out.splitlines()} == jobs(swept).keys()
 
 
 def test_an_unfinished_job_goes_on_in_its_folder(swept: Path) -> None:
@@ -84,6 +75,7 @@ def test_an_unfinished_job_goes_on_in_its_folder(swept: Path) -> None:
     assert written(second) == kept
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("made_of", ["data_hash", "code_hash"])
 def test_results_of_other_data_or_code_are_moved_aside_and_made_again(
     made_of: str, swept: Path, capsys: pytest.CaptureFixture[str]
@@ -112,6 +104,7 @@ def test_a_failing_job_is_named_and_the_others_run(tmp_path: Path, capsys: pytes
     assert not list((tmp_path / "sweeps" / "naive").glob("*seedx*"))
 
 
+@pytest.mark.slow
 def test_a_defect_in_one_job_is_logged_there_and_the_others_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -132,7 +125,7 @@ def test_a_defect_in_one_job_is_logged_there_and_the_others_run(
     ("overrides", "message"),
     [
         (["model=naive_mean,naive_men"], "model=naive_men is not a valid choice"),
-        (["modle=naive_mean"], "modle"),
+        (["modle=naive_mean"], "modle is not a known key"),
         (["hydra.launcher._target_=hydra_plugins.nowhere.Launcher"], "hydra/launcher=basic cannot be used"),
         (["runs=null"], "runs"),
     ],
@@ -148,6 +141,7 @@ def test_a_wrong_sweep_is_exit_2(
     assert not list(tmp_path.rglob("metrics.json"))
 
 
+@pytest.mark.slow
 def test_files_that_no_sweep_wrote_are_left_alone(swept: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = jobs(swept)["source mean (capped labels)"]
     (folder / "identity.json").unlink()
@@ -157,22 +151,22 @@ def test_files_that_no_sweep_wrote_are_left_alone(swept: Path, capsys: pytest.Ca
     assert written(swept) == before
 
 
-SETTINGS = ["data=simulated_tiny"]
+@cache
+def settings(*overrides: str) -> str:
+    return settings_hash(compose("config", ["data=simulated_tiny", *overrides]))
 
 
 @pytest.mark.parametrize(
-    "overrides",
-    [["runs=elsewhere"], ["tracking=none"], ["tracking.experiment=mine"], ["sweep=mine"], ["trainer.threads=3"]],
+    "override", ["runs=elsewhere", "tracking=none", "tracking.experiment=mine", "sweep=mine", "trainer.threads=3"]
 )
-def test_where_and_how_fast_a_job_runs_is_no_part_of_its_settings(overrides: list[str]) -> None:
-    assert settings_hash(compose("config", [*SETTINGS, *overrides])) == settings_hash(compose("config", SETTINGS))
+def test_where_and_how_fast_a_job_runs_is_no_part_of_its_settings(override: str) -> None:
+    assert settings(override) == settings()
 
 
-@pytest.mark.parametrize("overrides", [["seed=1"], ["model.dropout=0.1"], ["data.seed=1"], ["trainer.learning_rate=2e-3"]])
-def test_whatever_decides_the_result_is_part_of_the_settings(overrides: list[str]) -> None:
-    assert settings_hash(compose("config", [*SETTINGS, *overrides])) != settings_hash(compose("config", SETTINGS))
+@pytest.mark.parametrize("override", ["seed=1", "model.dropout=0.1", "data.seed=1", "trainer.learning_rate=2e-3"])
+def test_whatever_decides_the_result_is_part_of_the_settings(override: str) -> None:
+    assert settings(override) != settings()
 
 
 def test_the_same_settings_reached_two_ways_are_the_same() -> None:
-    short, long = ["trainer=tiny"], ["trainer=default", "trainer.max_epochs=2", "trainer.min_blocks=1"]
-    assert settings_hash(compose("config", short)) == settings_hash(compose("config", long))
+    assert settings("trainer=tiny") == settings("trainer=default", "trainer.max_epochs=2", "trainer.min_blocks=1")

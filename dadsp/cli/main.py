@@ -11,6 +11,7 @@ from dadsp.errors import ConfigError, DadspError, nearest
 VERBS = {
     "train": "train a system on the source, adapt it, predict the target, score it beside naive predictors",
     "predict": "potency of new lines and drugs by a trained model",
+    "single-drug": "one network per drug, gene selection inside, beside the usual methods (paper 2)",
     "data": "describe a study, or simulate one",
 }
 
@@ -27,6 +28,7 @@ Examples:
   dadsp train -m model=dadsp_a,source_only seed=0,1,2 a sweep
   dadsp train model=dadsp_a --cfg job                 print the configuration, train nothing
   dadsp train resume=runs/…                           go on with a killed run
+  dadsp single-drug drug=all                          the embedded simulated screen, one network per drug
   dadsp predict run=runs/… pairs=pairs.csv            predict new pairs
   dadsp data describe data=gdsc_ccle_panel --json     counts, ranges, overlaps, naive scores
 
@@ -49,7 +51,7 @@ def main(argv: list[str] | None = None) -> int:
     as_json = "--json" in arguments
     arguments = [part for part in arguments if part not in ("--debug", "--json")]
     if not arguments or arguments[0] in ("-h", "--help", "help"):
-        print(HELP.format(verbs="\n".join(f"  {verb:<9}{what}" for verb, what in VERBS.items())), end="")
+        print(HELP.format(verbs="\n".join(f"  {verb:<13}{what}" for verb, what in VERBS.items())), end="")
         return 0
     if arguments[0] == "--version":
         print(f"dadsp {__version__}")
@@ -62,8 +64,9 @@ def main(argv: list[str] | None = None) -> int:
         print(f"error: {_one_line(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        go_on = ": the run folder keeps the last whole epoch; go on with dadsp train resume=<folder>"
-        print("interrupted" + (go_on if arguments[0] == "train" else ""), file=sys.stderr)
+        kept = {"train": "the last whole epoch", "single-drug": "every finished repeat"}.get(arguments[0])
+        go_on = f": the run folder keeps {kept}; go on with dadsp {arguments[0]} resume=<folder>" if kept else ""
+        print(f"interrupted{go_on}", file=sys.stderr)
         return 130
     except BrokenPipeError:  # the reader of our output went away
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -80,7 +83,7 @@ def main(argv: list[str] | None = None) -> int:
 def _verb(name: str) -> Callable[[list[str], bool], None]:
     if name not in VERBS:
         raise ConfigError(f"'{name}' is not a verb of dadsp. {nearest(name, VERBS)}")
-    run: Callable[[list[str], bool], None] = import_module(f"dadsp.cli.{name}").run
+    run: Callable[[list[str], bool], None] = import_module(f"dadsp.cli.{name.replace('-', '_')}").run
     return run
 
 

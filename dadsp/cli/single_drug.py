@@ -1,6 +1,7 @@
 """``dadsp single-drug``: every method on every drug and repeat, then the tables of the paper."""
 
 import json
+import math
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -160,9 +161,9 @@ def _show(folder: Path, as_json: bool) -> None:
         print(json.dumps({"folder": str(folder), **results}, allow_nan=False))
         return
     tables = {name: pd.read_csv(folder / f"{name}.csv", index_col=0) for name in TABLES}
-    oracle = tables["summary"]["saw_test_labels"]
+    oracle: dict[Any, bool] = tables["summary"]["saw_test_labels"].to_dict()
     # All systems would not fit a terminal: the file has them.
-    fair = [name for name in tables["mse"] if not oracle[name] and "all genes" not in name]
+    fair = [name for name in tables["mse"] if not oracle[name] and "all genes" not in str(name)]
     cut = "" if results["run"]["threshold_scope"] == "train" else "; classes cut at oracle quartiles, of test lines too"
     out = console()
     out.print(_table(tables["mse"][fair], f"Mean squared error of {results['run']['response']}, mean over repeats"))
@@ -170,7 +171,7 @@ def _show(folder: Path, as_json: bool) -> None:
     out.print(_table(tables["summary"].drop(columns="saw_test_labels"), f"Means over drugs{cut}"))
     if len(tables["leak"]):
         out.print(_table(tables["leak"], "What selecting genes with test labels is worth: MSE of oracle − honest"))
-    if oracle.any():
+    if any(oracle.values()):
         print("oracle selection: genes were selected with the labels of test lines; no fair rival to the other rows.")
     print(f"run folder  {folder}")
     print(f"figures     {folder / 'figures'}")
@@ -182,12 +183,12 @@ def _table(frame: pd.DataFrame, title: str) -> Table:
     table.add_column("")
     for name in frame.columns:
         table.add_column(str(name).replace("_", " "), justify="right", max_width=10)
-    for label, values in frame.iterrows():
+    for label, values in zip(frame.index, frame.to_numpy(), strict=True):
         table.add_row(str(label), *map(_cell, values))
     return table
 
 
 def _cell(value: float) -> str:
-    if pd.isna(value):
+    if math.isnan(value):
         return "–"
     return f"{value:.3f}" if abs(value) < 100 else f"{value:,.0f}"

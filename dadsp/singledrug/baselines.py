@@ -64,8 +64,8 @@ def make_baseline(name: BaselineName, ann_widths: Sequence[int], seed: int) -> B
             forest = RandomForestRegressor(100, min_samples_leaf=2, random_state=state)
             return Baseline(forest, [{"max_features": ["sqrt", 0.2]}])
         case "svr":
-            linear = {"kernel": ["linear"], "C": [0.003, 0.01, 0.03, 0.1]}
-            return Baseline(SVR(epsilon=0.1), [{"kernel": ["rbf"], "C": [0.3, 1.0, 3.0, 10.0]}, linear])
+            kernels = {"rbf": [0.3, 1.0, 3.0, 10.0], "linear": [0.003, 0.01, 0.03, 0.1]}
+            return Baseline(SVR(epsilon=0.1), [{"kernel": [kernel], "C": C} for kernel, C in kernels.items()])
         case "ann":
             layers = tuple(ann_widths)
             return Baseline(

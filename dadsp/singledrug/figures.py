@@ -1,6 +1,7 @@
 """Pictures of a comparison as PNG files: error per drug, and accuracy against time."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -80,7 +81,7 @@ def accuracy_against_time(frame: pd.DataFrame, path: Path) -> None:
     finish(figure, drawn, path)
 
 
-def _look(frame: pd.DataFrame, system: str) -> dict[str, object]:
+def _look(frame: pd.DataFrame, system: str) -> dict[str, Any]:
     row = frame[frame["system"] == system].iloc[0]
     colour, marker = _LOOKS[row["method"]]
     size = 9 * (_SMALLER if row["gene_set"] == "all" and row["method"] != "mean" else 1)

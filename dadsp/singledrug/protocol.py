@@ -156,7 +156,7 @@ def _fit_baseline(name: BaselineName, genes: Genes, folds: Folds, options: Singl
 def _score(fitted: Fitted, lines: DrugLines, test_idx: IntArray, cuts: Quartiles) -> tuple[dict[str, Any], pd.DataFrame]:
     """One row of results, and the predictions it is made of."""
     inputs, y_true = fitted.prepared.inputs(lines.expression[test_idx]), lines.response[test_idx]
-    seconds = []
+    y_pred, seconds = np.zeros(0), list[float]()
     for _ in range(N_TIMINGS):
         start = time.perf_counter()
         y_pred = np.asarray(fitted.regressor.predict(inputs), dtype=np.float64)

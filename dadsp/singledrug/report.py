@@ -70,7 +70,9 @@ def summary(frame: pd.DataFrame) -> pd.DataFrame:
     r2, pearson, accuracy, balanced_accuracy, kappa, train_s (selection, search and fit of one model), predict_ms_per_line,
     size_bytes; with planted genes also causal_recall and causal_recall_by_chance.
     """
-    table = pd.DataFrame({name: per_drug(frame, name).mean() for name in SUMMARISED if name in frame})
+    names = [name for name in SUMMARISED if name in frame]
+    numbers = frame.assign(**{name: pd.to_numeric(frame[name]) for name in names})
+    table = numbers.groupby(["system", "drug_id"])[names].mean().groupby("system").mean()
     if LABELS["mean"] in table.index:
         mse = per_drug(frame, "mse")
         table.insert(1, "mse_over_mean", mse.div(mse[LABELS["mean"]], axis=0).mean())

@@ -13,6 +13,7 @@ from dadsp.cli import single_drug
 from dadsp.cli.configuration import build, compose
 from dadsp.cli.main import main
 from dadsp.files import read_json
+from dadsp.singledrug.protocol import run_repeat
 from tests.raw_files import write_rows
 
 TINY = [
@@ -116,7 +117,6 @@ def test_killed_run_goes_on_after_its_last_finished_repeat_to_the_same_scores(
     finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ran: list[tuple[str, int]] = []
-    run_repeat = single_drug.run_repeat
 
     def killed_at_the_third(lines: Any, response: str, repeat: int, *others: Any) -> Any:
         ran.append((lines.drug_id, repeat))

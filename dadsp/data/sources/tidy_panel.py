@@ -155,4 +155,4 @@ def _sensitivity(values: "pd.Series[float]", kind: ResponseKind, path: Path) -> 
             f"{path}: {len(bad)} of {len(values)} values of {kind.column!r} are zero or negative (e.g. "
             f"{places(path, bad.index)}), which no concentration can be. Set scale: plain or negated for this kind."
         )
-    return -np.log10(values)
+    return values.map(np.log10) * -1

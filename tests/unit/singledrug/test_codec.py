@@ -142,7 +142,7 @@ def test_random_bytes_are_refused(content: bytes) -> None:
             decode(attempt)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=200)
 @given(st.data(), st.integers(0, 20))
 def test_a_forged_body_is_refused_or_is_a_network_in_bounds(data: st.DataObject, seed: int) -> None:
     body = bytearray(encode(shared(seed), 4)[HEAD_BYTES:])

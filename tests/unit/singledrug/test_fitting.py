@@ -50,7 +50,15 @@ def killed_after(n_epochs: int, folder: Path) -> FitContext:
 def test_a_network_overfits_32_lines() -> None:
     x, y, *_ = tables(32)
     options = replace(
-        SMALL, architecture="fixed", fixed_widths=(32, 32), max_epochs=150, patience=None, l1=0, l2=0, dropout=0
+        SMALL,
+        architecture="fixed",
+        fixed_widths=(32, 32),
+        max_epochs=150,
+        patience=None,
+        l1=0,
+        l2=0,
+        dropout=0,
+        batch_size=32,
     )
     fitted = fit_network(x, y, x, y, options)
     assert np.mean((fitted.predict(x) - y) ** 2) < 0.02 * np.var(y)
@@ -84,7 +92,7 @@ def test_a_budget_ends_the_search_and_is_told(caplog: pytest.LogCaptureFixture) 
 
 
 def test_training_stops_early_and_the_same_seed_gives_the_same_network() -> None:
-    options = replace(SMALL, learning_rate=0.3, max_epochs=50)
+    options = replace(SMALL, architecture="fixed", fixed_widths=(6,), learning_rate=0.3, max_epochs=50)
     first, again = (fit_network(*tables(), options, FitContext(seed=3)) for _ in range(2))
     assert max(trial.epochs for trial in first.log) < 50
     assert same(first, again)
@@ -155,4 +163,4 @@ def test_tables_that_do_not_fit_are_refused(part: int, value: FloatArray, messag
     data = list(tables())
     data[part] = value
     with pytest.raises(SchemaError, match=message):
-        fit_network(*data, SMALL)
+        fit_network(data[0], data[1], data[2], data[3], SMALL)

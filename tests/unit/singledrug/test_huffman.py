@@ -92,7 +92,7 @@ def test_lengths_that_are_no_complete_code_are_refused(lengths: list[int]) -> No
 
 @pytest.mark.parametrize(
     ("data", "n_symbols"),
-    [(b"\x50", 3), (b"\x50", 9), (b"\x51", 4), (b"\x50\x00", 4), (b"", 1), (b"\x50", 0)],
+    [(b"\x50", 2), (b"\x50", 9), (b"\x51", 4), (b"\x50\x00", 4), (b"", 1), (b"\x50", 0)],
     ids=["too few asked", "too many asked", "bits after the end", "a byte too many", "empty", "none asked"],
 )
 def test_streams_that_are_not_exactly_the_symbols_are_refused(data: bytes, n_symbols: int) -> None:

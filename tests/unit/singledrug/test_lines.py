@@ -1,6 +1,7 @@
 """Which lines of a panel a drug's model learns from, and panels that cannot be learned."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from tests.panels import small_panel
 OPTIONS = SingleDrugOptions(selection=SelectionOptions(n_genes=10))
 
 
-def with_values(panel: ResponsePanel, drug: int, values: object) -> ResponsePanel:
+def with_values(panel: ResponsePanel, drug: int, values: Any) -> ResponsePanel:
     altered = panel.values.copy()
     altered[:, drug] = values
     return replace(panel, values=altered)

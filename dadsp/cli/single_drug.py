@@ -165,27 +165,27 @@ def _show(folder: Path, as_json: bool) -> None:
     # All systems would not fit a terminal: the file has them.
     fair = [name for name in tables["mse"] if not oracle[name] and "all genes" not in str(name)]
     cut = "" if results["run"]["threshold_scope"] == "train" else "; classes cut at oracle quartiles, of test lines too"
-    out = console()
-    out.print(_table(tables["mse"][fair], f"Mean squared error of {results['run']['response']}, mean over repeats"))
-    out.print(_table(tables["accuracy"], f"3-class accuracy, distribution over drugs{cut}"))
-    out.print(_table(tables["summary"].drop(columns="saw_test_labels"), f"Means over drugs{cut}"))
+    _print_table(tables["mse"][fair], f"Mean squared error of {results['run']['response']}, mean over repeats")
+    _print_table(tables["accuracy"], f"3-class accuracy, distribution over drugs{cut}")
+    _print_table(tables["summary"].drop(columns="saw_test_labels"), f"Means over drugs{cut}")
     if len(tables["leak"]):
-        out.print(_table(tables["leak"], "What selecting genes with test labels is worth: MSE of oracle − honest"))
+        _print_table(tables["leak"], "What selecting genes with test labels is worth: MSE of oracle − honest")
     if any(oracle.values()):
         print("oracle selection: genes were selected with the labels of test lines; no fair rival to the other rows.")
     print(f"run folder  {folder}")
     print(f"figures     {folder / 'figures'}")
 
 
-def _table(frame: pd.DataFrame, title: str) -> Table:
-    """A frame as a terminal table."""
-    table = Table(title=title, box=SIMPLE_HEAD, padding=(0, 1, 0, 0), title_justify="left")
+def _print_table(frame: pd.DataFrame, title: str) -> None:
+    """A frame as a terminal table under a title of its own line, which a narrow table would break."""
+    print(title)
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("")
     for name in frame.columns:
         table.add_column(str(name).replace("_", " "), justify="right", max_width=10)
     for label, values in zip(frame.index, frame.to_numpy(), strict=True):
         table.add_row(str(label), *map(_cell, values))
-    return table
+    console().print(table)
 
 
 def _cell(value: float) -> str:

@@ -45,7 +45,7 @@ class CompressionOptions:
         patience: Epochs without a better validation error before one stops; None trains all epochs.
     """
 
-    sparsity: float = Field(default=0.9, ge=0, lt=1)
+    sparsity: float = Field(default=0.8, ge=0, lt=1)
     rounds: int = Field(default=3, ge=1)
     bits: int = Field(default=5, ge=1, le=8)
     gap_bits: int = Field(default=8, ge=1, le=8)

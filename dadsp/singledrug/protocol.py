@@ -123,7 +123,7 @@ def comparisons(protocol: ProtocolOptions) -> Iterator[tuple[MethodName, Genes]]
 
 
 def _fit_network(genes: Genes, folds: Folds, options: SingleDrugOptions, context: FitContext) -> list[Fitted]:
-    """The trained network and, if asked for, its compressed form."""
+    """The trained network and, of the honest scope, its compressed form if asked for."""
     prepared = folds.prepared("validation", genes)
     start = time.perf_counter()
     trained = fit_network(*prepared.fold, options.network, context)
@@ -131,7 +131,7 @@ def _fit_network(genes: Genes, folds: Folds, options: SingleDrugOptions, context
     shape = {"architecture": options.network.architecture, "widths": list(trained.network.widths)}
     facts = {**shape, "size_bytes": trained.size_bytes, "log": [asdict(trial) for trial in trained.log]}
     fitted = [Fitted("network", genes, prepared, trained, 0.0, fit_s, facts)]
-    if options.compression is not None:
+    if options.compression is not None and genes.scope == "train":
         start = time.perf_counter()
         small = compress(trained, *prepared.fold, options.compression, context)
         seconds = time.perf_counter() - start

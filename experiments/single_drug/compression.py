@@ -1,97 +1,102 @@
-"""Error against size of compressed single-drug networks, on simulated lines.
+r"""Error against size of compressed single-drug networks, as a table and a figure.
 
-One network per drug and architecture is trained on half of the lines; a fifth chooses epochs and widths, and the remaining
-30 %, which neither training nor compression sees, give the errors. Drugs are those whose responses vary most.
+One partition of each drug's lines, split as dadsp single-drug does: the test lines, which neither training nor compression
+sees, give the errors.
 
-python experiments/single_drug/compression.py --out experiments/single_drug/compression.csv
+python experiments/single_drug/compression.py --out experiments/single_drug \
+    panel=ccle_np24 selection.n_genes=200 drug=[Nilotinib,PD-0325901]
 """
 
 import argparse
-from dataclasses import asdict
+import shlex
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
+from omegaconf import OmegaConf
 
-from dadsp.data.sources.simulated import simulated_study
+from dadsp.cli.configuration import build, compose
+from dadsp.cli.single_drug import OPTIONS
+from dadsp.evaluation.figures import BLUE, DPI, GREEN, LABEL, ORANGE, PURPLE, finish
 from dadsp.files import write_atomically
 from dadsp.models.base import FitContext
-from dadsp.schema import FloatArray, Screen
+from dadsp.options import validated
 from dadsp.seeding import derive_seed
 from dadsp.singledrug.codec import layer_ends
 from dadsp.singledrug.compression import CompressionOptions, compression_curve
 from dadsp.singledrug.fitting import fit_network
-from dadsp.singledrug.network import NetworkOptions
+from dadsp.singledrug.folds import Folds, Genes
+from dadsp.singledrug.lines import chosen_drugs, drug_lines
+from dadsp.singledrug.settings import SingleDrugOptions
 from dadsp.tracking import environment_tags
 
-SPARSITIES = (0.0, 0.5, 0.8, 0.9, 0.95, 0.98)
-BITS = (2, 3, 4, 5)
-
-Part = tuple[FloatArray, FloatArray]
-
-
-def simulated_screen(seed: int) -> Screen:
-    """500 lines, 60 drugs and 1,000 genes, as many as the paper selects."""
-    return simulated_study(
-        seed=seed,
-        n_genes=1000,
-        n_source_cells=500,
-        n_target_cells=60,
-        n_shared_cells=30,
-        n_source_drugs=60,
-        n_target_drugs=8,
-        n_shared_drugs=4,
-    ).source
-
-
-def parts(screen: Screen, drug: int, seed: int) -> tuple[Part, Part, Part]:
-    """Scaled expression and responses of training, validation and test lines."""
-    measured = np.flatnonzero(screen.responses.drug_idx == drug)
-    order = np.random.default_rng(derive_seed(seed, "lines", drug)).permutation(measured)
-    rows = np.split(order, [round(0.5 * len(order)), round(0.7 * len(order))])
-    expression = [screen.cells.expression[screen.responses.cell_idx[part]] for part in rows]
-    low, high = expression[0].min(axis=0), expression[0].max(axis=0)
-    train, val, test = (
-        (((x - low) / (high - low)).astype(np.float32), screen.responses.potency[part])
-        for x, part in zip(expression, rows, strict=True)
-    )
-    return train, val, test
+SPARSITIES = (0.0, 0.5, 0.7, 0.8, 0.9, 0.95)
+BITS = {2: ORANGE, 3: GREEN, 4: PURPLE, 5: BLUE}
 
 
 def main() -> None:
-    """Prints the mean over drugs and writes every point."""
+    """Prints means over drugs and writes every point."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--drugs", type=int, default=3)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path)
+    parser.add_argument("overrides", nargs="*", help="as dadsp single-drug takes them")
+    parser.add_argument("--architectures", nargs="+", default=["fixed", "growth"])
+    parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
-    screen, context = simulated_screen(arguments.seed), FitContext(seed=arguments.seed)
-    spread = pd.Series(screen.responses.potency).groupby(screen.responses.drug_idx).std()
-    rows = []
-    for drug in spread.nlargest(arguments.drugs).index:
-        train, val, test = parts(screen, drug, arguments.seed)
-        for architecture in ("fixed", "growth"):
-            network = fit_network(*train, *val, NetworkOptions(architecture), context)
+    config = compose("single_drug", arguments.overrides)
+    given = cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
+    options = validated(SingleDrugOptions, {key: given[key] for key in OPTIONS}, "")
+    panel = build(config.panel, "panel")
+    tables = []
+    for drug in chosen_drugs(panel, given["drug"], options):
+        lines = drug_lines(panel, drug)
+        seed = derive_seed(config.seed, lines.drug_id, 0)
+        folds = Folds(lines, options.protocol, options.selection, seed)
+        prepared, test_idx = folds.prepared("validation", Genes("selected", "train")), folds.rows["test"][1]
+        test = prepared.inputs(lines.expression[test_idx]), lines.response[test_idx]
+        context = FitContext(seed=derive_seed(seed, "network"))
+        for architecture in arguments.architectures:
+            network = fit_network(*prepared.fold, replace(options.network, architecture=architecture), context)
             mse = float(np.mean((network.predict(test[0]) - test[1]) ** 2))
             facts = {
+                "drug_id": lines.drug_id,
                 "architecture": architecture,
-                "drug": screen.drugs.ids[drug],
                 "widths": "-".join(map(str, network.network.widths)),
                 "n_weights": layer_ends(network.network.n_inputs, network.network.widths)[-1],
                 "uncompressed_bytes": network.size_bytes,
                 "uncompressed_mse": mse,
                 "uncompressed_r2": 1 - mse / np.var(test[1]),
             }
-            points = compression_curve(network, (*train, *val), test, SPARSITIES, BITS, CompressionOptions(), context)
-            rows += [facts | asdict(point) for point in points]
             print(facts, flush=True)
-    table = pd.DataFrame(rows).round(4)
+            compression = options.compression or CompressionOptions()
+            points = compression_curve(network, prepared.fold, test, SPARSITIES, BITS, compression, context)
+            tables.append(pd.DataFrame([facts | asdict(point) for point in points]))
+    table = pd.concat(tables, ignore_index=True).round(4)
     means = table.groupby(["architecture", "sparsity", "bits"])[["ratio", "mse_change"]].agg(["mean", "min", "max"])
     print(means.round(3).to_string())
-    if arguments.out:
-        command = f"python experiments/single_drug/compression.py --drugs {arguments.drugs} --seed {arguments.seed}"
-        table = table.assign(seed=arguments.seed, command=command, **{"git.sha": environment_tags().get("git.sha", "")})
-        write_atomically(arguments.out, lambda path: table.to_csv(path, index=False))
+    command = shlex.join(["python", "experiments/single_drug/compression.py", *arguments.overrides])
+    table = table.assign(seed=config.seed, command=command, **{"git.sha": environment_tags().get("git.sha", "")})
+    write_atomically(arguments.out / "compression.csv", lambda path: table.to_csv(path, index=False))
+    draw(table, arguments.out / "compression.png")
+
+
+def draw(table: pd.DataFrame, path: Path) -> None:
+    """Writes a PNG: a panel for each drug and architecture, a curve for each number of bits, a mark for each sparsity."""
+    groups = table.groupby(["drug_id", "architecture"], sort=False)
+    figure = Figure(figsize=(4.2 * len(groups), 4), dpi=DPI, layout="constrained")
+    panels = figure.subplots(1, len(groups), squeeze=False)[0]
+    for axes, ((drug, architecture), points) in zip(panels, groups, strict=True):
+        for bits, curve in points.groupby("bits"):
+            axes.plot(curve["ratio"], 100 * curve["mse_change"], "o-", color=BITS[bits], label=f"{bits} bits")
+        axes.axhline(2, color="0.6", linestyle=":")
+        axes.axvline(10, color="0.6", linestyle=":")
+        axes.set_xscale("log")
+        axes.set_title(f"{drug}, {architecture}", fontsize=LABEL)
+        axes.set_xlabel("Times smaller on disk", fontsize=LABEL)
+    panels[0].set_ylabel("Change of test MSE, %", fontsize=LABEL)
+    panels[0].legend(frameon=False)
+    finish(figure, list(panels), path)
 
 
 if __name__ == "__main__":

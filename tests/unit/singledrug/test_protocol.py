@@ -61,7 +61,7 @@ def test_methods_that_select_run_in_every_scope_and_others_once() -> None:
 def test_scores_are_those_of_the_kept_predictions(finished: tuple[Path, dict[str, Any]]) -> None:
     folder, result = finished
     predictions = pd.read_parquet(folder / PREDICTIONS)
-    assert len(result["rows"]) == 7
+    assert len(result["rows"]) == 6
     for row in result["rows"]:
         own = (predictions[list(key)] == [row[name] for name in key]).all(axis=1)
         kept = predictions[own]

@@ -36,6 +36,10 @@ class DivergenceError(DadspError):
     """Training left the region from which it can recover."""
 
 
+class FreezeError(DadspError):
+    """Weights that a stage must leave alone have changed."""
+
+
 class LoadError(DadspError):
     """A saved run, model or checkpoint is absent, damaged or of another version."""
 

@@ -48,9 +48,9 @@ def _train(config: DictConfig, folder: Path, command: str, as_json: bool) -> Non
         seen_stages: list[str] = []
 
         def on_epoch(stage: str, epoch: int, metrics: dict[str, float]) -> None:
-            main = any(name.startswith("val/") for name in metrics)
+            main = stage == model.main_stage
             tracker.log_epoch(metrics if main else {f"{stage}/{k}": v for k, v in metrics.items()}, epoch)
-            if main or stage not in seen_stages:
+            if any(name.startswith("val/") for name in metrics) or stage not in seen_stages:
                 seen_stages.append(stage)
                 values = "  ".join(f"{name} {value:.4f}" for name, value in metrics.items())
                 print(f"{stage}  epoch {epoch + 1}  {values}", file=sys.stderr, flush=True)

@@ -46,11 +46,13 @@ class Predictor(ABC):
         name: How tables call it.
         genes: Genes it needs, in its order; empty where it needs none.
         sees_target_labels: True when target labels reach it; its name then carries the word ``oracle``.
+        main_stage: The stage of training whose metrics stand for the system; tracking prefixes those of the others.
     """
 
     name: str
     genes: tuple[str, ...] = ()
     sees_target_labels: bool = False
+    main_stage: str = ""
 
     @abstractmethod
     def fit(self, study: Study, split: Split, context: FitContext | None = None) -> Self:

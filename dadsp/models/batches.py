@@ -214,6 +214,26 @@ def _stream(random: np.random.Generator, lines: IntArray | None, n: int) -> IntA
     return np.concatenate([random.permutation(lines) for _ in range(-(-n // len(lines)))])[:n]
 
 
+class TwoDomainBatches:
+    """Each of ``n_target`` rows once an epoch, beside as many of ``n_source``, each once before any comes again.
+
+    The order is drawn from (seed, epoch); batches are of nearly equal size, at most ``size``. Yields int64 row numbers
+    (source, target).
+    """
+
+    def __init__(self, n_source: int, n_target: int, *, size: int, seed: int, epoch: Callable[[], int]) -> None:
+        self.n_source, self.n_target, self.size, self.seed, self.epoch = n_source, n_target, size, seed, epoch
+
+    def __len__(self) -> int:
+        return -(-self.n_target // self.size)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        random = np.random.default_rng(derive_seed(self.seed, "batches", self.epoch()))
+        target = torch.from_numpy(random.permutation(self.n_target))
+        source = torch.from_numpy(_stream(random, np.arange(self.n_source), self.n_target))
+        yield from zip(source.tensor_split(len(self)), target.tensor_split(len(self)), strict=True)
+
+
 class RowBatches:
     """Each of ``n_rows`` rows once an epoch, in an order drawn from (seed, epoch); yields int64 row numbers."""
 

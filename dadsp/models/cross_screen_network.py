@@ -5,6 +5,7 @@ A system is a subclass that says which network it builds and which stages train 
 
 import logging
 from abc import abstractmethod
+from collections.abc import Callable
 from dataclasses import asdict
 from dataclasses import dataclass as plain_dataclass
 from functools import partial
@@ -28,8 +29,9 @@ from dadsp.models.drug_encoders import drug_encoder
 from dadsp.models.pretraining import PretrainingOptions, pretrain_encoder
 from dadsp.models.rowspace import RowSpace
 from dadsp.models.training import Stage, TrainingOptions, claim_device
+from dadsp.nets.autoencoder import StackedAutoencoder
 from dadsp.nets.dadsp_network import DadspNetwork
-from dadsp.nets.feed_forward import Activation, first_linear
+from dadsp.nets.feed_forward import Activation, copy_layers, dense_layers, first_linear
 from dadsp.options import validated
 from dadsp.schema import Domain, FloatArray, IntArray, Pairs, Screen, Split, Study
 from dadsp.seeding import derive_seed
@@ -90,6 +92,7 @@ class Inputs:
         judged: Metric name, and the pairs whose RMSE chooses the epoch; labels in −log10 µM.
         source_lines: Rows of the source lines that train, distinct.
         target_lines: Rows of the target lines that lend their expression.
+        autoencoder: What pre-training left, for systems that go on with it; None without pre-training.
     """
 
     expression: Tensor
@@ -98,6 +101,7 @@ class Inputs:
     judged: tuple[str, LabelledPairs]
     source_lines: IntArray
     target_lines: IntArray
+    autoencoder: StackedAutoencoder | None
 
 
 class RegressionStage(Stage):
@@ -110,6 +114,7 @@ class RegressionStage(Stage):
         labels: Scales labels to the sigmoid's range.
         training: Length and speed.
         context: Seed, folders, listener.
+        encoder_of: Encoder of each domain's lines, for a network with more than one; batches are the source's.
     """
 
     expression: Tensor
@@ -118,15 +123,17 @@ class RegressionStage(Stage):
     def __init__(
         self,
         name: str,
-        network: DadspNetwork,
+        network: nn.Module,
         inputs: Inputs,
         labels: LabelScaler,
         training: TrainingOptions,
         context: FitContext,
+        encoder_of: Callable[[Domain], nn.Module] | None = None,
     ) -> None:
         self.metric, self.judged = inputs.judged
         super().__init__(name, network, training, context, monitor=self.metric)
         self.labels = labels
+        self.encoder_of = encoder_of
         self.register_buffer("expression", inputs.expression, persistent=False)
         self.register_buffer("drug_features", inputs.drug_features, persistent=False)
 
@@ -135,6 +142,9 @@ class RegressionStage(Stage):
         """The network, by its type."""
         return cast(DadspNetwork, self.network)
 
+    def _encoder(self, domain: Domain) -> nn.Module:
+        return self.parts.encoder if self.encoder_of is None else self.encoder_of(domain)
+
     def losses(self, batch: PairBatch | BlockBatch) -> dict[str, Tensor]:
         """MSE on the labelled pairs."""
         mse, _ = self.regression(batch)
@@ -142,19 +152,26 @@ class RegressionStage(Stage):
 
     def regression(self, batch: PairBatch | BlockBatch) -> tuple[Tensor, Tensor]:
         """MSE on the labelled pairs, and the codes of the batch's distinct lines, shape (u, code width)."""
+        predicted, codes = self.predictions(batch)
+        if isinstance(batch, BlockBatch):
+            return (batch.weight * (predicted - batch.label) ** 2).sum(), codes
+        return nn.functional.mse_loss(predicted, batch.label), codes
+
+    def predictions(self, batch: PairBatch | BlockBatch) -> tuple[Tensor, Tensor]:
+        """Scaled potency, shape of the batch's labels, and the codes of its distinct lines, shape (u, code width)."""
         network = self.parts
-        codes = network.encoder(self.expression.index_select(0, batch.lines))
+        codes = self._encoder("source")(self.expression.index_select(0, batch.lines))
         drugs = network.drug_branch(self.drug_features.index_select(0, batch.drugs))
         if isinstance(batch, BlockBatch):
-            return (batch.weight * (network.regress_block(codes[: batch.n_source], drugs) - batch.label) ** 2).sum(), codes
+            return network.regress_block(codes[: batch.n_source], drugs), codes
         line_of_pair = batch.line_of_row[: len(batch.label)]
-        predicted = network.regress(codes, line_of_pair, drugs, batch.drug_of_pair)
-        return nn.functional.mse_loss(predicted, batch.label), codes
+        return network.regress(codes, line_of_pair, drugs, batch.drug_of_pair), codes
 
     def judge(self) -> dict[str, float]:
         """RMSE in −log10 µM on the pairs that choose the epoch, each line and drug encoded once."""
-        network, pairs = self.parts, self.judged
-        predicted = predict_pairs(network, network.encoder, self.expression, self.drug_features, pairs.line, pairs.drug)
+        pairs = self.judged
+        encoder = self._encoder("target" if self.metric.startswith("val/target") else "source")
+        predicted = predict_pairs(self.parts, encoder, self.expression, self.drug_features, pairs.line, pairs.drug)
         self.collapsed = float(predicted.std()) < CONSTANT
         error = self.labels.inverse(predicted) - pairs.label
         return {self.metric: float(np.sqrt(np.mean(error.astype(np.float64) ** 2)))}
@@ -196,9 +213,21 @@ class CrossScreenNetwork(Predictor):
         """Only under the oracle selection."""
         return self.options.selection == "target_oracle"
 
-    @abstractmethod
     def _build(self, n_inputs: int, n_drug_features: int) -> DadspNetwork:
-        """The network with fresh weights."""
+        """The network with fresh weights; without discriminator unless a system builds another."""
+        return DadspNetwork(n_inputs, n_drug_features, **self._sizes(), discriminator_widths=None)
+
+    def _sizes(self) -> dict[str, Any]:
+        """Arguments of ``DadspNetwork`` that every system has."""
+        options = self.options
+        return {
+            "encoder_widths": options.encoder_widths,
+            "drug_widths": options.drug_widths,
+            "regressor_widths": options.regressor_widths,
+            "activation": options.activation,
+            "encoder_activation": options.encoder_activation,
+            "dropout": options.dropout,
+        }
 
     @abstractmethod
     def _train(self, inputs: Inputs, study: Study, context: FitContext) -> None:
@@ -251,12 +280,13 @@ class CrossScreenNetwork(Predictor):
             self.network.start_at(float(self.labels.transform(train.potency).mean()))
             if self.space is not None:
                 self.space.shrink(first_linear(self.network.encoder))
+            autoencoder = None
             if self.options.pretraining is not None:
                 lines = torch.from_numpy(source_lines) if self.options.pretraining_lines == "source" else learned
-                self._pretrain(expression[lines], self.options.pretraining, context)
+                autoencoder = self._pretrain(expression[lines], self.options.pretraining, context)
         judged, features = self._judged(study, split, features)
         pairs = LabelledPairs(train.cell_idx, train.drug_idx, self.labels.transform(train.potency))
-        return Inputs(expression, features, pairs, judged, source_lines, target_lines)
+        return Inputs(expression, features, pairs, judged, source_lines, target_lines, autoencoder)
 
     def _network(self, n_inputs: int) -> DadspNetwork:
         """The system's network; where drug features are codes, its drug branch begins with the network that reads them."""
@@ -286,13 +316,12 @@ class CrossScreenNetwork(Predictor):
         source = self.scaler.transform(study.source.cells.expression, "source")
         return np.concatenate([source, self.scaler.transform(study.target.cells.expression, "target")])
 
-    def _pretrain(self, lines: Tensor, options: PretrainingOptions, context: FitContext) -> None:
+    def _pretrain(self, lines: Tensor, options: PretrainingOptions, context: FitContext) -> StackedAutoencoder:
         widths, activation = self.options.encoder_widths, self.options.encoder_activation
         sae, histories = pretrain_encoder(lines, self.space, widths, activation, options, self.training, context)
-        dense = [layer for layer in self.network.encoder if isinstance(layer, nn.Sequential)]
-        for layer, trained in zip(dense, sae.encoders, strict=True):
-            layer.load_state_dict(trained.state_dict())
+        copy_layers(sae.encoders, dense_layers(self.network.encoder))
         self.histories |= histories
+        return sae
 
     def _judged(self, study: Study, split: Split, features: Tensor) -> tuple[tuple[str, LabelledPairs], Tensor]:
         """The pairs that choose the epoch, and drug features extended where these need more drugs."""
@@ -381,9 +410,9 @@ class CrossScreenNetwork(Predictor):
         predictor.fitted_features, predictor.drug_notes = features, facts["drug_notes"]
         predictor.genes = tuple(facts["genes"])
         predictor.labels = LabelScaler(facts["labels"]["low"], facts["labels"]["high"])
-        predictor.scaler = ExpressionScaler.from_arrays(_under("scaler.", arrays))
+        predictor.scaler = ExpressionScaler.from_arrays(under("scaler.", arrays))
         predictor.network = predictor._network(len(predictor.genes))
-        weights = {name: torch.from_numpy(value) for name, value in _under("network.", arrays).items()}
+        weights = {name: torch.from_numpy(value) for name, value in under("network.", arrays).items()}
         predictor.network.load_state_dict(weights)
         predictor.network.eval()
         return predictor
@@ -426,5 +455,6 @@ def _structures(screen: Screen, rows: IntArray | None = None) -> tuple[list[str]
     return [screen.drugs.smiles[row] or "" for row in wanted], [screen.drugs.names[row] for row in wanted]
 
 
-def _under(prefix: str, arrays: Arrays) -> Arrays:
+def under(prefix: str, arrays: Arrays) -> Arrays:
+    """The arrays whose names begin with ``prefix``, by the rest of their names."""
     return {name.removeprefix(prefix): value for name, value in arrays.items() if name.startswith(prefix)}

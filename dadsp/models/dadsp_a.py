@@ -92,6 +92,7 @@ class DadspA(CrossScreenNetwork):
 
     options_type = DadspAOptions
     options: DadspAOptions
+    main_stage = "dadsp_a"
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -128,13 +129,8 @@ class DadspA(CrossScreenNetwork):
         return DadspNetwork(
             n_inputs,
             n_drug_features,
-            encoder_widths=options.encoder_widths,
-            drug_widths=options.drug_widths,
-            regressor_widths=options.regressor_widths,
+            **self._sizes(),
             discriminator_widths=options.discriminator_widths if options.adversarial_weight > 0 else None,
-            activation=options.activation,
-            encoder_activation=options.encoder_activation,
-            dropout=options.dropout,
             discriminator_batch_norm=options.discriminator_batch_norm,
         )
 

@@ -41,6 +41,9 @@ class ReconstructionStage(Stage):
         inputs: What the layer or the stack encodes, shape (n_lines, n_inputs).
         layer: Which layer; None for all.
         target_scale: Factor from the inputs to what is to be reconstructed (row space coordinates differ from both).
+        options: Length and speed.
+        context: Seed, folders, listener.
+        prefix: Begins the stage's name.
     """
 
     inputs: Tensor
@@ -53,8 +56,9 @@ class ReconstructionStage(Stage):
         target_scale: float,
         options: TrainingOptions,
         context: FitContext,
+        prefix: str = "sae",
     ) -> None:
-        super().__init__("sae_stack" if layer is None else f"sae_layer_{layer + 1}", network, options, context)
+        super().__init__(f"{prefix}_stack" if layer is None else f"{prefix}_layer_{layer + 1}", network, options, context)
         self.layer, self.target_scale = layer, target_scale
         self.register_buffer("inputs", inputs, persistent=False)
 
@@ -74,6 +78,19 @@ class ReconstructionStage(Stage):
         x = self.inputs.index_select(0, batch)
         rebuilt = self.sae(x) if self.layer is None else self.sae.reconstruct_layer(x, self.layer)
         return {"loss": nn.functional.mse_loss(rebuilt, x * self.target_scale)}
+
+
+def without_labels(training: TrainingOptions, epochs: int, batch_size: int, learning_rate: float) -> TrainingOptions:
+    """The trainer's device and precision for a stage that nothing judges: it runs all its epochs, in one process."""
+    return replace(
+        training,
+        max_epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        schedule="constant",
+        patience=None,
+        devices=1,  # a small part of the work, and no blocks to share
+    )
 
 
 def pretrain_encoder(
@@ -108,15 +125,8 @@ def pretrain_encoder(
     hidden = expression  # input of the layer in turn; the layers below are finished, so it is computed once
     histories = {}
     for layer in [*range(len(widths)), None]:
-        stage_options = replace(
-            training,
-            max_epochs=options.stack_epochs if layer is None else options.layer_epochs,
-            batch_size=options.batch_size,
-            learning_rate=options.learning_rate,
-            schedule="constant",
-            patience=None,
-            devices=1,  # a small part of the work, and no blocks to share
-        )
+        epochs = options.stack_epochs if layer is None else options.layer_epochs
+        stage_options = without_labels(training, epochs, options.batch_size, options.learning_rate)
         inputs = expression if layer is None else hidden
         target_scale = 1.0 if layer else expression_scale
         stage = ReconstructionStage(network, inputs, layer, target_scale, stage_options, context)

@@ -40,7 +40,11 @@ class StackedAutoencoder(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Reconstruction through the whole stack, shape of ``x``."""
-        code = self.encode(x)
-        for decoder in reversed(list(self.decoders)):
-            code = decoder(code)
-        return code
+        return decode(self.decoders, self.encode(x))
+
+
+def decode(decoders: nn.ModuleList, code: Tensor) -> Tensor:
+    """Input rebuilt from the code of the whole stack, shape (n, n_genes)."""
+    for decoder in reversed(list(decoders)):
+        code = decoder(code)
+    return code

@@ -1,6 +1,6 @@
 """Feed-forward stacks, from which encoder, drug branch, regressor and discriminator are made."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from torch import nn
@@ -51,6 +51,17 @@ def dense_layer(n_inputs: int, n_outputs: int, activation: Activation) -> nn.Seq
     """One linear layer followed by its activation."""
     linear: type[nn.Linear] = WideLinear if n_inputs * n_outputs >= WIDE else nn.Linear
     return nn.Sequential(linear(n_inputs, n_outputs), _ACTIVATIONS[activation]())
+
+
+def dense_layers(stack: nn.Sequential) -> list[nn.Sequential]:
+    """The linear layers of a stack with their activations, in order, without dropout between them."""
+    return [layer for layer in stack if isinstance(layer, nn.Sequential)]
+
+
+def copy_layers(trained: Iterable[nn.Module], fresh: Iterable[nn.Module]) -> None:
+    """Gives each of ``fresh`` the weights of its counterpart in ``trained``."""
+    for before, after in zip(trained, fresh, strict=True):
+        after.load_state_dict(before.state_dict())
 
 
 def first_linear(layers: nn.Module) -> nn.Linear:

@@ -1,6 +1,8 @@
 """Every choice of every group composes and builds."""
 
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 from omegaconf import OmegaConf
@@ -9,6 +11,9 @@ from dadsp.cli.configuration import build, compose, conf_folder
 from dadsp.cli.single_drug import OPTIONS
 from dadsp.models.base import Predictor
 from dadsp.models.dadsp_a import DadspA
+from dadsp.models.dadsp_b import DadspB
+from dadsp.models.deepdsc1 import DeepDsc1
+from dadsp.models.sla import Sla
 from dadsp.options import validated
 from dadsp.singledrug.network import NetworkOptions
 from dadsp.singledrug.settings import SingleDrugOptions
@@ -36,9 +41,16 @@ def test_tiny_study_and_split_build() -> None:
     assert len(split.test_idx) == len(study.target.responses)
 
 
-def test_yaml_of_dadsp_a_states_the_code_s_own_defaults() -> None:
-    assert build(compose("config", []).model, "model").options == DadspA().options
-    assert build(compose("config", []).model, "model").training == DadspA().training
+@pytest.mark.parametrize(
+    ("choice", "system"), [("dadsp_a", DadspA), ("dadsp_b", DadspB), ("deepdsc1", DeepDsc1), ("sla", Sla)]
+)
+def test_yaml_of_a_deep_system_states_the_code_s_own_defaults(choice: str, system: Any) -> None:
+    config = compose("config", [f"model={choice}"]).model
+    assert build(config, "model").options == system().options
+    assert build(config, "model").training == system().training
+    assert {str(key) for key in config} - {"_target_", "_convert_", "drug_features", "training"} == set(
+        asdict(system().options)
+    )
 
 
 @pytest.mark.parametrize("panel", PANELS)

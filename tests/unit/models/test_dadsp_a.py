@@ -15,15 +15,7 @@ from dadsp.models.dadsp_a import DadspA, DadspStage
 from dadsp.schema import Pairs, Split, Study
 from dadsp.splits.cross_screen import cross_screen
 from tests.studies import small_study
-
-SMALL: dict[str, Any] = {
-    "encoder_activation": "relu",  # a few sigmoid units tell few lines apart after a few steps
-    "encoder_widths": (16, 8),
-    "drug_widths": (8, 8),
-    "regressor_widths": (8, 4),
-    "discriminator_widths": (6, 4),
-    "pretraining": {"layer_epochs": 1, "stack_epochs": 1, "batch_size": 8},
-}
+from tests.systems import SMALL, Killed, killed_at, listening, poisoned, same, weights, with_target_expression
 
 
 @pytest.fixture
@@ -38,21 +30,7 @@ def split(study: Study) -> Split:
 
 def fitted(study: Study, split: Split, context: FitContext | None = None, epochs: int = 2, **options: Any) -> DadspA:
     training = {"max_epochs": epochs, "min_blocks": 1, **options.pop("training", {})}
-    return DadspA(training=training, **{**SMALL, **options}).fit(study, split, context)
-
-
-def weights(model: DadspA) -> list[torch.Tensor]:
-    return [value.clone() for value in model.network.state_dict().values()]
-
-
-def same(a: list[torch.Tensor], b: list[torch.Tensor]) -> bool:
-    return all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
-
-
-def poisoned(study: Study) -> Study:
-    responses = study.target.responses
-    changed = replace(responses, potency=responses.potency * -2 + 3, censored=~responses.censored)
-    return replace(study, target=replace(study.target, responses=changed))
+    return DadspA(training=training, **{**SMALL, "discriminator_widths": (6, 4), **options}).fit(study, split, context)
 
 
 @pytest.mark.parametrize("target_sampling", ["independent", "paired"])
@@ -79,8 +57,7 @@ def test_oracle_selection_sees_target_labels_and_says_so(study: Study, split: Sp
 
 
 def test_target_expression_does_change_the_weights(study: Study, split: Split) -> None:
-    cells = replace(study.target.cells, expression=study.target.cells.expression[::-1] ** 3)
-    other = replace(study, target=replace(study.target, cells=cells))
+    other = with_target_expression(study, study.target.cells.expression[::-1] ** 3)
     assert not same(weights(fitted(study, split)), weights(fitted(other, split)))
 
 
@@ -179,13 +156,6 @@ def test_saved_model_may_name_no_foreign_code(study: Study, split: Split, tmp_pa
 
 
 def test_resumed_stage_ends_like_an_uninterrupted_one(study: Study, split: Split, tmp_path: Path) -> None:
-    class Killed(Exception):
-        pass
-
-    def kill(stage: str, epoch: int, metrics: dict[str, float]) -> None:
-        if stage == "dadsp_a" and epoch == 2:
-            raise Killed
-
     settings: dict[str, Any] = {
         "epochs": 5,
         "dropout": 0.2,
@@ -193,9 +163,9 @@ def test_resumed_stage_ends_like_an_uninterrupted_one(study: Study, split: Split
     }
     whole = fitted(study, split, FitContext(seed=4), **settings)
     with pytest.raises(Killed):
-        fitted(study, split, FitContext(seed=4, checkpoints=tmp_path, on_epoch=kill), **settings)
+        fitted(study, split, killed_at("dadsp_a", 2, seed=4, checkpoints=tmp_path), **settings)
     epochs: list[tuple[str, int]] = []
-    listener = FitContext(seed=4, checkpoints=tmp_path, on_epoch=lambda stage, epoch, _: epochs.append((stage, epoch)))
+    listener = FitContext(seed=4, checkpoints=tmp_path, on_epoch=listening(epochs))
     resumed = fitted(study, split, listener, **settings)
     assert epochs == [("dadsp_a", 2), ("dadsp_a", 3), ("dadsp_a", 4)]  # pre-training and two epochs were kept
     assert same(weights(whole), weights(resumed))
@@ -248,15 +218,8 @@ def test_collapse_in_the_first_epoch_is_an_error_with_a_remedy(
 
 
 def test_damaged_training_state_is_a_load_error(study: Study, split: Split, tmp_path: Path) -> None:
-    class Killed(Exception):
-        pass
-
-    def kill(stage: str, epoch: int, metrics: dict[str, float]) -> None:
-        if stage == "dadsp_a" and epoch == 1:
-            raise Killed
-
     with pytest.raises(Killed):
-        fitted(study, split, FitContext(checkpoints=tmp_path, on_epoch=kill), epochs=3, training={"checkpoint_every_s": 0})
+        fitted(study, split, killed_at("dadsp_a", 1, checkpoints=tmp_path), epochs=3, training={"checkpoint_every_s": 0})
     state = tmp_path / "dadsp_a" / "last.ckpt"
     state.write_bytes(state.read_bytes()[:500])
     with pytest.raises(LoadError, match=r"last\.ckpt is damaged .* Delete its folder"):

@@ -51,8 +51,7 @@ RESULTS = [both("A", 0, 0.2, 0.1), both("A", 1, 0.4, 0.1), both("B", 0, 0.7, 0.5
 
 
 def scores(table: pd.DataFrame, system: str) -> list[float]:
-    values: list[float] = table.loc[system].to_numpy().tolist()
-    return values
+    return [float(value) for value in table.loc[system].to_numpy()]
 
 
 def test_systems_that_saw_test_labels_say_oracle_and_come_last() -> None:

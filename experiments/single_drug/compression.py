@@ -11,7 +11,7 @@ import argparse
 import shlex
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 import pandas as pd
@@ -33,6 +33,7 @@ from dadsp.singledrug.lines import chosen_drugs, drug_lines
 from dadsp.singledrug.settings import SingleDrugOptions
 from dadsp.tracking import environment_tags
 
+ARCHITECTURES: tuple[Literal["fixed", "growth"], ...] = ("fixed", "growth")
 SPARSITIES = (0.0, 0.5, 0.7, 0.8, 0.9, 0.95)
 BITS = {2: ORANGE, 3: GREEN, 4: PURPLE, 5: BLUE}
 
@@ -41,9 +42,8 @@ def main() -> None:
     """Prints means over drugs and writes every point."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("overrides", nargs="*", help="as dadsp single-drug takes them")
-    parser.add_argument("--architectures", nargs="+", default=["fixed", "growth"])
     parser.add_argument("--out", type=Path, required=True)
-    arguments = parser.parse_args()
+    arguments = parser.parse_intermixed_args()
     config = compose("single_drug", arguments.overrides)
     given = cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
     options = validated(SingleDrugOptions, {key: given[key] for key in OPTIONS}, "")
@@ -56,7 +56,7 @@ def main() -> None:
         prepared, test_idx = folds.prepared("validation", Genes("selected", "train")), folds.rows["test"][1]
         test = prepared.inputs(lines.expression[test_idx]), lines.response[test_idx]
         context = FitContext(seed=derive_seed(seed, "network"))
-        for architecture in arguments.architectures:
+        for architecture in ARCHITECTURES:
             network = fit_network(*prepared.fold, replace(options.network, architecture=architecture), context)
             mse = float(np.mean((network.predict(test[0]) - test[1]) ** 2))
             facts = {

@@ -135,19 +135,7 @@ class Screen:
     truth: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for what, ids in (("cell line", self.cells.ids), ("drug", self.drugs.ids), ("gene", self.genes)):
-            repeated = duplicates(ids)
-            if repeated:
-                raise SchemaError(
-                    f"{self.name}: {len(repeated)} {what} ids stand more than once (e.g. {examples(repeated)}). "
-                    "Keep one row of each."
-                )
-        shape = (len(self.cells), len(self.genes))
-        if self.cells.expression.shape != shape or self.cells.expression.dtype != np.float32:
-            raise SchemaError(
-                f"{self.name}: expression is {self.cells.expression.dtype} {self.cells.expression.shape}, "
-                f"expected float32 {shape} (cell lines × genes)."
-            )
+        _check_tables(self.name, self.genes, self.cells, self.drugs)
         key = self.responses.cell_idx * len(self.drugs) + self.responses.drug_idx
         if len(np.unique(key)) != len(key):
             raise SchemaError(f"{self.name}: some (line, drug) pairs stand more than once. Merge replicates first.")
@@ -187,6 +175,50 @@ class Screen:
         ):
             digest.update(np.ascontiguousarray(array).tobytes())
         digest.update(str(self.cap).encode())
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True, eq=False)
+class ResponsePanel:
+    """One screen as single-drug models read it: expression, and one kind of response on its own scale.
+
+    Attributes:
+        name: Display name, e.g. "CCLE".
+        response: What was measured, with sign and unit, e.g. "ActArea".
+        genes: Gene symbols, one per expression column, unique.
+        cells: Cell lines with expression.
+        drugs: Drugs.
+        values: float32, shape (n_cells, n_drugs); higher is more sensitive, NaN where unmeasured.
+        notes: What reading the raw files left out.
+        truth: Facts known only for simulated screens (causal genes …); empty otherwise.
+    """
+
+    name: str
+    response: str
+    genes: tuple[str, ...]
+    cells: CellLines
+    drugs: Drugs
+    values: FloatArray
+    notes: tuple[Note, ...] = ()
+    truth: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _check_tables(self.name, self.genes, self.cells, self.drugs)
+        shape = (len(self.cells), len(self.drugs))
+        if self.values.shape != shape or self.values.dtype != np.float32:
+            raise SchemaError(
+                f"{self.name}: responses are {self.values.dtype} {self.values.shape}, "
+                f"expected float32 {shape} (cell lines × drugs)."
+            )
+
+    @cached_property
+    def content_hash(self) -> str:
+        """Hash of everything a model can see: ids, genes, expression, responses."""
+        digest = hashlib.blake2b(self.response.encode(), digest_size=16)
+        for names in (self.cells.ids, self.genes, self.drugs.ids):
+            digest.update("\x1f".join(names).encode() + b"|")
+        for array in (self.cells.expression, self.values):
+            digest.update(np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()
 
 
@@ -340,6 +372,22 @@ class PredictionTable:
     def where(self, mask: "pd.Series[bool] | BoolArray") -> "PredictionTable":
         """The chosen rows, as a new table."""
         return PredictionTable(self.frame[np.asarray(mask)])
+
+
+def _check_tables(name: str, genes: tuple[str, ...], cells: CellLines, drugs: Drugs) -> None:
+    """Ids are unique, and expression has a row per line and a column per gene."""
+    for what, ids in (("cell line", cells.ids), ("drug", drugs.ids), ("gene", genes)):
+        repeated = duplicates(ids)
+        if repeated:
+            raise SchemaError(
+                f"{name}: {len(repeated)} {what} ids stand more than once (e.g. {examples(repeated)}). Keep one row of each."
+            )
+    shape = (len(cells), len(genes))
+    if cells.expression.shape != shape or cells.expression.dtype != np.float32:
+        raise SchemaError(
+            f"{name}: expression is {cells.expression.dtype} {cells.expression.shape}, "
+            f"expected float32 {shape} (cell lines × genes)."
+        )
 
 
 def duplicates(ids: Iterable[str]) -> list[str]:

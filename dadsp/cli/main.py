@@ -13,11 +13,13 @@ VERBS = {
     "tune": "search hyper-parameters that predict held-out source lines best",
     "predict": "potency of new lines and drugs by a trained model",
     "compare": "finished runs in one table: intervals, paired differences, ranks, an HTML page",
+    "single-drug": "one network per drug, gene selection inside, beside the usual methods (paper 2)",
     "data": "describe a study, or simulate one",
 }
 
 GO_ON = {
     "train": ": the run folder keeps the last whole epoch; go on with resume=<folder>, or with the sweep's own command",
+    "single-drug": ": the run folder keeps every finished repeat; go on with resume=<folder>",
     "tune": ": the trials that ended are kept; go on with the same command",
 }
 
@@ -36,6 +38,7 @@ Examples:
   dadsp tune model=source_only tune.trials=40         a hyper-parameter search
   dadsp train model=dadsp_a --cfg job                 print the configuration, train nothing
   dadsp train resume=runs/…                           go on with a killed run
+  dadsp single-drug drug=all                          the embedded simulated screen, one network per drug
   dadsp predict run=runs/… pairs=pairs.csv            predict new pairs
   dadsp compare runs=runs reference=DADSP-A           all finished runs side by side
   dadsp data describe data=gdsc_ccle_panel --json     counts, ranges, overlaps, naive scores
@@ -59,7 +62,7 @@ def main(argv: list[str] | None = None) -> int:
     as_json = "--json" in arguments
     arguments = [part for part in arguments if part not in ("--debug", "--json")]
     if not arguments or arguments[0] in ("-h", "--help", "help"):
-        print(HELP.format(verbs="\n".join(f"  {verb:<9}{what}" for verb, what in VERBS.items())), end="")
+        print(HELP.format(verbs="\n".join(f"  {verb:<13}{what}" for verb, what in VERBS.items())), end="")
         return 0
     if arguments[0] == "--version":
         print(f"dadsp {__version__}")
@@ -89,7 +92,7 @@ def main(argv: list[str] | None = None) -> int:
 def _verb(name: str) -> Callable[[list[str], bool], None]:
     if name not in VERBS:
         raise ConfigError(f"'{name}' is not a verb of dadsp. {nearest(name, VERBS)}")
-    run: Callable[[list[str], bool], None] = import_module(f"dadsp.cli.{name}").run
+    run: Callable[[list[str], bool], None] = import_module(f"dadsp.cli.{name.replace('-', '_')}").run
     return run
 
 

@@ -16,7 +16,7 @@ from dadsp.evaluation.report import Kind, Row, comparison, render, skill_of, to_
 from dadsp.files import read_json, write_atomically, write_json
 from dadsp.models.base import Predictor, predict_split
 from dadsp.models.naive import Naive, naive_rows
-from dadsp.schema import Note, PredictionTable, Screen, Split, Study
+from dadsp.schema import Note, PredictionTable, ResponsePanel, Screen, Split, Study
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,7 +135,7 @@ def print_facts(study: Study, split: Split, system: str) -> None:
     )
 
 
-def print_notes(screens: Iterable[Screen]) -> None:
+def print_notes(screens: Iterable[Screen | ResponsePanel]) -> None:
     """What reading left out, merged or clipped."""
     for screen in screens:
         _print_notes(screen.name, screen.notes)

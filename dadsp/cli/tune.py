@@ -27,8 +27,9 @@ from rich.table import Table
 
 from dadsp.cli.configuration import build, load_study, run_app
 from dadsp.cli.results import console
+from dadsp.cli.runs import RunOptions, check_keys
 from dadsp.cli.sweep import claim, identity, sole_process
-from dadsp.cli.train import KEYS, RunOptions, check_keys
+from dadsp.cli.train import KEYS
 from dadsp.errors import ConfigError, DadspError, DivergenceError
 from dadsp.evaluation.metrics import evaluate
 from dadsp.files import write_atomically, write_json
@@ -111,7 +112,7 @@ def run(arguments: list[str], as_json: bool) -> None:
 
 def _tune(config: DictConfig, arguments: list[str], as_json: bool) -> None:
     folder = Path(HydraConfig.get().runtime.output_dir)
-    check_keys(config, (*KEYS, "tune"))
+    check_keys(config, (*KEYS, "tune"), "tune")
     validated(RunOptions, {key: config[key] for key in ("seed", "runs")}, "")
     options = validated(TuneOptions, OmegaConf.to_container(config.tune, resolve=True), "tune")
     space = parameters(options.space)

@@ -72,7 +72,7 @@ def predicted_vs_measured(table: PredictionTable, path: Path, title: str) -> Non
     drawn.append(figure.add_subplot(grid[4]))
     _draw_key(figure, drawn[-1], hexagons)
     figure.suptitle(title, fontsize=TITLE, fontweight="bold")
-    _finish(figure, drawn, path)
+    finish(figure, drawn, path)
 
 
 def per_drug_bars(
@@ -130,7 +130,7 @@ def per_drug_bars(
     axes.set_title("\n".join(notes), fontsize=LABEL, loc="left")
     across = 2 if len(model_name) + len(naive_name) < 70 else 1
     figure.legend(loc="outside lower center", ncols=across, frameon=False, fontsize=TICK)
-    _finish(figure, [axes], path)
+    finish(figure, [axes], path)
 
 
 def loss_curves(history: pd.DataFrame, path: Path, best_epoch: int | None = None) -> None:
@@ -168,7 +168,7 @@ def loss_curves(history: pd.DataFrame, path: Path, best_epoch: int | None = None
         axes.set_xlabel("Epoch", fontsize=LABEL)
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2, frameon=False, fontsize=TICK - 1)
         drawn.append(axes)
-    _finish(figure, drawn, path)
+    finish(figure, drawn, path)
 
 
 def _draw_measured(free: pd.DataFrame, panel: Axes, limits: tuple[float, float], across: int) -> list[PolyCollection]:
@@ -243,7 +243,8 @@ def _draw_curves(axes: Axes, history: pd.DataFrame, names: Sequence[str]) -> Non
     axes.grid(color="0.92")
 
 
-def _finish(figure: Figure, axes: Sequence[Axes], path: Path) -> None:
+def finish(figure: Figure, axes: Sequence[Axes], path: Path) -> None:
+    """Gives all axes the same look and writes the PNG."""
     for each in axes:
         each.tick_params(labelsize=TICK)
         each.spines[["top", "right"]].set_visible(False)

@@ -6,14 +6,20 @@ from typing import Any
 
 import pytest
 import yaml
+from omegaconf import OmegaConf
 
 from dadsp.cli.configuration import build, compose, conf_folder
+from dadsp.cli.single_drug import OPTIONS
 from dadsp.models.base import Predictor
 from dadsp.models.dadsp_a import DadspA
 from dadsp.models.dadsp_b import DadspB
 from dadsp.models.deepdsc1 import DeepDsc1
 from dadsp.models.sla import Sla
+from dadsp.options import validated
+from dadsp.singledrug.network import NetworkOptions
+from dadsp.singledrug.settings import SingleDrugOptions
 
+PANELS = sorted(path.stem for path in (conf_folder() / "panel").glob("*.yaml"))
 GROUPS = ("data", "split", "drug_features", "model", "trainer", "tracking", "experiment")
 CHOICES = [(group, path.stem) for group in GROUPS for path in sorted((conf_folder() / group).glob("*.yaml"))]
 
@@ -68,6 +74,22 @@ def test_yaml_of_a_deep_system_states_the_code_s_own_defaults(choice: str, syste
     assert {str(key) for key in config} - {"_target_", "_convert_", "drug_features", "training"} == set(
         asdict(system().options)
     )
+
+
+@pytest.mark.parametrize("panel", PANELS)
+def test_every_panel_composes_and_the_simulated_ones_build(panel: str) -> None:
+    config = compose("single_drug", [f"panel={panel}"])
+    if panel in ("simulated", "simulated_tiny"):
+        assert len(build(config.panel, "panel").genes) == config.panel.n_genes
+    else:
+        assert config.panel._target_.startswith("dadsp.data.sources.")
+
+
+def test_yaml_of_single_drug_states_the_code_s_own_defaults() -> None:
+    config = OmegaConf.to_container(compose("single_drug", []))
+    assert isinstance(config, dict)
+    stated = validated(SingleDrugOptions, {key: config[key] for key in OPTIONS}, "")
+    assert stated == SingleDrugOptions(network=NetworkOptions(architecture="fixed"))
 
 
 def test_configuration_is_found_in_a_checkout() -> None:

@@ -23,7 +23,7 @@ from dadsp.drugs.morgan import Morgan
 from dadsp.drugs.structures import structure_keys
 from dadsp.errors import ConfigError, nearest
 from dadsp.options import validated
-from dadsp.schema import BoolArray, CellLines, Drugs, FloatArray, IntArray, Responses, Screen, Study
+from dadsp.schema import BoolArray, CellLines, Drugs, FloatArray, IntArray, ResponsePanel, Responses, Screen, Study
 from dadsp.seeding import derive_seed
 
 TISSUES = (
@@ -184,6 +184,26 @@ def simulated_study(*, label_cap: LabelCap = "target", **settings: Any) -> Study
     if label_cap == "target" and simulation.cap_um is None:
         raise ConfigError("data.label_cap=target needs a capped target. Set data.cap_um, or data.label_cap=none.")
     return make_study(*simulated_screens(simulation), label_cap=label_cap)
+
+
+def simulated_panel(**settings: Any) -> ResponsePanel:
+    """The source screen of a simulated pair as a panel for single-drug models: uncapped −log10 IC50(µM), planted genes.
+
+    Args:
+        settings: The attributes of ``Simulation``; the seed and the numbers of genes, lines and drugs are required.
+
+    Returns:
+        The panel; its ``truth`` holds what ``simulated_screens`` documents.
+
+    Raises:
+        ConfigError: A setting is unknown, missing or impossible.
+    """
+    source, _ = simulated_screens(validated(Simulation, settings, "panel"))
+    values = np.full((len(source.cells), len(source.drugs)), np.nan, dtype=np.float32)
+    values[source.responses.cell_idx, source.responses.drug_idx] = source.responses.potency
+    return ResponsePanel(
+        source.name, "−log10 IC50(µM)", source.genes, source.cells, source.drugs, values, source.notes, source.truth
+    )
 
 
 def simulated_screens(simulation: Simulation) -> tuple[Screen, Screen]:

@@ -19,16 +19,20 @@ from dadsp.schema import CellLines, Drugs, Note, Responses, Screen, Study, dupli
 OnMissing = Literal["error", "drop"]
 
 
-class _Options(BaseModel):
+class Options(BaseModel):
+    """Checked options: unknown keys are refused, nothing changes."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class _File(_Options):
+class File(Options):
+    """Where a table lies; ``delimiter`` overrides what its extension says."""
+
     path: str
     delimiter: Delimiter | None = None
 
 
-class ExpressionFile(_File):
+class ExpressionFile(File):
     """Lines × genes, or genes × lines.
 
     Attributes:
@@ -42,7 +46,7 @@ class ExpressionFile(_File):
     ignore: list[str] = []
 
 
-class ResponseColumns(_Options):
+class ResponseColumns(Options):
     """Headers of the response file.
 
     Attributes:
@@ -60,7 +64,7 @@ class ResponseColumns(_Options):
     relation: str | None = None
 
 
-class ResponseFile(_File):
+class ResponseFile(File):
     """Measured pairs, one row each.
 
     Attributes:
@@ -84,7 +88,7 @@ class ResponseFile(_File):
     on_missing_value: OnMissing = "error"
 
 
-class DrugColumns(_Options):
+class DrugColumns(Options):
     """Headers of the drug file; a missing name is the id."""
 
     drug_id: str
@@ -93,13 +97,13 @@ class DrugColumns(_Options):
     target: str | None = None
 
 
-class DrugFile(_File):
+class DrugFile(File):
     """One row per drug; empty SMILES are allowed."""
 
     columns: DrugColumns
 
 
-class CellColumns(_Options):
+class CellColumns(Options):
     """Headers of the annotation file.
 
     Attributes:
@@ -113,7 +117,7 @@ class CellColumns(_Options):
     tissue: str | None = None
 
 
-class CellFile(_File):
+class CellFile(File):
     """One row per line.
 
     Attributes:
@@ -127,20 +131,20 @@ class CellFile(_File):
     on_missing: Literal["error", "blank"] = "error"
 
 
-class IdMapColumns(_Options):
+class IdMapColumns(Options):
     """Headers of an id map: how the response file and how the expression file call a line."""
 
     response_id: str
     expression_id: str
 
 
-class IdMapFile(_File):
+class IdMapFile(File):
     """Translates the line ids of the responses; ids it lacks count as lines without expression."""
 
     columns: IdMapColumns
 
 
-class ScreenOptions(_Options):
+class ScreenOptions(Options):
     """All files of one screen.
 
     Attributes:
@@ -187,7 +191,7 @@ def tidy_study(
     """
     given = {"label_cap": label_cap, "on_missing_structure": on_missing_structure, "min_genes": min_genes}
     joining = validated(_StudyOptions, given, "data")
-    base = _base(root, folder)
+    base = base_folder(root, folder, "data")
     sides = [validated(ScreenOptions, options, f"data.{side}") for side, options in (("source", source), ("target", target))]
     return make_study(*(tidy_screen(side, base) for side in sides), **joining.model_dump())
 
@@ -207,7 +211,7 @@ def tidy_screen(options: Mapping[str, Any] | ScreenOptions, root: str | Path = "
     """
     options = validated(ScreenOptions, options, "screen")
     root = Path(root)
-    expression = _expression(options.expression, root)
+    expression = read_expression(options.expression, root)
     cells, cell_notes = _cells(options.cells, expression, root)
     drugs = _drugs(options.drugs, root)
     labels = _responses(options, cells.ids, drugs.ids, root)
@@ -222,7 +226,7 @@ def tidy_screen(options: Mapping[str, Any] | ScreenOptions, root: str | Path = "
     )
 
 
-class _StudyOptions(_Options):
+class _StudyOptions(Options):
     label_cap: LabelCap
     on_missing_structure: Literal["drop", "error"]
     min_genes: int = Field(ge=1)
@@ -234,20 +238,30 @@ class _Labels(NamedTuple):
     notes: tuple[Note, ...]
 
 
-def _base(root: str | Path | None, folder: str | None) -> Path:
+def base_folder(root: str | Path | None, folder: str | None, where: str) -> Path:
+    """The folder to which a configuration's paths refer.
+
+    Args:
+        root: What the user set.
+        folder: If ``root`` holds a folder of this name, it is that one.
+        where: Path of these options in the configuration, for errors.
+
+    Raises:
+        ConfigError: ``root`` is not set or no folder.
+    """
     if not root:
         holding = f"that holds {folder}" if folder else "to which the paths refer"
         raise ConfigError(
-            f"data.root is not set. Give the folder {holding} as data.root=FOLDER, or in the environment variable that the "
-            "data config names beside root (DADSP_REAL_DATA for gdsc_ccle_panel)."
+            f"{where}.root is not set. Give the folder {holding} as {where}.root=FOLDER, or in the environment variable "
+            f"that the {where} config names beside root (DADSP_REAL_DATA for the real panel)."
         )
     base = Path(root)
     if not base.is_dir():
-        raise ConfigError(f"data.root={root} is not a folder. Give the one that holds the raw files.")
+        raise ConfigError(f"{where}.root={root} is not a folder. Give the one that holds the raw files.")
     return base / folder if folder and (base / folder).is_dir() else base
 
 
-def _expression(file: ExpressionFile, root: Path) -> Matrix:
+def read_expression(file: ExpressionFile, root: Path) -> Matrix:
     """Lines × genes, each named once."""
     path = root / file.path
     matrix = read_matrix(path, file.id_column, ignore=file.ignore, delimiter=file.delimiter)
@@ -307,9 +321,9 @@ def _responses(options: ScreenOptions, cell_ids: tuple[str, ...], drug_ids: tupl
         check_units(table["unit"], file.unit, str(path))
     cell_names = table["cell_id"]
     if options.id_map is not None:
-        cell_names = cell_names.map(_translation(options.id_map, root))
-    table, gap_notes = _complete(
-        table.assign(cell_idx=_rows_of(cell_names, cell_ids), drug_idx=_rows_of(table["drug_id"], drug_ids)), file, path
+        cell_names = cell_names.map(line_translation(options.id_map, root))
+    table, gap_notes = complete(
+        table.assign(cell_idx=rows_of(cell_names, cell_ids), drug_idx=rows_of(table["drug_id"], drug_ids)), file, path
     )
     potency = to_potency(table["value"].to_numpy(), file.unit, file.plausible, str(path))
     flags, relation_notes = not_reached(table["relation"], file.unit, str(path)) if "relation" in table else (None, ())
@@ -320,7 +334,7 @@ def _responses(options: ScreenOptions, cell_ids: tuple[str, ...], drug_ids: tupl
     return _Labels(merged, labels.cap, (*gap_notes, *relation_notes, *merge_notes))
 
 
-def _rows_of(names: "pd.Series[Any]", ids: tuple[str, ...]) -> "pd.Series[Any]":
+def rows_of(names: "pd.Series[Any]", ids: tuple[str, ...]) -> "pd.Series[Any]":
     """Where each name stands among the ids; missing where it does not."""
     rows = pd.Index(ids).get_indexer(pd.Index(names)).astype(np.float64)
     return pd.Series(np.where(rows >= 0, rows, np.nan), index=names.index)
@@ -334,7 +348,7 @@ _GAPS: dict[str, tuple[str, str | None, str]] = {
 }
 
 
-def _complete(table: pd.DataFrame, file: ResponseFile, path: Path) -> tuple[pd.DataFrame, tuple[Note, ...]]:
+def complete(table: pd.DataFrame, file: File, path: Path) -> tuple[pd.DataFrame, tuple[Note, ...]]:
     """The rows with a value, a line and a drug; the others are refused or, where the options say so, dropped with a note."""
     notes: list[Note] = []
     for option, (column, culprit, what) in _GAPS.items():
@@ -356,7 +370,7 @@ def _complete(table: pd.DataFrame, file: ResponseFile, path: Path) -> tuple[pd.D
     return table, tuple(notes)
 
 
-def _translation(file: IdMapFile, root: Path) -> dict[str, str]:
+def line_translation(file: IdMapFile, root: Path) -> dict[str, str]:
     """Response id → expression id, for the ids that have one."""
     path = root / file.path
     table = read_table(path, file.columns.model_dump(), optional=("expression_id",), delimiter=file.delimiter)

@@ -20,7 +20,7 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.model_selection import cross_val_score
 from sklearn.preprocessing import StandardScaler
 
-from dadsp.data.sources.simulated import Simulation, compounds, simulated_screens, simulated_study
+from dadsp.data.sources.simulated import Simulation, compounds, simulated_panel, simulated_screens, simulated_study
 from dadsp.drugs.morgan import Morgan
 from dadsp.errors import ConfigError
 from dadsp.schema import Screen
@@ -482,3 +482,13 @@ def test_the_papers_size_takes_less_than_90_seconds_and_3_gib() -> None:
     assert (pairs, genes) == (round(914 * 213 * 0.82), 16017)
     assert seconds < 90
     assert peak < 3
+
+
+def test_panel_is_the_uncapped_source_screen() -> None:
+    panel = simulated_panel(**{key: value for key, value in TINY.items() if key != "label_cap"})
+    source, _ = screens("simulated_tiny")
+    responses = source.responses
+    assert np.array_equal(panel.values[responses.cell_idx, responses.drug_idx], responses.potency)
+    assert np.isfinite(panel.values).sum() == len(responses)
+    assert np.array_equal(panel.cells.expression, source.cells.expression)
+    assert panel.truth["causal_genes"] == source.truth["causal_genes"]

@@ -1,0 +1,172 @@
+"""What the verbs that make run folders share: starting, resuming, tracking."""
+
+import logging
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import NamedTuple
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import Field, StrictInt
+from pydantic.dataclasses import dataclass
+
+from dadsp.cli.configuration import run_app
+from dadsp.cli.sweep import IDENTITY, Ending, sole_process
+from dadsp.errors import ConfigError, DadspError, LoadError, nearest
+from dadsp.files import read_json, write_json, write_text
+from dadsp.options import validated
+from dadsp.tracking import NullTracker, RunTracker
+
+
+@dataclass(frozen=True, config={"extra": "forbid"})
+class RunOptions:
+    """Top-level values; ``seed`` is a whole number, never text that looks like one."""
+
+    seed: StrictInt
+    runs: str = Field(min_length=1)
+
+
+@dataclass(frozen=True, config={"extra": "forbid"})
+class TrackingOptions:
+    """Config group ``tracking``."""
+
+    enabled: bool
+    uri: str | None
+    experiment: str = Field(min_length=1)
+
+
+class Verb(NamedTuple):
+    """A verb whose runs live in folders of their own; ``metrics.json`` is written last.
+
+    Attributes:
+        name: As the user types it.
+        config_name: Its primary configuration, whose Hydra job name names the log file.
+        keys: Of that configuration, all of them.
+        work: Does the run: configuration, folder, command that began it, whether to print JSON, folder of its sweep.
+        show: Prints the results of a finished run: folder, whether as JSON.
+    """
+
+    name: str
+    config_name: str
+    keys: tuple[str, ...]
+    work: Callable[[DictConfig, Path, str, bool, Path | None], Ending]
+    show: Callable[[Path, bool], None]
+
+    @property
+    def log(self) -> str:
+        """Name of the log file."""
+        return f"{self.name.replace('-', '_')}.log"
+
+
+def run_verb(verb: Verb, arguments: list[str], as_json: bool) -> None:
+    """Starts a run as the arguments say, or goes on with the one that ``resume=`` names."""
+    resumed = [part.removeprefix("resume=") for part in arguments if part.startswith("resume=")]
+    if resumed and resumed[-1] not in ("", "null"):
+        others = [part for part in arguments if not part.startswith("resume=") and part != "tracking=none"]
+        if others:
+            raise ConfigError(
+                f"A resumed run keeps its own configuration; {others[0]} cannot be set with resume. Leave it out."
+            )
+        _resume(verb, Path(resumed[-1]), "tracking=none" not in arguments, as_json)
+        return
+    run_app(verb.name, verb.config_name, arguments, lambda config: _start(verb, config, as_json))
+
+
+def keep_config(config: DictConfig, folder: Path, *paths: str) -> None:
+    """Resolves a configuration and writes it to the run folder, with ``runs`` and these keys as absolute paths.
+
+    A run is resumed from wherever the user stands.
+    """
+    OmegaConf.resolve(config)
+    for key in ("runs", *paths):
+        if isinstance(path := OmegaConf.select(config, key), str):
+            OmegaConf.update(config, key, str(Path(path).absolute()))
+    write_text(folder / "config.yaml", OmegaConf.to_yaml(config))
+
+
+def run_options(config: DictConfig) -> tuple[RunOptions, TrackingOptions]:
+    """Seed, folder of runs, and tracking, checked."""
+    top = validated(RunOptions, {key: config[key] for key in ("seed", "runs")}, "")
+    return top, validated(TrackingOptions, OmegaConf.to_container(config.tracking), "tracking")
+
+
+def open_tracker(
+    tracking: TrackingOptions, runs: Path, folder: Path, run_name: str, command: str, tags: Mapping[str, str]
+) -> RunTracker | NullTracker:
+    """The tracker of the run in ``folder``, taken up again where ``run.json`` names one."""
+    known = folder / "run.json"
+    if not tracking.enabled:
+        write_json(known, {"command": command, "run_id": None, "uri": None})
+        return NullTracker()
+    resume_id = read_json(known)["run_id"] if known.exists() else None
+    tracker = RunTracker.start(tracking.experiment, run_name, tracking.uri, runs, tags, resume_id)
+    write_json(known, {"command": command, "run_id": tracker.run_id, "uri": tracker.uri})
+    return tracker
+
+
+def _start(verb: Verb, config: DictConfig, as_json: bool) -> Ending:
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    command = shlex.join(["dadsp", verb.name, *HydraConfig.get().overrides.task])
+    sweep = folder.parent if HydraConfig.get().mode is RunMode.MULTIRUN else None
+    with sole_process(folder) if sweep else nullcontext():
+        known = sweep is not None and (folder / IDENTITY).exists()
+        if not known and any(entry.name != verb.log for entry in folder.iterdir()):
+            raise ConfigError(f"{folder} already holds files. Choose a new hydra.run.dir, or go on with resume={folder}.")
+        try:
+            check_keys(config, verb.keys, verb.name)
+            _set_threads(config)
+            return verb.work(config, folder, command, as_json, sweep)
+        except DadspError:
+            if not (folder / "run.json").exists():  # nothing was trained: leave no empty run behind
+                for name in (IDENTITY, "split.json", "config.yaml", verb.log):
+                    (folder / name).unlink(missing_ok=True)
+                folder.rmdir()
+            raise
+
+
+def check_keys(config: DictConfig, keys: Sequence[str], verb: str) -> None:
+    """Nothing, where ``config`` has exactly these top-level keys and asks for a new run.
+
+    Raises:
+        ConfigError: It has others, lacks some, or names a run to go on with.
+    """
+    for key in config:
+        if key not in keys:
+            raise ConfigError(f"{key!s} is not a known key. {nearest(str(key), keys)}")
+    for key in keys:
+        if key not in config:
+            raise ConfigError(f"{key} is required. Leave it in.")
+    if config.resume is not None:
+        raise ConfigError(f"resume must stand alone: dadsp {verb} resume=<run folder>.")
+
+
+def _set_threads(config: DictConfig) -> None:
+    """Writes the launcher's threads per job into the configuration, so that the run folder states them."""
+    threads = HydraConfig.get().job.env_set.get("OMP_NUM_THREADS")
+    if threads is not None and "trainer" in config and OmegaConf.select(config, "trainer.threads") is None:
+        OmegaConf.update(config, "trainer.threads", int(threads))
+
+
+def _resume(verb: Verb, folder: Path, tracked: bool, as_json: bool) -> None:
+    try:
+        config = OmegaConf.load(folder / "config.yaml")
+    except OSError as error:
+        raise LoadError(f"{folder} holds no run to go on with ({error.strerror}: config.yaml). Check the folder.") from error
+    except Exception as error:  # every YAML defect has its own class
+        raise LoadError(f"{folder / 'config.yaml'} is damaged: {error}. Start the run again.") from error
+    if not isinstance(config, DictConfig):
+        raise LoadError(f"{folder / 'config.yaml'} is not a configuration. Start the run again.")
+    if (folder / "metrics.json").exists():
+        verb.show(folder, as_json)
+        return
+    logging.basicConfig(filename=folder / verb.log, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    command = read_json(folder / "run.json")["command"] if (folder / "run.json").exists() else f"resume={folder}"
+    try:
+        config.tracking.enabled = config.tracking.enabled and tracked
+        verb.work(config, folder, command, as_json, None)
+    except OmegaConfBaseException as error:
+        raise LoadError(f"{folder / 'config.yaml'} is damaged: {error}. Start the run again.") from error

@@ -1,0 +1,1 @@
+"""One small network per drug: gene selection, growth search, compression, sensitivity classes."""

@@ -19,7 +19,7 @@ VERBS = {
 
 GO_ON = {
     "train": ": the run folder keeps the last whole epoch; go on with resume=<folder>, or with the sweep's own command",
-    "single-drug": ": the run folder keeps every finished repeat; go on with resume=<folder>",
+    "single-drug": ": the run folder keeps every finished repeat; go on with dadsp single-drug resume=<folder>",
     "tune": ": the trials that ended are kept; go on with the same command",
 }
 

@@ -155,7 +155,9 @@ def test_only_the_command_line_prints() -> None:
 
 def test_every_third_party_import_is_a_declared_dependency() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    declared = {_normal(re.split(r"[<>=!~;\[ ]", line)[0]) for line in project["dependencies"]}
+    extras = {name: lines for name, lines in project["optional-dependencies"].items() if name != "dev"}
+    listed = [*project["dependencies"], *(line for lines in extras.values() for line in lines)]
+    declared = {_normal(re.split(r"[<>=!~;\[ ]", line)[0]) for line in listed}
     distributions = packages_distributions()
     top = {name.split(".")[0] for path in FILES for name in imports_of(path)} - {"dadsp"} - set(sys.stdlib_module_names)
     undeclared = {n for n in top if not declared & {_normal(d) for d in distributions.get(n, [])}}

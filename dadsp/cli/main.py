@@ -11,7 +11,7 @@ from dadsp.errors import ConfigError, DadspError, nearest
 VERBS = {
     "train": "train a system on the source, adapt it, predict the target, score it beside naive predictors",
     "predict": "potency of new lines and drugs by a trained model",
-    "data": "describe a study, or simulate one",
+    "data": "describe, validate, prepare or simulate a study; fetch published files",
 }
 
 HELP = """dadsp: cell-line drug sensitivity, predicted across screens

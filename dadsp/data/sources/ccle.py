@@ -106,6 +106,7 @@ class Compounds(DrugFile):
 class Annotations(CellFile):
     """``Cell_lines_annotations_20181226.txt``: CCLE name, DepMap id, name and TCGA code."""
 
+    unnamed_rows: ClassVar[bool] = True
     columns: CellColumns = CellColumns(cell_id="CCLE_ID", link_id="depMapID", name="Name", tissue="tcga_code")
     unknown_tissues: tuple[str, ...] = ("UNABLE TO CLASSIFY",)
 

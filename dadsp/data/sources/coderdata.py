@@ -124,8 +124,9 @@ class Samples(CellFile):
         if self.link_source is None:
             return lines
         links = _only(frame, "source", self.link_source, "cells.link_source", root / self.path)
-        links = links.drop_duplicates("cell_id").set_index("cell_id")["other"]
-        return lines.assign(link_id=lines["cell_id"].map(links))
+        links = links.drop_duplicates("cell_id")
+        identity = dict(zip(links["cell_id"], links["other"], strict=True))
+        return lines.assign(link_id=lines["cell_id"].map(identity))
 
 
 def _only(frame: pd.DataFrame, column: str, wanted: str, option: str, path: Path) -> pd.DataFrame:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from dadsp.data.sources.tidy import CellColumns, CellFile, DrugColumns, DrugFile, ExpressionFile, ResponseFile
-from dadsp.data.tables import Matrix, read_table
+from dadsp.data.tables import Matrix
 from dadsp.errors import SchemaError, examples
 from dadsp.schema import Note
 
@@ -75,15 +75,11 @@ class RmaExpression(ExpressionFile):
 class CellLineDetails(CellFile):
     """``Cell_Lines_Details`` (.xlsx or .txt): COSMIC identifier, name and cancer type; its line of totals is passed over."""
 
+    unnamed_rows: ClassVar[bool] = True
     columns: CellColumns = CellColumns(
         cell_id="COSMIC identifier", name="Sample Name", tissue="Cancer Type (matching TCGA label)"
     )
     unknown_tissues: tuple[str, ...] = ("UNABLE TO CLASSIFY", "UNCLASSIFIED")
-
-    def table(self, root: Path) -> pd.DataFrame:
-        columns = self.columns.model_dump()
-        frame = read_table(root / self.path, columns, optional=tuple(columns), delimiter=self.delimiter)
-        return frame.dropna(subset="cell_id")
 
 
 class DrugsOfDoseResponse(DrugFile):

@@ -266,6 +266,7 @@ class CellFile(_File):
         on_missing: ``"error"``, or ``"blank"`` to leave lines without a row unlinked and without tissue.
     """
 
+    unnamed_rows: ClassVar[bool] = False  # published tables hold totals and lines without an id, which name nothing
     columns: CellColumns
     link_by: Literal["id", "name"] = "id"
     links: LinkFile | None = None
@@ -283,7 +284,8 @@ class CellFile(_File):
     def table(self, root: Path) -> pd.DataFrame:
         """One row per line, columns as ``CellColumns`` names them."""
         columns = self.columns.model_dump()
-        return read_table(root / self.path, columns, optional=set(columns) - {"cell_id"}, delimiter=self.delimiter)
+        optional = set(columns) if self.unnamed_rows else set(columns) - {"cell_id"}
+        return read_table(root / self.path, columns, optional=optional, delimiter=self.delimiter).dropna(subset="cell_id")
 
 
 class IdMapColumns(_Options):

@@ -42,7 +42,9 @@ def test_an_id_table_links_one_to_one_or_names_the_candidates() -> None:
 
 
 def test_structures_are_found_by_name_then_synonym() -> None:
-    drugs = pd.DataFrame({"drug_id": ["1", "2", "3"], "name": ["PD-0325901", "Foo", "Bar"], "synonyms": [None, "x, taxol", "y"]})
+    drugs = pd.DataFrame(
+        {"drug_id": ["1", "2", "3"], "name": ["PD-0325901", "Foo", "Bar"], "synonyms": [None, "x, taxol", "y"]}
+    )
     table = pd.DataFrame({"key": ["pd 0325901", "Taxol", "Baz"], "smiles": ["CCO", "CCN", "CCC"]})
     found, notes = structures_of(drugs, table, "name", "table.csv")
     assert found == ("CCO", "CCN", None)

@@ -81,6 +81,7 @@ def _describe(study: Study, as_json: bool) -> None:
         ("share of the grid measured", "grid_share"),
         ("labels at the cap", "censored_share"),
         ("cap, −log10 IC50(µM)", "cap"),
+        ("labels are", "measure"),
         ("label range", "labels"),
         ("expression range", "expression"),
     ):
@@ -120,6 +121,8 @@ def _naive_scores(study: Study) -> list[dict[str, Any]]:
 def _cell(key: str, value: Any) -> str:
     if value is None:
         return "–"
+    if isinstance(value, str):
+        return value
     if isinstance(value, dict):
         return f"{value['min']:.2f} … {value['max']:.2f}, mean {value['mean']:.2f}, sd {value['sd']:.2f}"
     if key in ("grid_share", "censored_share"):

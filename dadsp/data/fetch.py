@@ -23,7 +23,7 @@ from dadsp.files import read_json, write_atomically, write_json
 log = logging.getLogger(__name__)
 
 KEPT_HASHES = "fetched.json"
-_BLOCK = 1 << 20
+_BLOCK = 1 << 16  # what is lost of a download that breaks off is less than this
 
 
 class DownloadError(DadspError):

@@ -63,16 +63,17 @@ def prepare(config: DictConfig, out: str | None, as_json: bool) -> None:
     settings: Any = OmegaConf.to_container(config.data, resolve=True, throw_on_missing=True)
     if isinstance(settings.get("root"), str):
         settings["root"] = str(Path(settings["root"]).absolute())
+    node = {"_partial_": True, **settings}
     cached = {
         "_target_": "dadsp.data.cache.cached_study",
         "_convert_": "all",
         "folder": str(folder / "cache"),
-        "study": {"_partial_": True, **settings},
+        "study": node,
     }
     if folder.exists() and any(entry.name not in ("cache", ".cache.lock", "conf") for entry in folder.iterdir()):
         raise ConfigError(f"{folder} holds other files and is left alone. Choose another folder.")
     write_text(folder / "conf" / "data" / "prepared.yaml", OmegaConf.to_yaml(OmegaConf.create(cached)))
-    partial = build(OmegaConf.create({**cached["study"], "_convert_": "all"}), "data")
+    partial = build(OmegaConf.create({**node, "_convert_": "all"}), "data")
     reason = why_rebuild(folder / "cache", partial)
     study = cached_study(folder / "cache", partial)
     start = time.perf_counter()

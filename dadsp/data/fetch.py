@@ -81,6 +81,7 @@ def fetch(download: Download, folder: Path, patience: Patience) -> tuple[Path, s
     archive = target if download.unpack is None else target.with_name(f"{target.name}.{PurePosixPath(download.url).name}")
     was_here = archive.is_file() and (expected is None or _sha256(archive) == expected)
     archive.parent.mkdir(parents=True, exist_ok=True)
+    pooch.get_logger().setLevel(logging.WARNING)  # what it reports, the command reports in its own words
     try:
         pooch.retrieve(
             url=download.url,
@@ -146,6 +147,7 @@ def attempt(get: Callable[[], None], url: str, patience: Patience) -> None:
     Raises:
         DownloadError: The server refuses (4xx), or no attempt succeeded.
     """
+    reason = ""
     for number in range(1, patience.tries + 1):
         try:
             get()
@@ -248,10 +250,14 @@ def fetch_smiles(
             misses.append(query)
             continue
         found[query] = answer
-        rows = [(name, cid, smiles) for name, (cid, smiles) in found.items()]
-        frame = pd.DataFrame(rows, columns=["query", "cid", "smiles"])
-        write_atomically(table, lambda path, frame=frame: frame.to_csv(path, index=False))  # type: ignore[misc]
+        _write_smiles(table, found)
     return asked, misses
+
+
+def _write_smiles(table: Path, found: dict[str, tuple[str, str]]) -> None:
+    rows = [(query, cid, smiles) for query, (cid, smiles) in found.items()]
+    frame = pd.DataFrame(rows, columns=["query", "cid", "smiles"])
+    write_atomically(table, lambda path: frame.to_csv(path, index=False))
 
 
 def _ask(url: str, patience: Patience) -> tuple[str, str] | None:

@@ -3,6 +3,7 @@
 import csv
 import gzip
 import re
+import zlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -19,7 +20,7 @@ import pyarrow.parquet
 from numpy.typing import NDArray
 from python_calamine import CalamineError, CalamineWorkbook
 
-from dadsp.data.problems import refuse
+from dadsp.data.problems import Unreadable, refuse
 from dadsp.errors import ConfigError, SchemaError, examples, nearest
 from dadsp.schema import BoolArray, FloatArray, duplicates
 
@@ -174,7 +175,10 @@ def read_matrix(
     except (_NotANumber, ValueError):
         # Only now worth the slow way, which can count and show what is wrong.
         table = _load(path, delimiter, [id_column, *names], dict.fromkeys([id_column, *names], pa.string()))
-        values = np.column_stack([_numbers(table, name, path)[0] for name in names]).astype(np.float32)
+        parts = [_numbers(table, name, path) for name in names]
+        if any(refused.any() for _, refused in parts):  # while problems are collected
+            raise Unreadable(f"{path} holds text for numbers.") from None
+        values = np.column_stack([numbers for numbers, _ in parts]).astype(np.float32)
     rows = _texts(table.column(id_column))
     if not len(rows):
         raise SchemaError(f"{path} has a header but no rows. Give it at least one.")
@@ -265,7 +269,7 @@ def header_of(path: Path, delimiter: Delimiter | None = None) -> list[str]:
             line = lines.readline()
     except UnicodeDecodeError as error:
         raise SchemaError(f"{path} is not UTF-8 text ({error.reason}). Save it as UTF-8.") from error
-    except (OSError, EOFError, pa.ArrowInvalid) as error:
+    except (OSError, EOFError, zlib.error, pa.ArrowInvalid) as error:
         raise SchemaError(f"{path} cannot be read: {error}. Fetch or write it again.") from error
     if not line.strip():
         raise SchemaError(f"{path} is empty: its first line holds no column names. Fetch or write it again.")

@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from omegaconf import DictConfig
+from pydantic import BaseModel
 
 from dadsp.cli.configuration import build, compose, conf_folder
 from dadsp.models.base import Predictor
@@ -45,6 +47,15 @@ def test_yaml_of_a_deep_system_states_the_code_s_own_defaults(choice: str, syste
     assert {str(key) for key in config} - {"_target_", "_convert_", "drug_features", "training"} == set(
         asdict(system().options)
     )
+
+
+@pytest.mark.parametrize("screen", sorted(path.stem for path in (conf_folder() / "screen").glob("*.yaml")))
+def test_every_screen_composes_on_either_side_and_its_parts_build(screen: str) -> None:
+    data = compose("config", ["data=screens", f"screen@data.source={screen}", f"screen@data.target={screen}"]).data
+    assert data.source == data.target
+    parts = {key: node for key, node in data.source.items() if isinstance(node, DictConfig) and "_target_" in node}
+    for key, node in parts.items():
+        assert isinstance(build(node, f"data.source.{key}"), BaseModel)
 
 
 def test_configuration_is_found_in_a_checkout() -> None:

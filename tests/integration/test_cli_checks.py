@@ -55,7 +55,9 @@ def test_prepare_writes_a_cache_that_a_configuration_reads(
     assert main(prepare) == 0
     assert json.loads(capsys.readouterr().out)["rebuilt"] is None
     described = ["data", "describe", "--config-dir", str(out / "conf"), "data=prepared", "--json"]
+    written_ns = (out / "cache" / "manifest.json").stat().st_mtime_ns
     assert main(described) == 0
+    assert (out / "cache" / "manifest.json").stat().st_mtime_ns == written_ns
     assert json.loads(capsys.readouterr().out)["content_hash"] == first["data_hash"]
     edit(tmp_path / "raw/source/responses.csv", "1001,11,4.0", "1001,11,3.0")
     assert main(described) == 0

@@ -2,6 +2,7 @@
 
 import gzip
 import re
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -126,7 +127,7 @@ def _declared_size(path: Path) -> tuple[int, int]:
     try:
         with opener(path, "rt", encoding="utf-8") as lines:
             version, size = lines.readline().strip(), lines.readline().split()
-    except (OSError, EOFError, UnicodeDecodeError) as error:
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise SchemaError(f"{path} cannot be read: {error}. Fetch it again.") from error
     if version != "#1.2" or len(size) != 2 or not all(part.isdigit() for part in size):
         raise SchemaError(f"{path} is not a GCT file of version 1.2: it begins with {version[:20]!r}. Fetch it again.")

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple
 
@@ -357,7 +358,7 @@ def tidy_study(
     joining = validated(_StudyOptions, given, "data")
     base = _base(root, folder)
     sides = [validated(ScreenOptions, options, f"data.{side}") for side, options in (("source", source), ("target", target))]
-    screens = [attempt(side.name, lambda side=side: tidy_screen(side, base)) for side in sides]  # type: ignore[misc]
+    screens = [attempt(side.name, partial(tidy_screen, side, base)) for side in sides]
     read = [screen for screen in screens if screen is not None]
     if len(read) < 2:
         raise Unreadable("The study cannot be joined.")
@@ -432,6 +433,8 @@ def _expression(file: ExpressionFile, root: Path) -> tuple[Matrix, tuple[Note, .
     path = root / file.path
     matrix, notes = file.read(root)
     _unique(matrix.rows, "cell lines", path)
+    if duplicates(matrix.rows):  # while problems are collected: no row to which a response could belong
+        raise Unreadable(f"{path} names cell lines twice.")
     if file.transform == "log2p1":
         negative = int((matrix.numbers < 0).sum())
         if negative:

@@ -18,7 +18,14 @@ from dadsp.schema import Study
 from tests.raw_files import edit, write_panel
 
 Reader = functools.partial[Study]
-TINY: dict[str, Any] = {"n_genes": 60, "n_pathways": 6, "n_tissues": 4, "n_source_cells": 40, "n_target_cells": 24}
+TINY: dict[str, Any] = {
+    "seed": 0,
+    "n_genes": 60,
+    "n_pathways": 6,
+    "n_tissues": 4,
+    "n_source_cells": 40,
+    "n_target_cells": 24,
+}
 TINY |= {"n_shared_cells": 14, "n_source_drugs": 12, "n_target_drugs": 6, "n_shared_drugs": 4}
 
 
@@ -130,8 +137,18 @@ def test_processes_that_prepare_one_cache_at_once_get_the_same_study(reader: Rea
 
 @pytest.mark.slow
 def test_a_study_at_paper_scale_opens_in_two_seconds(folder: Path) -> None:
-    sizes = {"n_genes": 16017, "n_pathways": 50, "n_tissues": 20, "n_source_cells": 914, "n_target_cells": 504}
-    reader = functools.partial(simulated_study, **sizes, n_shared_cells=326)  # type: ignore[arg-type]
+    sizes: dict[str, Any] = {
+        "seed": 0,
+        "n_source_drugs": 213,
+        "n_target_drugs": 24,
+        "n_shared_drugs": 15,
+        "n_genes": 16017,
+        "n_pathways": 50,
+        "n_tissues": 20,
+        "n_source_cells": 914,
+        "n_target_cells": 504,
+    }
+    reader = functools.partial(simulated_study, **sizes, n_shared_cells=326)
     cached_study(folder, reader)
     start = time.process_time()
     cached_study(folder, reader)

@@ -114,7 +114,7 @@ REPAIRS: list[tuple[str, Damage, str | None]] = [  # a note says what was done; 
     (SOURCE_CELLS, swap("\n", "\r\n", 1000), None),
     (SOURCE_RESPONSES, swap("1001,11", "1001.0,11.0"), None),
     (SOURCE_RESPONSES, swap("1001,11", " 1001 ,11"), None),
-    (SOURCE_EXPRESSION, swap("TP53", " TP53 "), "gene names trimmed"),
+    (SOURCE_EXPRESSION, swap("TP53", " TP53 "), None),
     (SOURCE_DRUGS, swap("acetic acid", '"acetic acid, glacial"'), None),
     (SOURCE_RESPONSES, again(1), r"repeated \(line, drug\) pairs merged by their median; 2 rows, spread median 0"),
     (SOURCE_RESPONSES, lambda content: content.rstrip(b"\n"), None),

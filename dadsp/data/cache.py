@@ -185,7 +185,7 @@ def _unchanged(path: Path, facts: dict[str, Any]) -> bool:
     stat = path.stat()
     if stat.st_size != facts["bytes"]:
         return False
-    return stat.st_mtime_ns == facts["changed_ns"] or _digest(path) == facts["digest"]
+    return bool(stat.st_mtime_ns == facts["changed_ns"] or _digest(path) == facts["digest"])
 
 
 def _digest(path: Path) -> str:

@@ -153,12 +153,12 @@ def attempt(get: Callable[[], None], url: str, patience: Patience) -> None:
             get()
             return
         except requests.HTTPError as error:
-            status = error.response.status_code
-            if status < 500 and status not in (408, 416, 429):
+            status, reason = (error.response.status_code, error.response.reason) if error.response is not None else (0, "")
+            if 400 <= status < 500 and status not in (408, 416, 429):
                 raise DownloadError(
-                    f"{url} answers {status} {error.response.reason}. The publisher may have moved it: correct its url."
+                    f"{url} answers {status} {reason}. The publisher may have moved it: correct its url."
                 ) from error
-            reason = f"{status} {error.response.reason}"
+            reason = f"{status} {reason}"
         except requests.RequestException as error:
             reason = str(error)
         if number < patience.tries:

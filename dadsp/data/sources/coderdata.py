@@ -72,7 +72,7 @@ class Transcriptomics(ExpressionFile):
         place = line_idx * shape[1] + gene_idx
         count = np.bincount(place, minlength=shape[0] * shape[1]).reshape(shape)
         total = np.bincount(place, weights=frame["value"].to_numpy(), minlength=count.size).reshape(shape)
-        complete = (count > 0).all(axis=0)
+        complete = np.asarray((count > 0).all(axis=0))
         if not complete.any():
             raise SchemaError(
                 f"{path}: none of {len(entrez)} genes is measured in all {len(lines)} samples. Choose one study: set "

@@ -7,6 +7,7 @@ largest tested dose of Olaparib is 10 µM, that of Lapatinib 1 µM.
 import gzip
 import math
 from pathlib import Path
+from typing import Any
 
 import openpyxl
 import pandas as pd
@@ -55,9 +56,9 @@ NP24_HEADER = [
 ]
 
 
-def dose_response_rows() -> list[list[object]]:
+def dose_response_rows() -> list[list[Any]]:
     """IC50 of line n and drug d is 2^(n + 2 d) / 2 µM: 0.5, 1, 2, 4, 8 of Olaparib, 2, 4, 8, 16, 32 of Lapatinib (top 1)."""
-    rows: list[list[object]] = []
+    rows: list[list[Any]] = []
     for n, (cosmic, name) in enumerate(GDSC_LINES.items()):
         for d, (drug, (drug_id, top)) in enumerate(DRUGS.items()):
             ln_ic50 = math.log(2 ** (n + 2 * d) / 2)

@@ -56,7 +56,7 @@ def test_jobs_of_a_sweep_run_at_once_each_on_its_share_of_the_cores(tmp_path: Pa
     subprocess.run([sys.executable, "-m", "dadsp", *SMOKE, *sweep], check=True, capture_output=True, env=environment)
     share = threads_per_job(2)
     begun, ended = [], []
-    folders = list(tmp_path.glob("*_sweep/*_seed?"))
+    folders = list(tmp_path.glob("sweeps/*/*_seed*/"))
     assert len(folders) == 2
     for folder in folders:
         assert OmegaConf.load(folder / "config.yaml").trainer.threads == share

@@ -19,7 +19,7 @@ from tests.undrawn import undrawn
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[2]
-PAIR = ["data=simulated_tiny", "model=naive_mean,naive_drug_mean", "seed=0,1"]
+PAIR = ["data=simulated_tiny", "model=naive_mean,naive_drug_mean", "seed=0"]
 
 
 def command(runs: Path, *overrides: str) -> list[str]:
@@ -70,15 +70,16 @@ def test_a_sweep_killed_in_the_middle_ends_as_if_it_had_not_been(tmp_path: Path,
     assert len(jobs) == 3
 
 
+@pytest.mark.timeout(900)  # Ray's seven processes start slowly where cores are busy
 def test_two_workers_of_a_local_ray_share_one_parent_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     said = run(capsys, tmp_path, *PAIR, "hydra/launcher=ray", "hydra.launcher.init.num_cpus=2", "sweep=pair")
-    assert "4 jobs, 4 trained" in said
-    assert len(systems(tmp_path)) == 4
+    assert "2 jobs, 2 trained" in said
+    assert len(systems(tmp_path)) == 2
     parent, jobs = children(tmp_path, "dadsp")
     assert parent.info.run_name == "pair"
     assert parent.info.status == "FINISHED"
     assert {job.data.tags["mlflow.parentRunId"] for job in jobs} == {parent.info.run_id}
-    assert len({job.info.run_name for job in jobs}) == 4
+    assert len({job.info.run_name for job in jobs}) == 2
 
 
 def test_a_failing_job_among_two_workers_of_joblib_fails_the_parent_run_alone(tmp_path: Path) -> None:

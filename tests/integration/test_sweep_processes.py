@@ -1,7 +1,6 @@
 """Sweeps over several processes, killed ones among them."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -14,6 +13,7 @@ import pytest
 from mlflow import MlflowClient
 
 from dadsp.cli.main import main
+from tests.interrupts import interrupted_at
 from tests.undrawn import undrawn
 
 pytestmark = pytest.mark.slow
@@ -114,15 +114,8 @@ def test_a_table_is_swept_and_compared_with_its_published_numbers_on_simulated_s
 
 def test_the_interrupt_key_ends_a_sweep_with_a_word_on_how_to_go_on(tmp_path: Path) -> None:
     settings = ["data=simulated_tiny", "model=source_only", "trainer.max_epochs=50", "trainer.patience=null"]
-    environment = os.environ | {"PYTHONUNBUFFERED": "1"}
-    with subprocess.Popen(command(tmp_path, *settings), stderr=subprocess.PIPE, text=True, env=environment) as process:
-        assert process.stderr is not None
-        for line in process.stderr:
-            if line.startswith("dadsp_a  epoch 1 "):
-                process.send_signal(signal.SIGINT)
-                break
-        rest = process.stderr.read()
-    assert process.returncode == 130
+    code, rest = interrupted_at("dadsp_a  epoch 1 ", command(tmp_path, *settings))
+    assert code == 130
     assert "the sweep's own command" in rest
     parent, (job,) = children(tmp_path, "dadsp")
     assert (parent.info.status, job.info.status) == ("KILLED", "KILLED")

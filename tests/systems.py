@@ -2,13 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
-from dadsp.models.base import FitContext
+from dadsp.models.base import FitContext, Predictor, load_model, predict_split, save_model
 from dadsp.models.cross_screen_network import CrossScreenNetwork
-from dadsp.schema import Study
+from dadsp.schema import Split, Study
 
 SMALL: dict[str, Any] = {
     "encoder_activation": "relu",  # a few sigmoid units tell few lines apart after a few steps
@@ -18,6 +20,13 @@ SMALL: dict[str, Any] = {
     "pretraining": {"layer_epochs": 1, "stack_epochs": 1, "batch_size": 8},
 }
 LIVELY = SMALL | {"activation": "tanh", "encoder_activation": "tanh"}  # so few ReLUs may all be dead from the start
+# So many steps and units that a few pairs are learned by heart.
+OVERFITTING: dict[str, Any] = {
+    "epochs": 80,
+    "training": {"learning_rate": 0.03, "patience": None},
+    "encoder_widths": (32, 16),
+    "regressor_widths": (32, 16),
+}
 
 
 class Killed(Exception):
@@ -58,3 +67,12 @@ def with_target_expression(study: Study, expression: Any) -> Study:
     """The same study with other target expression."""
     cells = replace(study.target.cells, expression=expression)
     return replace(study, target=replace(study.target, cells=cells))
+
+
+def assert_reloads_bit_for_bit(model: Predictor, study: Study, split: Split, folder: Path) -> None:
+    """The saved model is the same one: its name and all its predictions."""
+    save_model(model, folder)
+    again = load_model(folder)
+    assert again.name == model.name
+    expected, found = (predict_split(m, study, split).frame["y_pred"].to_numpy() for m in (model, again))
+    assert np.array_equal(expected, found)

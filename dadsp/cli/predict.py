@@ -5,16 +5,17 @@ import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 import numpy as np
 import pandas as pd
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
-from dadsp.cli.configuration import load_study, run_app
+from dadsp.cli.configuration import run_app
+from dadsp.cli.finished_run import read_run_data
 from dadsp.cli.predict_single_drug import Predicted, predict_single_drug
 from dadsp.data.new_pairs import OnUnknown, read_pairs
-from dadsp.errors import ConfigError, DadspError, LoadError, examples, nearest
+from dadsp.errors import ConfigError, LoadError, examples, nearest
 from dadsp.files import write_atomically
 from dadsp.models.base import load_model
 from dadsp.schema import Domain, Note, Screen
@@ -75,15 +76,9 @@ def _predict_across(config: DictConfig, folder: Path) -> Predicted:
 def _known_screens(folder: Path, domain: Domain) -> list[Screen]:
     """The run's own screens, the one of ``domain`` first."""
     try:
-        config: Any = OmegaConf.load(folder / "config.yaml")
-    except Exception as error:  # absent, unreadable, or no YAML: each has its own class
-        raise LoadError(
-            f"{folder / 'config.yaml'} cannot be read ({error}). Give expression= and drugs= instead."
-        ) from error
-    try:
-        study = load_study(config, folder)
-    except DadspError as error:
-        raise LoadError(f"The run's own data cannot be read again: {error} Or give expression= and drugs=.") from error
+        _, study = read_run_data(folder)
+    except LoadError as error:
+        raise LoadError(f"{error} Or give expression= and drugs=.") from error
     return [study.source, study.target] if domain == "source" else [study.target, study.source]
 
 

@@ -125,6 +125,8 @@ def _start(verb: Verb, config: DictConfig, as_json: bool) -> Ending:
                 for name in (IDENTITY, "split.json", "config.yaml", verb.log):
                     (folder / name).unlink(missing_ok=True)
                 folder.rmdir()
+                if sweep is None and config.get("runs") is None:
+                    folder.parent.rmdir()  # Hydra made a folder of that name
             raise
 
 

@@ -84,9 +84,11 @@ def render(comparison: Comparison) -> Table:
         title_justify="left",
         caption_justify="left",
     )
-    for column in text:
+    for column in map(str, text):
+        # Widths are for numbers: names wrap, and short headings stand in two lines.
+        heading = Text("\n".join(column.rsplit(" ", 1)) if len(column) <= len("Paper RMSE") else column)
         left = column == "System"
-        table.add_column(Text(str(column)), justify="left" if left else "right", min_width=24 if left else None)
+        table.add_column(heading, justify="left" if left else "right", width=24 if left else None)
     kinds = [*comparison.table["kind"], ""]
     for position, values in enumerate(text.itertuples(index=False)):
         # Text, since a name such as "DADSP-A [dropout=0.3]" would be read as markup.

@@ -168,14 +168,20 @@ def test_cfg_prints_the_configuration_and_trains_nothing(tmp_path: Path, capsys:
     ],
 )
 def test_wrong_configuration_is_one_line_and_exit_2(
-    overrides: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    overrides: list[str],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     assert main(["train", "data=simulated_tiny", f"runs={tmp_path / 'runs'}", *overrides]) == 2
     printed = capsys.readouterr()
     assert re.search(message, printed.err)
     assert printed.err.count("\n") == 1
     assert "Traceback" not in printed.err
     assert not list((tmp_path / "runs").glob("*seed*")) if (tmp_path / "runs").exists() else True
+    assert not (tmp_path / "None").exists()
 
 
 def test_debug_shows_the_traceback(tmp_path: Path) -> None:

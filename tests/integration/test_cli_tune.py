@@ -144,7 +144,7 @@ def test_a_nested_space_is_read_by_dotted_keys() -> None:
 @pytest.mark.slow
 def test_a_search_killed_in_the_middle_ends_as_if_it_had_not_been(tmp_path: Path) -> None:
     settings = ["tune.trials=5", "tune.random_trials=2", "trainer.max_epochs=30"]
-    subprocess.run([*COMMAND, *settings, f"runs={tmp_path / 'whole'}"], check=True, capture_output=True)
+    assert tune(tmp_path / "whole", *settings) == 0
     with subprocess.Popen(
         [*COMMAND, *settings, f"runs={tmp_path / 'killed'}"], stderr=subprocess.PIPE, text=True
     ) as process:
@@ -153,7 +153,7 @@ def test_a_search_killed_in_the_middle_ends_as_if_it_had_not_been(tmp_path: Path
             if line.startswith("trial 2 "):  # the third is on its way
                 process.send_signal(signal.SIGKILL)
                 break
-    subprocess.run([*COMMAND, *settings, f"runs={tmp_path / 'killed'}"], check=True, capture_output=True)
+    assert tune(tmp_path / "killed", *settings) == 0
     pd.testing.assert_frame_equal(trials(tmp_path / "whole"), trials(tmp_path / "killed"))
 
 

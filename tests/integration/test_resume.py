@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from tests.interrupts import interrupted_at
+
 pytestmark = pytest.mark.slow
 
 COMMAND = [
@@ -57,13 +59,7 @@ def test_killed_run_resumes_to_the_same_metrics(moment: str, tmp_path: Path, uni
 
 
 def test_interrupted_run_says_how_to_go_on(tmp_path: Path) -> None:
-    with subprocess.Popen([*COMMAND, f"runs={tmp_path}"], stderr=subprocess.PIPE, text=True) as process:
-        assert process.stderr is not None
-        for line in process.stderr:
-            if line.startswith("dadsp_a  epoch 1 "):
-                process.send_signal(signal.SIGINT)
-                break
-        rest = process.stderr.read()
-    assert process.returncode == 130
+    code, rest = interrupted_at("dadsp_a  epoch 1 ", [*COMMAND, f"runs={tmp_path}"])
+    assert code == 130
     assert "resume=" in rest
     assert "Traceback" not in rest

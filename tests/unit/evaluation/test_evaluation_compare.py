@@ -153,3 +153,16 @@ def test_terminal_table_shows_every_system_by_its_whole_name(compared: Compariso
     for name in ("worse [x]", "† leak (oracle)", "source mean"):
         assert name in out.getvalue()
     assert "Nemenyi, 5%" in out.getvalue()
+
+
+def test_terminal_table_of_many_columns_and_long_names_cuts_no_number() -> None:
+    systems = ("DADSP-A", "SVR (Nyström, 500 components)", "DeepDSC-1, cell-blind (oracle: target labels)")
+    runs = [run for position, system in enumerate(systems) for run in runs_of(system, 0.3 + 0.1 * position)]
+    expected = pd.DataFrame({"system": systems[:2], "rmse": [0.64, 0.73], "r2": [0.43, 0.29]})
+    found = compare(runs, "A → B", expected=expected, replicates=100)
+    out = StringIO()
+    Console(file=out, width=120, color_system=None).print(render(found))
+    words = out.getvalue().split()
+    for row in main_columns(found).drop(columns="System").to_numpy():
+        for cell in row:
+            assert set(str(cell).split()) <= set(words)

@@ -20,6 +20,7 @@ from dadsp.schema import Pairs, Split, Study
 from dadsp.seeding import derive_seed
 from dadsp.splits.cross_screen import cross_screen
 from tests.studies import small_study
+from tests.systems import assert_reloads_bit_for_bit
 
 ENCODER: dict[str, Any] = {
     "encoder_widths": (6, 4),
@@ -33,16 +34,6 @@ SYSTEMS: dict[str, tuple[type[Classical], dict[str, Any]]] = {
     "forest": (RandomForest, {"n_estimators": 5, "max_features": 0.5}),
 }
 FEATURES = ("encoder", "pca", "raw")
-
-
-@pytest.fixture
-def study() -> Study:
-    return small_study()
-
-
-@pytest.fixture
-def split(study: Study) -> Split:
-    return cross_screen(study, seed=0, val_fraction=0.2)
 
 
 def fitted(study: Study, split: Split, system: str, features: str = "raw", seed: int = 0, **options: Any) -> Classical:
@@ -188,11 +179,7 @@ def test_saved_system_predicts_bit_for_bit_the_same(
     study: Study, split: Split, system: str, features: str, tmp_path: Path
 ) -> None:
     model = fitted(study, split, system, features)
-    save_model(model, tmp_path)
-    again = load_model(tmp_path)
-    assert again.name == model.name
-    expected, found = (predict_split(m, study, split).frame["y_pred"].to_numpy() for m in (model, again))
-    assert np.array_equal(expected, found)
+    assert_reloads_bit_for_bit(model, study, split, tmp_path)
 
 
 @pytest.mark.parametrize("system", SYSTEMS)

@@ -15,17 +15,17 @@ from dadsp.models.dadsp_a import DadspA, DadspStage
 from dadsp.schema import Pairs, Split, Study
 from dadsp.splits.cross_screen import cross_screen
 from tests.studies import small_study
-from tests.systems import SMALL, Killed, killed_at, listening, poisoned, same, weights, with_target_expression
-
-
-@pytest.fixture
-def study() -> Study:
-    return small_study()
-
-
-@pytest.fixture
-def split(study: Study) -> Split:
-    return cross_screen(study, seed=0, val_fraction=0.2)
+from tests.systems import (
+    SMALL,
+    Killed,
+    assert_reloads_bit_for_bit,
+    killed_at,
+    listening,
+    poisoned,
+    same,
+    weights,
+    with_target_expression,
+)
 
 
 def fitted(study: Study, split: Split, context: FitContext | None = None, epochs: int = 2, **options: Any) -> DadspA:
@@ -121,12 +121,7 @@ def test_global_random_state_is_left_alone(study: Study, split: Split) -> None:
 
 
 def test_saved_model_predicts_bit_for_bit_the_same(study: Study, split: Split, tmp_path: Path) -> None:
-    model = fitted(study, split)
-    save_model(model, tmp_path)
-    again = load_model(tmp_path)
-    assert again.name == model.name
-    expected, found = (predict_split(m, study, split).frame["y_pred"].to_numpy() for m in (model, again))
-    assert np.array_equal(expected, found)
+    assert_reloads_bit_for_bit(fitted(study, split), study, split, tmp_path)
 
 
 def test_predicting_takes_genes_by_name_and_refuses_too_few(study: Study, split: Split) -> None:

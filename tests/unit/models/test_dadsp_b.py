@@ -21,16 +21,6 @@ from tests.studies import small_study
 from tests.systems import LIVELY, with_target_expression
 
 
-@pytest.fixture
-def study() -> Study:
-    return small_study()
-
-
-@pytest.fixture
-def split(study: Study) -> Split:
-    return cross_screen(study, seed=0, val_fraction=0.2)
-
-
 def fitted(study: Study, split: Split, **options: Any) -> DadspB:
     training = {"max_epochs": 2, "min_blocks": 1, **options.pop("training", {})}
     stages = {"adaptation": {"layer_epochs": 2, "batch_size": 4}, **options.pop("stages", {})}

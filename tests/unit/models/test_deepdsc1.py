@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from dadsp.errors import ConfigError
-from dadsp.models.base import FitContext, load_model, predict_split, save_model
+from dadsp.models.base import FitContext
 from dadsp.models.dadsp_a import DadspA
 from dadsp.models.deepdsc1 import DeepDsc1
 from dadsp.schema import Pairs, Split, Study
 from dadsp.splits.cross_screen import cross_screen
 from tests.studies import small_study
-from tests.systems import LIVELY, Killed, killed_at, listening, same, weights
+from tests.systems import LIVELY, OVERFITTING, Killed, assert_reloads_bit_for_bit, killed_at, listening, same, weights
 
 FOLD_BY = pytest.mark.parametrize("fold_by", ["pair", "cell", "drug"])
 
@@ -142,10 +142,7 @@ def test_every_network_overfits_its_pairs(study: Study, split: Split) -> None:
     model = fitted(
         study,
         few,
-        epochs=80,
-        training={"learning_rate": 0.03, "patience": None},
-        encoder_widths=(32, 16),
-        regressor_widths=(32, 16),
+        **OVERFITTING,
     )
     last = model.history().dropna(subset=["train/mse"]).groupby("stage")["train/mse"].last()
     assert list(last.index) == ["fold_1/dadsp_a", "fold_2/dadsp_a"]
@@ -162,12 +159,7 @@ def test_same_seed_same_predictions_and_other_seed_others(study: Study, split: S
 
 
 def test_saved_model_predicts_bit_for_bit_the_same(study: Study, split: Split, tmp_path: Path) -> None:
-    model = fitted(study, split)
-    save_model(model, tmp_path)
-    again = load_model(tmp_path)
-    assert again.name == model.name
-    expected, found = (predict_split(m, study, split).frame["y_pred"].to_numpy() for m in (model, again))
-    assert np.array_equal(expected, found)
+    assert_reloads_bit_for_bit(fitted(study, split), study, split, tmp_path)
 
 
 def test_resumed_folds_end_like_uninterrupted_ones(study: Study, split: Split, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from dadsp.models.base import FitContext, load_model, predict_split, save_model
+from dadsp.models.base import FitContext
 from dadsp.models.cross_screen_network import CrossScreenNetwork
 from dadsp.models.dadsp_a import DadspA
 from dadsp.models.dadsp_b import DadspB
@@ -16,7 +16,18 @@ from dadsp.models.sla import Sla
 from dadsp.schema import Split, Study
 from dadsp.splits.cross_screen import cross_screen
 from tests.studies import small_study
-from tests.systems import LIVELY, Killed, killed_at, listening, poisoned, same, weights, with_target_expression
+from tests.systems import (
+    LIVELY,
+    OVERFITTING,
+    Killed,
+    assert_reloads_bit_for_bit,
+    killed_at,
+    listening,
+    poisoned,
+    same,
+    weights,
+    with_target_expression,
+)
 
 SYSTEMS: dict[str, Any] = {
     "deepdsc2": partial(DadspA, adversarial_weight=0.0, pretraining_lines="both"),
@@ -24,16 +35,6 @@ SYSTEMS: dict[str, Any] = {
     "sla": Sla,
 }
 every_system = pytest.mark.parametrize("system", SYSTEMS)
-
-
-@pytest.fixture
-def study() -> Study:
-    return small_study()
-
-
-@pytest.fixture
-def split(study: Study) -> Split:
-    return cross_screen(study, seed=0, val_fraction=0.2)
 
 
 def fitted(
@@ -76,10 +77,7 @@ def test_overfits_32_pairs(system: str, study: Study, split: Split) -> None:
         system,
         study,
         few,
-        epochs=80,
-        training={"learning_rate": 0.03, "patience": None},
-        encoder_widths=(32, 16),
-        regressor_widths=(32, 16),
+        **OVERFITTING,
     )
     mse = model.history().query("stage == @model.main_stage")["train/mse"].iloc[-1]
     train = study.source.responses.take(few.train_idx)
@@ -96,10 +94,7 @@ def test_same_seed_same_weights_and_other_seed_other_weights(system: str, study:
 @every_system
 def test_saved_model_predicts_bit_for_bit_the_same(system: str, study: Study, split: Split, tmp_path: Path) -> None:
     model = fitted(system, study, split)
-    save_model(model, tmp_path)
-    again = load_model(tmp_path)
-    expected, found = (predict_split(m, study, split).frame["y_pred"].to_numpy() for m in (model, again))
-    assert np.array_equal(expected, found)
+    assert_reloads_bit_for_bit(model, study, split, tmp_path)
 
 
 @pytest.mark.parametrize(

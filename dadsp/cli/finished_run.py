@@ -1,0 +1,54 @@
+"""A finished run of ``dadsp train``, opened again: its model, its data, its split."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from dadsp.cli.configuration import load_study
+from dadsp.errors import ConfigError, DadspError, LoadError
+from dadsp.models.base import Predictor, load_model
+from dadsp.schema import Split, Study
+from dadsp.splits.store import load_split
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """What a run folder holds, and the data it names."""
+
+    folder: Path
+    config: DictConfig
+    model: Predictor
+    study: Study
+    split: Split
+
+
+def open_run(folder: Path) -> FinishedRun:
+    """The run of ``folder``.
+
+    Raises:
+        ConfigError: No folder, or one without a finished run.
+        LoadError: Its files are damaged, or its data cannot be read again or have changed.
+    """
+    if not (folder / "metrics.json").is_file():
+        raise ConfigError(f"run={folder} holds no finished run. Give a run folder of dadsp train.")
+    config, study = read_run_data(folder)
+    split = load_split(folder / "split.json", study)
+    return FinishedRun(folder, config, load_model(folder / "model"), study, split)
+
+
+def read_run_data(folder: Path) -> tuple[DictConfig, Study]:
+    """The configuration of the run in ``folder`` and its study, read anew.
+
+    Raises:
+        LoadError: Either cannot be read.
+    """
+    try:
+        config: Any = OmegaConf.load(folder / "config.yaml")
+    except Exception as error:  # absent, unreadable, or no YAML: each has its own class
+        raise LoadError(f"{folder / 'config.yaml'} cannot be read ({error}).") from error
+    try:
+        return config, load_study(config, folder)
+    except DadspError as error:
+        raise LoadError(f"The run's own data cannot be read again: {error}") from error

@@ -164,6 +164,7 @@ def write_depmap(folder: Path) -> None:
         [f"ACH-00000{n}", f"PT-{n}", name, name.replace("-", ""), "Breast", ccle, ""]
         for n, (ccle, name) in enumerate(CCLE_LINES.items())
     ]
+    models.append(["ACH-003000", "PT-9", "Organoid 9", "ORGANOID9", "Bowel", "", ""])  # stands outside CCLE
     write_rows(folder / "Model.csv", header, models)
 
 

@@ -644,7 +644,8 @@ def complete(table: pd.DataFrame, file: File, path: Path) -> tuple[pd.DataFrame,
 def line_translation(file: IdMapFile, root: Path) -> dict[str, str]:
     """Response id → expression id, for the ids that have one."""
     path = root / file.path
-    table = read_table(path, file.columns.model_dump(), optional=("expression_id",), delimiter=file.delimiter)
+    columns = file.columns.model_dump()
+    table = read_table(path, columns, optional=set(columns), delimiter=file.delimiter)
     table = table.dropna().drop_duplicates()
     _unique(table["response_id"], "response ids", path)
     return dict(zip(table["response_id"], table["expression_id"], strict=True))

@@ -260,6 +260,10 @@ def _write_h5ad(path: Path, numbers: Any) -> None:
         kind.attrs["encoding-type"] = "categorical"
         kind.create_dataset("categories", data=["TP53", "EGFR", "KRAS"], dtype=h5py.string_dtype())
         kind.create_dataset("codes", data=[2, 0, 1])
+        nullable = file["obs"].create_group("nullable")
+        nullable.attrs["encoding-type"] = "nullable-string-array"
+        nullable.create_dataset("values", data=["A", ""], dtype=h5py.string_dtype())
+        nullable.create_dataset("mask", data=[False, True])
         if isinstance(numbers, np.ndarray):
             file.create_dataset("X", data=numbers)
             return
@@ -288,6 +292,21 @@ def test_h5ad_that_is_none_or_lacks_a_column_is_refused(tmp_path: Path) -> None:
     _write_h5ad(tmp_path / "x.h5ad", np.zeros((2, 3)))
     with pytest.raises(SchemaError, match=r"no /var/symbl.*Did you mean 'symbol'"):
         H5ad(path="x.h5ad", symbols="symbl").read(tmp_path)
+    with pytest.raises(SchemaError, match="1 of 2 lines have no name"):
+        H5ad(path="x.h5ad", id_column="nullable").read(tmp_path)
+
+
+def test_a_damaged_h5ad_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x.h5ad"
+    _write_h5ad(path, {"data": [1.0, 2, 3], "indices": [0, 9, 1], "indptr": [0, 2, 3]})  # column 9 of three
+    with pytest.raises(SchemaError, match="damaged"):
+        H5ad(path="x.h5ad").read(tmp_path)
+    _write_h5ad(path, np.zeros((2, 3)))
+    whole = path.read_bytes()
+    for length in range(100, len(whole), 500):
+        path.write_bytes(whole[:length])
+        with pytest.raises(SchemaError, match="damaged"):
+            H5ad(path="x.h5ad").read(tmp_path)
 
 
 def test_damaged_published_files_are_refused(root: Path) -> None:

@@ -36,10 +36,11 @@ def _blocks(lines: int, drugs: int, rate: float) -> list[str]:
 
 GRIDS: dict[str, dict[str, list[str]]] = {
     "shapes": {
-        "32x32 lr 3e-4": _blocks(32, 32, 3e-4),
+        "32x32 lr 1e-3": _blocks(32, 32, 1e-3),
+        "32x32 lr 4e-3": _blocks(32, 32, 4e-3),
         "64x64 lr 1e-4": _blocks(64, 64, 1e-4),
-        "64x64 lr 3e-4": _blocks(64, 64, 3e-4),
         "64x64 lr 1e-3": _blocks(64, 64, 1e-3),
+        "64x64 lr 4e-3": _blocks(64, 64, 4e-3),
         "64x64 lr 1e-3 relu": [*_blocks(64, 64, 1e-3), "model.encoder_activation=relu"],
     },
     "plain": {

@@ -28,6 +28,8 @@ from dadsp.models.base import FitContext, predict_split
 from dadsp.schema import Study
 from dadsp.tracking import environment_tags
 
+ALL = 1000  # more drugs than any study here has
+
 
 def _blocks(lines: int, drugs: int, rate: float) -> list[str]:
     shape = [f"trainer.block_lines={lines}", f"trainer.block_drugs={drugs}", "trainer.min_blocks=1"]
@@ -37,10 +39,11 @@ def _blocks(lines: int, drugs: int, rate: float) -> list[str]:
 GRIDS: dict[str, dict[str, list[str]]] = {
     "shapes": {
         "32x32 lr 1e-3": _blocks(32, 32, 1e-3),
-        "32x32 lr 4e-3": _blocks(32, 32, 4e-3),
         "64x64 lr 1e-4": _blocks(64, 64, 1e-4),
         "64x64 lr 1e-3": _blocks(64, 64, 1e-3),
         "64x64 lr 4e-3": _blocks(64, 64, 4e-3),
+        "16xall lr 1e-3": _blocks(16, ALL, 1e-3),
+        "16xall lr 2e-3": _blocks(16, ALL, 2e-3),
         "64x64 lr 1e-3 relu": [*_blocks(64, 64, 1e-3), "model.encoder_activation=relu"],
     },
     "plain": {

@@ -28,10 +28,8 @@ from dadsp.models.base import FitContext, predict_split
 from dadsp.schema import Study
 from dadsp.tracking import environment_tags
 
-ALL = 1000  # more drugs than any study here has
 
-
-def _blocks(lines: int, drugs: int, rate: float) -> list[str]:
+def _blocks(lines: int, drugs: int | str, rate: float) -> list[str]:
     shape = [f"trainer.block_lines={lines}", f"trainer.block_drugs={drugs}", "trainer.min_blocks=1"]
     return [*shape, f"trainer.learning_rate={rate}"]
 
@@ -42,8 +40,8 @@ GRIDS: dict[str, dict[str, list[str]]] = {
         "64x64 lr 1e-4": _blocks(64, 64, 1e-4),
         "64x64 lr 1e-3": _blocks(64, 64, 1e-3),
         "64x64 lr 4e-3": _blocks(64, 64, 4e-3),
-        "16xall lr 1e-3": _blocks(16, ALL, 1e-3),
-        "16xall lr 2e-3": _blocks(16, ALL, 2e-3),
+        "16xall lr 1e-3": _blocks(16, "null", 1e-3),
+        "16xall lr 2e-3": _blocks(16, "null", 2e-3),
         "64x64 lr 1e-3 relu": [*_blocks(64, 64, 1e-3), "model.encoder_activation=relu"],
     },
     "plain": {

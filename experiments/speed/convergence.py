@@ -44,6 +44,7 @@ GRIDS: dict[str, dict[str, list[str]]] = {
         "16xall lr 2e-3": _blocks(16, "null", 2e-3),
         "64x64 lr 1e-3 relu": [*_blocks(64, 64, 1e-3), "model.encoder_activation=relu"],
     },
+    "default": {"default": []},
     "plain": {
         "plain path": ["trainer=pairs", "model.input_basis=genes"],
         "default": [],

@@ -164,6 +164,7 @@ def write_depmap(folder: Path) -> None:
         [f"ACH-00000{n}", f"PT-{n}", name, name.replace("-", ""), "Breast", ccle, ""]
         for n, (ccle, name) in enumerate(CCLE_LINES.items())
     ]
+    models.append(["ACH-003000", "PT-9", "Organoid 9", "ORGANOID9", "Bowel", "", ""])  # stands outside CCLE
     write_rows(folder / "Model.csv", header, models)
 
 
@@ -173,50 +174,58 @@ def write_smiles(path: Path) -> None:
 
 
 def write_coderdata(folder: Path) -> None:
-    """Two studies over three samples, four genes (one missing in a sample) and two drugs, one with a synonym."""
-    write_rows(
-        folder / "broad_sanger_samples.csv.gz.csv",
-        ["other_id", "common_name", "cancer_type", "other_id_source", "species", "model_type", "improve_sample_id"],
-        [
-            [f"{source}-{n}", f"Line {n}", "Breast", source, "Homo sapiens", "cell line", n]
-            for n in (1, 2, 3)
-            for source in ("DepMap", "Sanger")
-        ],
-    )
+    """Two studies over three samples, four genes (one missing in a sample) and two drugs, one with a synonym.
+
+    Line 3 is too resistant to olaparib for its flat curve to have an IC50.
+    """
     genes = {"7105": "TSPAN6", "7157": "TP53", "5914": "RARA", "1956": "EGFR"}
     write_rows(
-        folder / "genes.csv.gz.csv",
+        folder / "genes.csv",
         ["entrez_id", "gene_symbol", "other_id", "other_id_source"],
-        [[entrez, symbol, f"{symbol}-{k}", "ensembl"] for entrez, symbol in genes.items() for k in range(2)],
+        [[entrez, symbol, f"{symbol}-{k}", "ensembl_gene"] for entrez, symbol in genes.items() for k in range(2)],
     )
-    write_rows(
-        folder / "broad_sanger_transcriptomics.csv.gz.csv",
-        ["entrez_id", "improve_sample_id", "transcriptomics", "source", "study"],
-        [[e, s, g + 2**s, "DepMap", "CCLE"] for g, e in enumerate(genes) for s in (1, 2, 3) if (e, s) != ("1956", 3)],
-    )
-    write_rows(
-        folder / "broad_sanger_drugs.tsv.gz.tsv",
-        ["improve_drug_id", "chem_name", "pubchem_id", "canSMILES", "InChIKey", "formula", "weight"],
-        [
-            ["SMI_1", "olaparib", 1, SMILES["Olaparib"], "", "", 1],
-            ["SMI_1", "ku-0059436", 1, SMILES["Olaparib"], "", "", 1],
-            ["SMI_2", "lapatinib", 2, SMILES["Lapatinib"], "", "", 1],
-        ],
-        "\t",
-    )
-    rows = [
-        ["synapse", sample, f"SMI_{drug}", study, 72, "hours", metric, value + sample / 8 + drug / 4]
-        for study, shift in (("GDSCv2", 0.0), ("CTRPv2", 0.125))
-        for sample in (1, 2, 3)
-        for drug in (1, 2)
-        for metric, value in (("fit_ic50", 5 + shift), ("fit_auc", 0.2 + shift), ("aac", 0.1 + shift), ("fit_r2", 0.9))
-    ]
-    header = ["source", "improve_sample_id", "improve_drug_id", "study", "time", "time_unit"]
-    header += ["dose_response_metric", "dose_response_value"]
-    write_rows(folder / "broad_sanger_experiments.tsv.gz.tsv", header, rows, "\t")
-    for path in list(folder.glob("*.gz.*")):  # compress what was written as text
-        (folder / path.stem).write_bytes(gzip.compress(path.read_bytes()))
-        path.unlink()
+    for study, shift in (("GDSCv2", 0.0), ("CTRPv2", 0.125)):
+        prefix = study.lower()
+        write_rows(
+            folder / f"{prefix}_samples.csv",
+            ["common_name", "cancer_type", "other_names", "species", "other_id_source", "other_id", "improve_sample_id"],
+            [
+                [f"Line {n}", "Breast", other, "Homo sapiens (Human)", source, f"{source}-{n}", n]
+                for n in (1, 2, 3)
+                for other in (f"L{n}", f"L-{n}")
+                for source in ("DepMap", "Sanger")
+            ],
+        )
+        write_rows(
+            folder / f"{prefix}_transcriptomics.csv",
+            ["entrez_id", "improve_sample_id", "transcriptomics", "source", "study"],
+            [[e, s, g + 2**s, "Broad", "DepMap"] for g, e in enumerate(genes) for s in (1, 2, 3) if (e, s) != ("1956", 3)],
+        )
+        write_rows(
+            folder / f"{prefix}_drugs.tsv",
+            ["improve_drug_id", "chem_name", "pubchem_id", "canSMILES", "isoSMILES", "InChIKey", "formula", "weight"],
+            [
+                ["SMI_1", "olaparib", 1, SMILES["Olaparib"], "", "", "", 1],
+                ["SMI_1", "ku-0059436", 1, SMILES["Olaparib"], "", "", "", 1],
+                ["SMI_2", "lapatinib", 2, SMILES["Lapatinib"], "", "", "", 1],
+            ],
+            "\t",
+        )
+        metrics = {"fit_ic50": 5 + shift, "fit_auc": 0.2 + shift, "aac": 0.1 + shift, "fit_r2": 0.9}
+        rows = [
+            ["pharmacoGX", sample, f"SMI_{drug}", study, 72, "hours", metric, value + sample / 8 + drug / 4]
+            for sample in (1, 2, 3)
+            for drug in (1, 2)
+            for metric, value in metrics.items()
+        ]
+        rows[2 * 2 * len(metrics)][-1] = -31.5
+        header = ["source", "improve_sample_id", "improve_drug_id", "study", "time", "time_unit"]
+        header += ["dose_response_metric", "dose_response_value"]
+        write_rows(folder / f"{prefix}_experiments.tsv", header, rows, "\t")
+    for name in ("*_transcriptomics.csv", "*_drugs.tsv", "*_experiments.tsv", "genes.csv"):
+        for path in list(folder.glob(name)):
+            (folder / f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes()))
+            path.unlink()
 
 
 def write_hgnc(path: Path) -> Path:

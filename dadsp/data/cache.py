@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet
 from filelock import FileLock
 
 from dadsp.data.tables import files_read
@@ -171,8 +173,7 @@ def _texts(columns: dict[str, tuple[str | None, ...]]) -> pd.DataFrame:
 
 
 def _columns(path: Path) -> dict[str, Any]:
-    frame = pd.read_parquet(path)
-    return {str(name): tuple(None if pd.isna(text) else str(text) for text in frame[name]) for name in frame}
+    return {name: tuple(texts) for name, texts in pa.parquet.read_table(path).to_pydict().items()}
 
 
 def _facts(path: Path) -> dict[str, Any]:

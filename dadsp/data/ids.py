@@ -16,8 +16,8 @@ from dadsp.schema import Note
 
 MatchBy = Literal["id", "name", "cid"]
 
-# Different lines whose names differ by a hyphen only: TT (thyroid) and T-T (oesophagus), KM-H2 (Hodgkin lymphoma) and
-# KMH-2 (thyroid). Of these the name must agree to the letter.
+# Different lines whose names differ by a hyphen only: TT (thyroid) and T-T (oesophagus; DepMap writes T.T), KM-H2 (Hodgkin
+# lymphoma) and KMH-2 (thyroid). Of these the name must agree to the place of the hyphen.
 _PUNCTUATION_DECIDES = {"TT", "KMH2"}
 
 
@@ -25,7 +25,7 @@ def line_key(name: str) -> str:
     """The same text for every spelling of a line's name ("DMS 53", "DMS-53", "dms53"), but not for TT and T-T."""
     plain = unicodedata.normalize("NFKC", name).strip().upper()
     bare = re.sub(r"[\W_]+", "", plain)
-    return plain if bare in _PUNCTUATION_DECIDES else bare
+    return re.sub(r"[\W_]+", "-", plain) if bare in _PUNCTUATION_DECIDES else bare
 
 
 def drug_key(name: str) -> str:

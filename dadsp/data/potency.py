@@ -14,6 +14,7 @@ from dadsp.schema import BoolArray, FloatArray, Measure, Note, Responses
 
 Unit = Literal["ln_um", "log10_um", "um", "nm", "m", "neg_log10_um", "neg_log10_m"]
 Replicates = Literal["median", "error", "first"]
+OnImplausible = Literal["error", "drop"]
 
 PLAUSIBLE = (-7.0, 10.0)  # −log10 µM, so 10 M to 0.1 fM: wider than any assay, narrow enough to catch a wrong unit
 
@@ -26,6 +27,10 @@ RISES: dict[Measure, bool] = {  # does the published number rise with sensitivit
     "amax": False,
 }
 TYPICAL = (-2.5, 2.5)  # −log10 µM; the median of a whole screen lies well inside
+# (power of ten, distance from the drug's median, share of the labels beyond it on one side). GDSC1, GDSC2 and CCLE hold at
+# most 0.5 % beyond 2.5, and none beyond 4.5.
+_MIXED = ((6, 4.5, 0.001), (3, 2.5, 0.01))
+_LINES_TO_JUDGE = 10  # fewer say little about a drug's median
 
 _BELOW = {"<", "<=", "<<"}
 _REACHED = {"", "=", "==", "~", "false", "0", "no"} | _BELOW
@@ -39,6 +44,7 @@ def to_label(
     unit: Unit | None,
     plausible: tuple[float, float] | None = None,
     where: str = "The responses",
+    on_implausible: OnImplausible = "error",
 ) -> FloatArray:
     """What a model learns from published values, float32, same shape; higher is more sensitive.
 
@@ -51,6 +57,7 @@ def to_label(
         unit: Unit of an IC50 or EC50; None for the others, which have none.
         plausible: Lowest and highest credible label; None takes the measure's own.
         where: What holds the values, for an error.
+        on_implausible: ``"drop"`` gives NaN for labels outside ``plausible`` instead of refusing them.
 
     Raises:
         ConfigError: A unit is missing, or given where there is none.
@@ -62,11 +69,13 @@ def to_label(
             + ("needs a unit. Set responses.unit." if unit is None else f"has no unit {unit}. Leave responses.unit out.")
         )
     if unit is not None:
-        return to_potency(values, unit, plausible or PLAUSIBLE, where)
+        return to_potency(values, unit, plausible or PLAUSIBLE, where, on_implausible)
     formula, own_range = _AREAS[measure]
     labels = formula(np.asarray(values, dtype=np.float64))
     low, high = plausible or own_range
     outside = ~((labels >= low) & (labels <= high))
+    if on_implausible == "drop":
+        return np.where(outside, np.nan, labels).astype(np.float32)
     if outside.any():
         refuse(
             UnitsError(
@@ -78,21 +87,47 @@ def to_label(
     return labels.astype(np.float32)
 
 
-def suspicions(potency: FloatArray, unit: Unit) -> tuple[Note, ...]:
-    """A note if the median of a screen is so far from usual potencies that another unit is likelier."""
-    known = potency[~np.isnan(potency)]
-    if len(known) < 20:  # a handful of drugs may well be extreme
+def suspicions(potency: FloatArray, pairs: pd.DataFrame, unit: Unit) -> tuple[Note, ...]:
+    """A note if another unit is likelier, for the whole screen or for some of its rows.
+
+    The whole screen: its median is far from usual potencies. Some rows: more labels lie far from the median of their drug
+    than in any screen at hand. A few rows, or all rows of a drug, cannot be told from real differences.
+
+    Args:
+        potency: −log10 µM, no NaN, shape (n,).
+        pairs: Columns ``cell_id`` and ``drug_id``, one row per potency.
+        unit: As which they were read.
+    """
+    if len(potency) < 20:  # a handful of drugs may well be extreme
         return ()
-    median = float(np.median(known))
-    if TYPICAL[0] <= median <= TYPICAL[1]:
-        return ()
-    steps = 6 if abs(median) > 4.5 else 3
-    what = f"suspicious unit {unit}: the median label is {median:.2f} −log10 µM, as if a factor of 10^{steps} off; labels"
-    return (Note(what, len(known)),)
+    median = float(np.median(potency))
+    if not TYPICAL[0] <= median <= TYPICAL[1]:
+        steps = 6 if abs(median) > 4.5 else 3
+        what = (
+            f"suspicious unit {unit}: the median label is {median:.2f} −log10 µM, as if a factor of 10^{steps} off; labels"
+        )
+        return (Note(what, len(potency)),)
+    labels = pd.Series(potency)
+    by_drug = labels.groupby(pairs["drug_id"].to_numpy())
+    away = (labels - by_drug.transform("median")).where(by_drug.transform("size") >= _LINES_TO_JUDGE, 0.0)
+    for steps, distance, share in _MIXED:
+        for side, sign in (("above", 1), ("below", -1)):
+            far = (sign * away >= distance).to_numpy()
+            if far.sum() >= max(10, share * len(away)):
+                named = [f"{cell}/{drug}" for cell, drug in pairs.loc[far, ["cell_id", "drug_id"]].head().to_numpy()]
+                what = (
+                    f"suspicious unit {unit}: labels {distance:g} or more {side} their drug's median, as if 10^{steps} off"
+                )
+                return (Note(what, int(far.sum()), examples(named)),)
+    return ()
 
 
 def to_potency(
-    values: NDArray[np.float64], unit: Unit, plausible: tuple[float, float] = PLAUSIBLE, where: str = "The responses"
+    values: NDArray[np.float64],
+    unit: Unit,
+    plausible: tuple[float, float] = PLAUSIBLE,
+    where: str = "The responses",
+    on_implausible: OnImplausible = "error",
 ) -> FloatArray:
     """−log10 IC50(µM) of each value, float32, same shape; higher is more sensitive.
 
@@ -101,6 +136,7 @@ def to_potency(
         unit: ln, log10 or plain µM, nM, M, or a negative log10 of µM or M.
         plausible: Lowest and highest potency that can be true, −log10 µM.
         where: What holds the values, for an error.
+        on_implausible: ``"drop"`` gives NaN for potencies outside ``plausible`` instead of refusing them.
 
     Raises:
         UnitsError: Some concentrations are not positive, or some potencies are outside ``plausible``.
@@ -119,6 +155,8 @@ def to_potency(
     potency = _FORMULAS[unit](values)
     low, high = plausible
     outside = ~((potency >= low) & (potency <= high)) & ~refused
+    if on_implausible == "drop":
+        return np.where(outside, np.nan, potency).astype(np.float32)
     if outside.any():
         fitting = [name for name in _FORMULAS if _fits(values, name, low, high)]
         advice = f"All of them would be plausible in {examples(fitting, 6)}. " if fitting else ""

@@ -31,6 +31,9 @@ _BY_SUFFIX = {".csv": ",", ".tsv": "\t", ".txt": "\t", ".gct": "\t"}
 _LINES_ABOVE_HEADER = {".gct": 2}  # version and size
 _read: ContextVar[set[Path] | None] = ContextVar("read", default=None)
 _EMPTY = {"", "NA", "N/A", "NaN", "nan", "NULL", "null", "None"}
+_BLOCK_BYTES = (
+    16 << 20
+)  # pyarrow's own 1 MiB holds seven rows of 16,017 genes, and cuts such a table into millions of pieces
 _WHOLE = re.compile(r"-?\d+(\.0*)?")
 
 
@@ -338,13 +341,13 @@ def _require(path: Path, header: list[str], wanted: Mapping[str, str], delimiter
 def _read_options(path: Path, header: list[str]) -> pa.csv.ReadOptions:
     above = _lines_above_header(path)
     if len(set(header)) == len(header):
-        return pa.csv.ReadOptions(skip_rows=above)
+        return pa.csv.ReadOptions(skip_rows=above, block_size=_BLOCK_BYTES)
     seen: set[str] = set()
     names = []
     for place, name in enumerate(header):
         names.append(f"{name}\x1f{place}" if name in seen else name)  # the first of equals keeps its name
         seen.add(name)
-    return pa.csv.ReadOptions(skip_rows=above + 1, column_names=names)
+    return pa.csv.ReadOptions(skip_rows=above + 1, column_names=names, block_size=_BLOCK_BYTES)
 
 
 def _name(mark: str) -> str:

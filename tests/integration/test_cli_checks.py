@@ -1,6 +1,7 @@
 """``dadsp data validate``, ``prepare`` and ``fetch`` as a user calls them."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,30 @@ def test_a_prepared_study_trains(panel: list[str], tmp_path: Path) -> None:
     (run,) = (tmp_path / "runs").glob("*seed0")
     notes = json.loads((run / "data_notes.json").read_text())
     assert notes["TGT"][0]["count"] == 3
+
+
+@pytest.fixture
+def example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """The commands of the worked example, in a folder of its files."""
+    page = (Path(__file__).resolve().parents[2] / "docs" / "data.md").read_text(encoding="utf-8")
+    text = page[page.index("## From three small files") : page.index("## Use your own two screens")]
+    for name, content in re.findall(r"`([\w./]+)`:\n\n```\w+\n(.*?)```", text, re.DOTALL):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(content, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    return [line.split() for line in re.findall(r"^    dadsp (.*)$", text, re.MULTILINE)]
+
+
+def test_the_worked_example_is_sound(example: list[list[str]], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(example[0]) == 0
+    assert capsys.readouterr().out.startswith("Mine → Mine: no problem")
+
+
+@pytest.mark.slow
+def test_the_worked_example_trains(example: list[list[str]], tmp_path: Path) -> None:
+    assert main([*example[1], "tracking=none"]) == 0
+    (run,) = (tmp_path / "runs").glob("*seed0")
+    assert json.loads((run / "metrics.json").read_text())
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,12 @@ import pytest
 
 from dadsp.cli.configuration import build, compose
 from dadsp.data.describe import describe
+from dadsp.data.sources.depmap import SampleInfo
+from dadsp.data.sources.gdsc import ScreenedCompounds
 from dadsp.schema import Screen, Study
 
 CHECKOUT = Path(__file__).resolve().parents[2]
+STRUCTURES = {"path": "gdsc_ccle/gdsc/drugs.csv", "columns": {"key": "DRUG_NAME", "smiles": "SMILES"}}
 SCREENS = ["data=screens", "screen@data.source=gdsc2_native", "screen@data.target=ccle_native"]
 
 
@@ -92,8 +95,20 @@ def test_the_target_holds_what_csv_counts(root: Path, study: Study) -> None:
     assert len(study.target.responses) == len(kept)
     assert _count(study.target, "without expression") == len(published) - len(kept)
     tops = [float(row["Doses (uM)"].rpartition(",")[2]) for row in kept]
+    assert not [note for note in (*study.source.notes, *study.target.notes) if "suspicious" in note.what]
     not_reached = [float(row["IC50 (uM)"]) >= top for row, top in zip(kept, tops, strict=True)]
     assert int(study.target.responses.censored.sum()) == sum(not_reached)
+
+
+def test_tables_of_compounds_and_lines_hold_what_csv_counts(root: Path) -> None:
+    compounds = ScreenedCompounds(path="native/Screened_Compounds.txt", structures=STRUCTURES).table(root)  # type: ignore[arg-type]
+    published = _rows(root / "native/Screened_Compounds.txt", "\t")
+    assert compounds["name"].tolist() == [row["DRUG_NAME"].strip() for row in published]
+    assert compounds["synonyms"].notna().sum() == sum(row["SYNONYMS"].strip() not in ("", "NA") for row in published)
+    lines = SampleInfo(path="native/DepMap-2018q3-celllines.csv").table(root)
+    listed = _rows(root / "native/DepMap-2018q3-celllines.csv")
+    assert lines["cell_id"].tolist() == [row["Broad_ID"] for row in listed]
+    assert lines["tissue"].notna().sum() == sum(bool(row["Primary Disease"]) for row in listed)
 
 
 @pytest.mark.slow

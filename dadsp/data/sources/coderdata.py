@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from dadsp.data.genes import GeneOptions
+from dadsp.data.ids import one_to_one
 from dadsp.data.sources.tidy import CellColumns, CellFile, DrugColumns, DrugFile, ExpressionFile, ResponseFile
 from dadsp.data.tables import Matrix, read_table
 from dadsp.errors import SchemaError, examples
@@ -20,10 +21,11 @@ _METRICS = {"ic50": "fit_ic50", "ec50": "fit_ec50", "auc": "fit_auc", "aac": "aa
 class Experiments(ResponseFile):
     """``…_experiments``: one study's rows of one ``dose_response_metric``.
 
-    Fitted IC50 and EC50 are −log10 M.
+    Fitted IC50 and EC50 are −log10 M, as the collection's curve fit makes them since July 2025; set ``unit`` for older
+    releases. Flat curves have IC50s far outside any dose, hence ``on_implausible``.
 
     Attributes:
-        study: As in the column ``study``, e.g. ``"CTRPv2"``.
+        study: As in the column ``study``, in any case, e.g. ``"CTRPv2"`` or ``"ctrpv2"``.
         metric: As in ``dose_response_metric``; None takes fit_ic50, fit_ec50, fit_auc or aac, as the measure says.
     """
 
@@ -118,20 +120,20 @@ class Samples(CellFile):
     link_source: str | None = None
 
     def table(self, root: Path) -> pd.DataFrame:
-        columns = {**self.columns.model_dump(), "other": "other_id", "source": "other_id_source"}
-        frame = read_table(root / self.path, columns, optional=set(columns) - {"cell_id"}, delimiter=self.delimiter)
-        lines = frame.drop_duplicates("cell_id").drop(columns=["other", "source"])
+        path = root / self.path
+        columns = {**self.columns.model_dump(), "other_id": "other_id", "source": "other_id_source"}
+        frame = read_table(path, columns, optional=set(columns) - {"cell_id"}, delimiter=self.delimiter)
+        lines = frame.drop_duplicates("cell_id").drop(columns=["other_id", "source"])
         if self.link_source is None:
             return lines
-        links = _only(frame, "source", self.link_source, "cells.link_source", root / self.path)
-        links = links.drop_duplicates("cell_id")
-        identity = dict(zip(links["cell_id"], links["other"], strict=True))
+        links = _only(frame, "source", self.link_source, "cells.link_source", path)
+        identity = one_to_one(links[["cell_id", "other_id"]], str(path))
         return lines.assign(link_id=lines["cell_id"].map(identity))
 
 
 def _only(frame: pd.DataFrame, column: str, wanted: str, option: str, path: Path) -> pd.DataFrame:
-    """The rows whose column holds what is wanted."""
-    chosen = frame[frame[column] == wanted]
+    """The rows whose column holds what is wanted, in any case: file names write a study's name small, columns do not."""
+    chosen = frame[frame[column].str.casefold() == wanted.casefold()]
     if not len(chosen):
         present = sorted(frame[column].dropna().unique())
         raise SchemaError(f"{path} holds no {column} {wanted!r}. Set {option} to one of: {examples(present, 12)}.")

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from dadsp.data.genes import GeneOptions, harmonised
 from dadsp.data.ids import MatchBy, line_keys, one_to_one, structures_of
 from dadsp.data.potency import (
+    OnImplausible,
     Replicates,
     Unit,
     censor,
@@ -115,6 +116,7 @@ class ResponseFile(File):
             ``"clip"`` sets them to that dose.
         replicates: What to do with pairs that stand more than once.
         plausible: Lowest and highest credible label (−log10 µM for IC50 and EC50); None takes the measure's own.
+        on_implausible: What to do with rows whose label is not credible.
         on_missing_expression: What to do with rows that name lines without expression.
         on_missing_drug: What to do with rows that name drugs absent from the drug file.
         on_missing_value: What to do with rows without a value.
@@ -128,6 +130,7 @@ class ResponseFile(File):
     beyond_top_dose: Literal["flag", "clip"] = "flag"
     replicates: Replicates = "median"
     plausible: tuple[float, float] | None = None
+    on_implausible: OnImplausible = "error"
     on_missing_expression: OnMissing = "error"
     on_missing_drug: OnMissing = "error"
     on_missing_value: OnMissing = "error"
@@ -446,6 +449,7 @@ def read_expression(file: ExpressionFile, root: Path) -> tuple[Matrix, tuple[Not
     """Lines × genes, each named once."""
     path = root / file.path
     matrix, notes = file.read(root)
+    notes = (*notes, *_suspicious_scale(matrix, file.transform))
     _unique(matrix.rows, "cell lines", path)
     if duplicates(matrix.rows):  # while problems are collected: no row to which a response could belong
         raise Unreadable(f"{path} names cell lines twice.")
@@ -459,6 +463,20 @@ def read_expression(file: ExpressionFile, root: Path) -> tuple[Matrix, tuple[Not
         matrix = replace(matrix, numbers=np.log2(matrix.numbers + np.float32(1)))
     matrix, more = harmonised(matrix, file.genes, root, str(path))
     return matrix, (*notes, *more)
+
+
+def _suspicious_scale(matrix: Matrix, transform: str) -> tuple[Note, ...]:
+    """A note if logarithms seem to be taken twice or never: no log2(TPM + 1) exceeds 20; some gene of many has more TPM."""
+    top = float(matrix.numbers.max())
+    if len(matrix.columns) < 100 or (transform == "none" and top < 50) or (transform == "log2p1" and top > 25):
+        return ()
+    done = "had not been taken" if transform == "none" else "had been taken already"
+    return (
+        Note(
+            f"suspicious transform {transform}: the largest value is {top:g}, as if logarithms {done}; values",
+            matrix.numbers.size,
+        ),
+    )
 
 
 def _cells(file: CellFile | None, expression: Matrix, root: Path) -> tuple[CellLines, tuple[Note, ...]]:
@@ -543,11 +561,20 @@ def _responses(
     table, notes = complete(
         table.assign(cell_idx=rows_of(cell_names, cell_ids), drug_idx=rows_of(table["drug_id"], drug_ids)), file, path
     )
-    potency = to_label(table["value"].to_numpy(), file.measure, file.unit, file.plausible, str(path))
+    potency = to_label(table["value"].to_numpy(), file.measure, file.unit, file.plausible, str(path), file.on_implausible)
+    credible = ~np.isnan(potency)
+    if not credible.all():
+        left_out = places(path, table.index[~credible])
+        notes = (
+            *notes,
+            Note(f"responses of {len(table)} whose label is not credible left out", int((~credible).sum()), left_out),
+        )
+        table, potency = table[credible], potency[credible]
     censored, cap = np.zeros(len(potency), dtype=bool), None
     if file.unit is not None:
+        notes = (*notes, *suspicions(potency, table, file.unit))  # before a cap hides them
         potency, censored, cap, more = _censored(potency, table, file, file.unit, path)
-        notes = (*notes, *suspicions(potency, file.unit), *more)
+        notes = (*notes, *more)
     cell_idx, drug_idx = (table[name].to_numpy().astype(np.int64) for name in ("cell_idx", "drug_idx"))
     measured = Responses(cell_idx, drug_idx, potency, censored)
     merged, merge_notes = replicates(measured, file.replicates, cell_ids, drug_ids, str(path))
@@ -617,7 +644,8 @@ def complete(table: pd.DataFrame, file: File, path: Path) -> tuple[pd.DataFrame,
 def line_translation(file: IdMapFile, root: Path) -> dict[str, str]:
     """Response id → expression id, for the ids that have one."""
     path = root / file.path
-    table = read_table(path, file.columns.model_dump(), optional=("expression_id",), delimiter=file.delimiter)
+    columns = file.columns.model_dump()
+    table = read_table(path, columns, optional=set(columns), delimiter=file.delimiter)
     table = table.dropna().drop_duplicates()
     _unique(table["response_id"], "response ids", path)
     return dict(zip(table["response_id"], table["expression_id"], strict=True))

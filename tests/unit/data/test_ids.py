@@ -11,6 +11,7 @@ from dadsp.errors import SchemaError
 
 def test_spelling_of_a_line_is_forgiven() -> None:
     assert {line_key(name) for name in ("DMS 53", "DMS-53", "dms53", " DMS_53 ")} == {"DMS53"}
+    assert line_key("T-T") == line_key("T.T")
 
 
 @pytest.mark.parametrize(("one", "other"), [("TT", "T-T"), ("KM-H2", "KMH-2"), ("tt", "t.t")])

@@ -1,6 +1,7 @@
 """Valid files, damaged one way each: a clear error or a stated, counted repair; never a traceback or a wrong number."""
 
 import gzip
+import math
 import re
 import shutil
 from collections.abc import Callable
@@ -8,17 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dadsp.data.potency import suspicions, to_potency
 from dadsp.data.problems import collecting
-from dadsp.data.sources.tidy import tidy_study
+from dadsp.data.sources.tidy import ExpressionFile, read_expression, tidy_screen, tidy_study
 from dadsp.errors import DadspError
 from dadsp.schema import Study
 from tests.published_files import write_xlsx
-from tests.raw_files import write_panel
+from tests.raw_files import write_panel, write_rows
 
 Damage = Callable[[bytes], bytes]
 
@@ -179,12 +181,63 @@ def test_excel_files_that_hold_no_table_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("unit", "factor"), [("um", 1e3), ("um", 1e6), ("nm", 1e-3), ("um", 1e-6)])
 def test_a_whole_screen_in_another_unit_is_suspicious(unit: Any, factor: float) -> None:
-    potencies = np.random.default_rng(0).normal(-0.5 if factor > 1 else 0.5, 1, 200)
+    potencies, pairs = _screen(-0.5 if factor > 1 else 0.5)
     values = 10**-potencies if unit == "um" else 10 ** (3 - potencies)
-    assert suspicions(to_potency(values, unit), unit) == ()
-    (note,) = suspicions(to_potency(values * factor, unit, (-12, 12)), unit)
-    assert note.count == 200
+    assert suspicions(to_potency(values, unit), pairs, unit) == ()
+    (note,) = suspicions(to_potency(values * factor, unit, (-12, 12)), pairs, unit)
+    assert note.count == len(pairs)
     assert f"10^{round(abs(np.log10(factor)))}" in note.what
+
+
+@pytest.mark.parametrize("by", ["row", "cell_id"])
+@pytest.mark.parametrize("share", [0.03, 0.1, 0.5])
+@pytest.mark.parametrize("factor", [1e3, 1e-3, 1e6])
+def test_rows_or_lines_in_another_unit_are_suspicious(factor: float, share: float, by: str) -> None:
+    potencies, pairs = _screen(0)
+    groups = pairs.assign(row=np.arange(len(pairs)))[by].to_numpy()
+    names = np.unique(groups)
+    other = np.isin(groups, np.random.default_rng(1).permutation(names)[: int(share * len(names))])
+    mixed = to_potency(10**-potencies * np.where(other, factor, 1), "um", (-12, 12))
+    (note,) = suspicions(mixed, pairs, "um")
+    assert "suspicious unit um" in note.what
+    if share < 0.5:  # with half, medians lie between both
+        assert f"10^{round(abs(np.log10(factor)))} off" in note.what
+        assert note.examples.split(", ")[0] in {f"{cell}/{drug}" for cell, drug in pairs[other].to_numpy()}
+
+
+def _screen(mean: float) -> tuple[np.ndarray, pd.DataFrame]:
+    """Potencies of 100 lines and 20 drugs that differ, with the spread of real screens."""
+    rng = np.random.default_rng(0)
+    lines, drugs = np.repeat(np.arange(100), 20), np.tile(np.arange(20), 100)
+    potency = mean + rng.normal(0, 1, 20)[drugs] + rng.normal(0, 0.4, 100)[lines] + rng.normal(0, 0.5, 2000)
+    return potency, pd.DataFrame({"cell_id": lines.astype(str), "drug_id": drugs.astype(str)})
+
+
+def test_a_cap_does_not_hide_a_wrong_unit(tmp_path: Path) -> None:
+    options = write_panel(tmp_path)["source"]
+    path = tmp_path / SOURCE_RESPONSES
+    path.write_bytes(
+        column(2, lambda cell: cell if cell == "ln_ic50" else repr(float(cell) + math.log(1e3)))(path.read_bytes())
+    )
+    options["responses"]["cap"] = math.log(8)
+    screen = tidy_screen(options, tmp_path)
+    assert screen.responses.censored.all()
+    (note,) = [note for note in screen.notes if "suspicious" in note.what]
+    assert "10^3" in note.what
+
+
+@pytest.mark.parametrize(("transform", "scale", "words"), [("none", 100, "not been taken"), ("log2p1", 1, "taken already")])
+def test_expression_that_seems_logged_twice_or_never_is_suspicious(
+    tmp_path: Path, transform: str, scale: float, words: str
+) -> None:
+    numbers = scale * np.random.default_rng(0).uniform(0, 15, (3, 120))
+    write_rows(tmp_path / "e.csv", ["line", *(f"G{n}" for n in range(120))], [[n, *row] for n, row in enumerate(numbers)])
+    given = {"path": "e.csv", "id_column": "line"}
+    (note,) = read_expression(ExpressionFile(**given, transform=transform), tmp_path)[1]  # type: ignore[arg-type]
+    assert f"suspicious transform {transform}" in note.what
+    assert words in note.what
+    other = "log2p1" if transform == "none" else "none"
+    assert read_expression(ExpressionFile(**given, transform=other), tmp_path)[1] == ()  # type: ignore[arg-type]
 
 
 def test_all_problems_of_several_files_are_collected_with_their_places(tmp_path: Path) -> None:

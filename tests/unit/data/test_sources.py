@@ -11,7 +11,7 @@ import pytest
 from dadsp.cli.configuration import build, compose
 from dadsp.data.sources.ccle import DrugData, curves
 from dadsp.data.sources.h5ad import H5ad
-from dadsp.errors import ConfigError, DadspError, SchemaError
+from dadsp.errors import ConfigError, DadspError, SchemaError, UnitsError
 from dadsp.schema import Note, Screen, Study
 from tests.published_files import ENTREZ, write_ccle, write_coderdata, write_depmap, write_gct, write_gdsc, write_smiles
 from tests.raw_files import edit
@@ -34,7 +34,7 @@ def _study(root: Path, *overrides: str) -> Study:
 
 
 def _coderdata(root: Path, *overrides: str) -> Study:
-    both = ["screen@data.source=coderdata", "screen@data.target=coderdata", "data.target.responses.study=CTRPv2"]
+    both = ["screen@data.source=coderdata", "screen@data.target=coderdata", "data.target.name=ctrpv2"]
     return _study(root, *both, *overrides)
 
 
@@ -215,12 +215,22 @@ def test_each_study_of_coderdata_is_a_screen(root: Path) -> None:
     assert _labels(study.target)["2", "lapatinib"] == pytest.approx(5 + 0.125 + 2 / 8 + 2 / 4 - 6)
 
 
+def test_curves_of_coderdata_too_flat_for_an_ic50_are_left_out_with_their_place(root: Path) -> None:
+    study = _coderdata(root)
+    note = _note(study.source, "not credible left out")
+    assert (note.what, note.count) == ("responses of 6 whose label is not credible left out", 1)
+    assert note.examples == "line 18"  # after a header and four pairs of four metrics
+    assert ("3", "olaparib") not in _labels(study.source)
+    with pytest.raises(UnitsError, match=r"1 of 6 values read as neg_log10_m \(e\.g\. -31\.5\)"):
+        _coderdata(root, "data.source.responses.on_implausible=error")
+
+
 def test_the_metric_of_coderdata_is_a_choice(root: Path) -> None:
     auc = _coderdata(root, *(f"data.{side}.responses.measure=auc" for side in ("source", "target")))
     assert _labels(auc.source)["1", "olaparib"] == pytest.approx(1 - (0.2 + 1 / 8 + 1 / 4))
     with pytest.raises(SchemaError, match=r"no metric 'fit_aucx'.*aac, fit_auc, fit_ic50, fit_r2"):
         _coderdata(root, "data.source.responses.metric=fit_aucx")
-    with pytest.raises(SchemaError, match=r"no study 'gCSI'.*CTRPv2, GDSCv2"):
+    with pytest.raises(SchemaError, match=r"no study 'gCSI'.*GDSCv2"):
         _coderdata(root, "data.source.responses.study=gCSI")
     with pytest.raises(ConfigError, match=r"no measure 'amax'.*aac, auc, ec50, ic50"):
         _coderdata(root, "data.source.responses.measure=amax")
@@ -232,6 +242,10 @@ def test_coderdata_samples_link_to_other_collections(root: Path) -> None:
         "DepMap-2",
         "DepMap-3",
     )
+    edit_first = (root / "gdscv2_samples.csv").read_text().replace("DepMap-1,1", "DepMap-9,1", 1)
+    (root / "gdscv2_samples.csv").write_text(edit_first)
+    with pytest.raises(SchemaError, match=r"gdscv2_samples\.csv: 1 ids have several other_ids \(1: DepMap-9 / DepMap-1\)"):
+        _coderdata(root, "data.source.cells.link_source=DepMap")
 
 
 def _write_h5ad(path: Path, numbers: Any) -> None:

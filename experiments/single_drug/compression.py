@@ -93,6 +93,8 @@ def draw(table: pd.DataFrame, path: Path) -> None:
         axes.axhline(2, color="0.6", linestyle=":")
         axes.axvline(10, color="0.6", linestyle=":")
         axes.set_xscale("log")
+        axes.set_xticks([5, 10, 20, 40], ["5", "10", "20", "40"])
+        axes.minorticks_off()
         axes.set_title(f"{architecture}, mean over {table['drug_id'].nunique()} drugs", fontsize=LABEL)
         axes.set_xlabel("Times smaller on disk", fontsize=LABEL)
     panels[0].set_ylabel("Change of test MSE, %", fontsize=LABEL)

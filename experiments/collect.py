@@ -19,12 +19,14 @@ def main() -> None:
     parser.add_argument("folders", nargs="+", type=Path)
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
-    tables = []
+    tables: list[pd.DataFrame] = []
+    studies: set[str] = set()
     for folder in arguments.folders:
         run = read_json(folder / "metrics.json")["run"]
         table = pd.read_csv(folder / "comparison.csv")
         # Naive rows are the same in every run of one study; the first run's stand for all.
-        tables.append(table[table["kind"] == "model"] if tables else table)
+        tables.append(table[table["kind"] == "model"] if run["data_hash"] in studies else table)
+        studies.add(run["data_hash"])
         for name in IDENTITY:
             tables[-1] = tables[-1].assign(**{name: run.get(name)})
     frame = pd.concat(tables, ignore_index=True)

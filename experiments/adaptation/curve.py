@@ -45,7 +45,7 @@ def main() -> None:
             axis.errorbar(range(len(weights)), by_weight.mean(), by_weight.std(), marker="o", capsize=3, label=f"{shift:g}")
         axis.set_xticks(range(len(weights)), [f"{weight:g}" for weight in weights])
         axis.set(xlabel="adversarial weight", ylabel=label)
-    axes[0].legend(title="size of the shift (log2)", frameon=False)
+    axes[1].legend(title="size of the shift (log2)", frameon=False)
     write_atomically(arguments.out, lambda path: figure.savefig(path, format="png", dpi=120))
 
 

@@ -1,12 +1,14 @@
 """Readers of published layouts, on miniature files in those layouts."""
 
 import gzip
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 import pytest
+from omegaconf import DictConfig
 
 from dadsp.cli.configuration import build, compose
 from dadsp.data.sources.ccle import DrugData, curves
@@ -27,8 +29,17 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@cache
+def _config(overrides: tuple[str, ...]) -> DictConfig:
+    """Composing takes longer than reading, and most tests share it."""
+    config: DictConfig = compose("config", ["data=screens", *overrides]).data
+    return config
+
+
 def _study(root: Path, *overrides: str) -> Study:
-    study = build(compose("config", ["data=screens", f"data.root={root}", *overrides]).data, "data")
+    config = _config(overrides)
+    config.root = str(root)
+    study = build(config, "data")
     assert isinstance(study, Study)
     return study
 

@@ -330,7 +330,8 @@ def _require(path: Path, header: list[str], wanted: Mapping[str, str], delimiter
     if absent:
         ours, theirs = absent[0]
         others = f" (and {len(absent) - 1} more: {examples(name for _, name in absent[1:])})" if absent[1:] else ""
-        raise SchemaError(f"{path} has no column {theirs!r} for {ours}{others}. {nearest(theirs, header)}")
+        present = [" ".join(name.split()) for name in header]  # a stray quote may have swallowed a line break
+        raise SchemaError(f"{path} has no column {theirs!r} for {ours}{others}. {nearest(theirs, present)}")
     repeated = set(duplicates(header)) & set(wanted.values())
     if repeated:
         raise SchemaError(

@@ -38,13 +38,24 @@ class H5ad(ExpressionFile):
             raise ConfigError(f"{path}: .h5ad files need h5py. Install it: pip install 'dadsp[anndata]'.") from error
         try:
             with h5py.File(path, "r") as file:
-                lines = _column(file["obs"], self.id_column, path)
-                genes = _column(file["var"], self.symbols, path)
+                lines, genes = (
+                    _texts(_child(table, name or table.attrs.get("_index", "_index"), path), path)
+                    for table, name in ((file["obs"], self.id_column), (file["var"], self.symbols))
+                )
                 numbers = _matrix(file["X"] if self.layer is None else _child(file["layers"], self.layer, path))
-        except (OSError, KeyError) as error:
+        except (
+            OSError,
+            KeyError,
+            IndexError,
+            TypeError,
+            ValueError,
+            RuntimeError,
+        ) as error:  # whatever damage makes of HDF5
             raise SchemaError(f"{path} is no AnnData file, or a damaged one: {error}. Write it again.") from error
         if numbers.shape != (len(lines), len(genes)):
             raise SchemaError(f"{path}: {numbers.shape} values for {len(lines)} lines × {len(genes)} genes. Write it again.")
+        if "" in lines:
+            raise SchemaError(f"{path}: {lines.count('')} of {len(lines)} lines have no name. Choose another id_column.")
         bad = np.argwhere(~np.isfinite(numbers))
         if len(bad):
             shown = [f"{lines[row]}/{genes[column]}" for row, column in bad[:4]]
@@ -61,13 +72,17 @@ def _child(group: Any, name: str, path: Path) -> Any:
     return group[name]
 
 
-def _column(group: Any, name: str, path: Path) -> list[str]:
-    """A column of ``obs`` or ``var`` as text: strings, or categories and codes."""
-    column = _child(group, name or group.attrs.get("_index", "_index"), path)
-    if "categories" in column:
-        categories = [str(text, "utf-8") if isinstance(text, bytes) else str(text) for text in column["categories"][:]]
-        return [categories[code] if code >= 0 else "" for code in column["codes"][:]]
-    return [str(text, "utf-8") if isinstance(text, bytes) else str(text) for text in column[:]]
+def _texts(node: Any, path: Path) -> list[str]:
+    """A column of ``obs`` or ``var`` as text, "" where missing: plain, categories and codes, or values and mask."""
+    if not hasattr(node, "keys"):
+        return [str(text, "utf-8") if isinstance(text, bytes) else str(text) for text in node[:]]
+    if "codes" in node:
+        categories = _texts(node["categories"], path)
+        return [categories[code] if code >= 0 else "" for code in node["codes"][:]]
+    if "mask" in node:
+        values = zip(_texts(node["values"], path), node["mask"][:], strict=True)
+        return ["" if missing else text for text, missing in values]
+    raise SchemaError(f"{path}: {node.name} is no column of names. Name another in id_column or symbols.")
 
 
 def _matrix(node: Any) -> np.ndarray:
@@ -77,4 +92,6 @@ def _matrix(node: Any) -> np.ndarray:
         return np.asarray(node[:], dtype=np.float32)
     build = sparse.csr_matrix if kind == "csr_matrix" else sparse.csc_matrix
     parts = (node["data"][:], node["indices"][:], node["indptr"][:])
-    return np.asarray(build(parts, shape=tuple(node.attrs["shape"])).toarray(), dtype=np.float32)
+    matrix = build(parts, shape=tuple(node.attrs["shape"]))
+    matrix.check_format(full_check=True)  # indices beyond the shape would be written outside the array
+    return np.asarray(matrix.toarray(), dtype=np.float32)

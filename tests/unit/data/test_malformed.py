@@ -92,6 +92,7 @@ ERRORS: list[tuple[str, Damage, str]] = [
     (SOURCE_RESPONSES, swap("1001,11,4.0", "1001,99,4.0"), "1 of 20 responses name drugs.*99"),
     (SOURCE_RESPONSES, swap("1001,11,4.0", "1001,11,4.0,5"), "not a well-formed table.*Give every row the columns"),
     (SOURCE_RESPONSES, swap("1001,11,4.0", "1001,11"), "not a well-formed table"),
+    (SOURCE_RESPONSES, swap("ln_ic50", '"ln_ic50'), r"has no column 'ln_ic50'.*Did you mean 'ln_ic50"),
     (SOURCE_RESPONSES, swap(",", ";", 1000), "seems to be separated by semicolons"),
     (SOURCE_RESPONSES, swap(",", "\t", 1000), "seems to be separated by tabs"),
     (SOURCE_RESPONSES, lambda content: b"", "is empty"),
@@ -136,6 +137,7 @@ def test_damage_is_one_clear_error(tmp_path: Path, name: str, damage: Damage, me
     with pytest.raises(DadspError, match=message) as caught:
         tidy_study(**options)
     assert Path(name).name in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(("name", "damage", "message"), ERRORS[::4], ids=[case[2][:30] for case in ERRORS[::4]])

@@ -1,12 +1,14 @@
 """Readers of published layouts, on miniature files in those layouts."""
 
 import gzip
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 import pytest
+from omegaconf import DictConfig
 
 from dadsp.cli.configuration import build, compose
 from dadsp.data.sources.ccle import DrugData, curves
@@ -27,8 +29,17 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@cache
+def _config(overrides: tuple[str, ...]) -> DictConfig:
+    """Composing takes longer than reading, and most tests share it."""
+    config: DictConfig = compose("config", ["data=screens", *overrides]).data
+    return config
+
+
 def _study(root: Path, *overrides: str) -> Study:
-    study = build(compose("config", ["data=screens", f"data.root={root}", *overrides]).data, "data")
+    config = _config(overrides)
+    config.root = str(root)
+    study = build(config, "data")
     assert isinstance(study, Study)
     return study
 
@@ -260,6 +271,10 @@ def _write_h5ad(path: Path, numbers: Any) -> None:
         kind.attrs["encoding-type"] = "categorical"
         kind.create_dataset("categories", data=["TP53", "EGFR", "KRAS"], dtype=h5py.string_dtype())
         kind.create_dataset("codes", data=[2, 0, 1])
+        nullable = file["obs"].create_group("nullable")
+        nullable.attrs["encoding-type"] = "nullable-string-array"
+        nullable.create_dataset("values", data=["A", ""], dtype=h5py.string_dtype())
+        nullable.create_dataset("mask", data=[False, True])
         if isinstance(numbers, np.ndarray):
             file.create_dataset("X", data=numbers)
             return
@@ -288,6 +303,21 @@ def test_h5ad_that_is_none_or_lacks_a_column_is_refused(tmp_path: Path) -> None:
     _write_h5ad(tmp_path / "x.h5ad", np.zeros((2, 3)))
     with pytest.raises(SchemaError, match=r"no /var/symbl.*Did you mean 'symbol'"):
         H5ad(path="x.h5ad", symbols="symbl").read(tmp_path)
+    with pytest.raises(SchemaError, match="1 of 2 lines have no name"):
+        H5ad(path="x.h5ad", id_column="nullable").read(tmp_path)
+
+
+def test_a_damaged_h5ad_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x.h5ad"
+    _write_h5ad(path, {"data": [1.0, 2, 3], "indices": [0, 9, 1], "indptr": [0, 2, 3]})  # column 9 of three
+    with pytest.raises(SchemaError, match="damaged"):
+        H5ad(path="x.h5ad").read(tmp_path)
+    _write_h5ad(path, np.zeros((2, 3)))
+    whole = path.read_bytes()
+    for length in range(100, len(whole), 500):
+        path.write_bytes(whole[:length])
+        with pytest.raises(SchemaError, match="damaged"):
+            H5ad(path="x.h5ad").read(tmp_path)
 
 
 def test_damaged_published_files_are_refused(root: Path) -> None:

@@ -11,7 +11,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from dadsp.analysis.missing_pairs import ImputeOptions, Imputation, impute
+from dadsp.analysis.missing_pairs import Imputation, ImputeOptions, impute
 from dadsp.analysis.missing_pairs_figures import coverage_figure, ranking_figure
 from dadsp.cli.configuration import run_app
 from dadsp.cli.finished_run import open_run

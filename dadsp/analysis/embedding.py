@@ -16,14 +16,7 @@ from sklearn.manifold import TSNE
 from sklearn.metrics import pairwise_distances
 
 from dadsp.analysis.domain_distance import Values, mmd_test, partners, proxy_a_distance
-from dadsp.analysis.neighbours import (
-    Agreement,
-    domain_mixing,
-    harmonised,
-    partner_ranks,
-    tissue_agreement,
-    without_self,
-)
+from dadsp.analysis.neighbours import domain_mixing, harmonised, partner_ranks, tissue_agreement
 from dadsp.errors import ConfigError, SchemaError
 from dadsp.evaluation.metrics import null_if_nan
 from dadsp.models.base import Predictor
@@ -159,14 +152,13 @@ def measure(features: Values, lines: Lines, options: EmbedOptions) -> dict[str, 
         "mmd2_p": (test.p, float("nan")),
         "domain_mixing": (domain_mixing(distances, is_target, k), 1.0),
     }
-    apart = without_self(distances)
     rows = {"source": np.flatnonzero(~is_target), "target": np.flatnonzero(is_target)}
     judged = [("source", "source"), ("target", "target"), ("target", "source")]
     for own, other in judged:
         name = f"tissue_agreement_{own}" if own == other else f"tissue_agreement_{own}_to_{other}"
-        block = _between_lines(apart, lines.line, rows[own], rows[other])
-        tissues = ([lines.tissues[row] for row in rows[part]] for part in (own, other))
-        agreement: Agreement = tissue_agreement(block, *tissues, k)
+        block = _between_lines(distances, lines.line, rows[own], rows[other])
+        tissues, others = ([lines.tissues[row] for row in rows[part]] for part in (own, other))
+        agreement = tissue_agreement(block, tissues, others, k)
         found[name] = (agreement.share, agreement.by_chance)
         found[f"{name}_lines"] = (float(agreement.n_lines), float("nan"))
     source, target = partners(is_target, lines.line)
@@ -197,7 +189,7 @@ def _joined(source: FloatArray, target: FloatArray) -> Values:
 
 
 def _between_lines(distances: Values, line: IntArray, rows: IntArray, columns: IntArray) -> Values:
-    """Distances between different lines: a line's partner tells nothing of its tissue that is not its own."""
+    """Distances to other lines, infinite from a line to itself and to its partner, whose tissue is its own."""
     block = distances[np.ix_(rows, columns)]
     block[line[rows][:, None] == line[columns]] = np.inf
     return block

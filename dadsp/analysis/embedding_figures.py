@@ -52,8 +52,9 @@ def maps_figure(coordinates: pd.DataFrame, path: Path, title: str) -> None:
 def _draw(panel: Axes, points: np.ndarray, names: "pd.Series[str]", looks: dict[str, tuple[str, str]]) -> None:
     for name, (colour, marker) in looks.items():
         chosen = points[(names == name).to_numpy()]
+        x, y = chosen.T
         panel.scatter(
-            *chosen.T, s=14, c=colour, marker=marker, linewidths=0, alpha=0.75, label=f"{short(name)} ({len(chosen):,})"
+            x, y, s=14, c=colour, marker=marker, linewidths=0, alpha=0.75, label=f"{short(name)} ({len(chosen):,})"
         )
     panel.set_xticks([])
     panel.set_yticks([])

@@ -22,6 +22,8 @@ from dadsp.evaluation.metrics import null_if_nan
 from dadsp.models.base import Part, Predictor, seen_in_training
 from dadsp.schema import BoolArray, Domain, Drugs, IntArray, Pairs, Screen, Split, Study
 
+NEAR_CAP = 0.1  # share of the cap's IC50 within which medians are not told apart
+
 
 @dataclass(frozen=True, config={"extra": "forbid"})
 class ImputeOptions:
@@ -98,6 +100,8 @@ def impute(model: Predictor, study: Study, split: Split, options: ImputeOptions)
     scored = tested if options.domain == "target" else held_out
     n_missing = pairs["drug_id"].value_counts()
     rows = back_test(model, study, split, scored, n_missing)
+    ranking = rank_drugs(pairs).merge(drug_scores(scored, width), on="drug_id", how="left")
+    cap = None if study.source.cap is None else 10.0**-study.source.cap
     coverage = coverage_curve((held_out.error, held_out.line), (tested.error, tested.line), options.alpha, options.seed)
     never, untrained = (pairs.loc[~pairs[mark], "drug_id"].nunique() for mark in ("drug_measured", "drug_seen"))
     facts = {
@@ -110,13 +114,13 @@ def impute(model: Predictor, study: Study, split: Split, options: ImputeOptions)
         "n_drugs_never_measured": never,
         "n_drugs_not_trained_on": untrained,
         "prediction_seconds": seconds,
-        "cap_ic50_um": None if screen.cap is None else 10.0**-screen.cap,
+        "training_cap_ic50_um": cap,
+        "n_drugs_near_cap": 0 if cap is None else int((ranking["median_ic50_um"] >= (1 - NEAR_CAP) * cap).sum()),
         "interval": _interval_facts(held_out, tested, width, coverage, options.alpha),
         "applicability": _applicability_facts(near, pairs, scored, width),
         "back_test": _plain(rows),
         "share_back_tested": float(n_missing.filter(scored.table.frame["drug_id"].unique()).sum() / len(pairs)),
     }
-    ranking = rank_drugs(pairs).merge(drug_scores(scored, width), on="drug_id", how="left")
     return Imputation(screen, pairs, ranking, rows, coverage, facts)
 
 
@@ -141,7 +145,7 @@ def with_drugs_of(screen: Screen, other: Screen) -> Screen:
 def rank_drugs(pairs: pd.DataFrame) -> pd.DataFrame:
     """The drugs by their median predicted IC50 over the lines, lowest first; see ``Imputation.ranking``."""
     groups = pairs.groupby("drug_id", sort=True)
-    quartiles = groups["ic50_um"].quantile([0.25, 0.5, 0.75]).unstack()
+    quartiles = groups["ic50_um"].quantile(np.array([0.25, 0.5, 0.75])).unstack()
     ranking = pd.DataFrame(
         {
             "drug_name": groups["drug_name"].first(),

@@ -44,7 +44,9 @@ def ranking_figure(pairs: pd.DataFrame, ranking: pd.DataFrame, screen: Screen, p
     for box, strong in zip(boxes["boxes"], low, strict=True):
         box.set(facecolor=BLUE if strong else ORANGE, alpha=0.75)
     marks = shown["drug_seen"].map({True: "", False: " *"}) + shown["drug_measured"].map({True: "", False: " †"})
-    axes.set_yticks(place, [short(name) + mark for name, mark in zip(shown["drug_name"], marks, strict=True)])
+    twice = shown["drug_name"].duplicated(keep=False)
+    names = shown["drug_name"].map(short) + (" (" + shown["drug_id"] + ")").where(twice, "") + marks
+    axes.set_yticks(place, list(names))
     axes.set_ylim(place[-1] + 0.7, -0.7)
     axes.set_xscale("log")
     axes.set_xlabel("Predicted IC50 (µM) of unmeasured lines   ← more sensitive", fontsize=LABEL)

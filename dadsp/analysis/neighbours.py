@@ -29,7 +29,9 @@ def domain_mixing(distances: Values, is_target: BoolArray, k: int) -> float:
         the other screen, as shared lines do that find their partners.
     """
     n = len(distances)
-    among = nearest(without_self(distances), min(k, n - 1))
+    apart = distances.copy()
+    np.fill_diagonal(apart, np.inf)  # no line is its own neighbour
+    among = nearest(apart, min(k, n - 1))
     other = (is_target[among] != is_target[:, None]).mean(axis=1)
     expected = np.where(is_target, (~is_target).sum(), is_target.sum()) / (n - 1)
     return float(np.mean(other / expected))
@@ -84,13 +86,6 @@ def partner_ranks(distances: Values, partner: IntArray) -> IntArray:
     own = np.take_along_axis(distances, partner[:, None], axis=1)
     ranks: IntArray = 1 + (distances < own).sum(axis=1)
     return ranks
-
-
-def without_self(distances: Values) -> Values:
-    """The same distances, each line infinitely far from itself."""
-    apart = distances.copy()
-    np.fill_diagonal(apart, np.inf)
-    return apart
 
 
 def harmonised(tissue: str | None) -> str | None:

@@ -52,7 +52,7 @@ def _write(found: Embedding, out: Path) -> None:
     write_atomically(out / "coordinates.csv", lambda path: found.coordinates.to_csv(path, index=False))
     write_atomically(out / "measures.csv", lambda path: found.measures.to_csv(path, index=False))
     screens = " and ".join(found.facts["screens"].values())
-    maps_figure(found.coordinates, out / "maps.png", f"{found.facts['system']}: lines of {screens}, t-SNE")
+    maps_figure(found.coordinates, out / "maps.png", f"{found.facts['system']}\nlines of {screens}, t-SNE")
     write_json(out / "embed.json", found.facts)
 
 

@@ -11,7 +11,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from dadsp.analysis.missing_pairs import Imputation, ImputeOptions, impute
+from dadsp.analysis.missing_pairs import NEAR_CAP, Imputation, ImputeOptions, impute
 from dadsp.analysis.missing_pairs_figures import coverage_figure, ranking_figure
 from dadsp.cli.configuration import run_app
 from dadsp.cli.finished_run import open_run
@@ -49,9 +49,9 @@ def _write(found: Imputation, study: Study, options: ImputeOptions, out: Path) -
     }
     for name, frame in tables.items():
         write_atomically(out / name, partial(WRITERS[Path(name).suffix], frame))
-    title = f"{found.facts['system']}: unmeasured pairs of {found.screen.name}"
+    title = f"{found.facts['system']}\nunmeasured pairs of {found.screen.name}"
     ranking_figure(found.pairs, found.ranking, found.screen, out / "drug_ranking.png", title, options.top)
-    title = f"{found.facts['system']}: intervals from held-out lines"
+    title = f"{found.facts['system']}\nintervals from held-out lines"
     coverage_figure(found.coverage, out / "coverage.png", title, study.source.name, study.target.name)
     write_json(out / "impute.json", found.facts)
 
@@ -66,8 +66,15 @@ def _report(found: Imputation, study: Study, out: Path, as_json: bool) -> None:
         f"{facts['system']}: {facts['n_pairs']:,} unmeasured pairs of {facts['screen']} ({facts['n_lines']:,} lines, "
         f"{facts['n_drugs']:,} drugs) predicted in {facts['prediction_seconds']:.2f} s\n"
         f"{facts['n_drugs_never_measured']} of the drugs were never measured in {facts['screen']}, "
-        f"{facts['n_drugs_not_trained_on']} have no training labels\n\n"
-        f"Intervals for {interval['nominal']:.0%}: ± {interval['half_width']:.2f} −log10 µM (IC50 times or divided by "
+        f"{facts['n_drugs_not_trained_on']} have no training labels"
+    )
+    if facts["n_drugs_near_cap"]:
+        print(
+            f"{facts['n_drugs_near_cap']} drugs have a median IC50 within {NEAR_CAP:.0%} of the training labels' cap of "
+            f"{facts['training_cap_ic50_um']:.3g} µM: their order says little"
+        )
+    print(
+        f"\nIntervals for {interval['nominal']:.0%}: ± {interval['half_width']:.2f} −log10 µM (IC50 times or divided by "
         f"{interval['ic50_factor']:.3g}), calibrated on {interval['n_calibration_lines']} held-out {study.source.name} lines"
     )
     if interval["coverage_source"] is None:

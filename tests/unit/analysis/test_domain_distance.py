@@ -70,7 +70,7 @@ def test_permutations_exchange_partners_with_each_other_only() -> None:
     """Two screens of the same lines with the same noise: exchanging partners sees the shift that lies between each pair."""
     random = np.random.default_rng(0)
     lines = random.normal(size=(40, 3)) * 10
-    points = np.concatenate([lines, lines + [0.5, 0, 0]])
+    points = np.concatenate([lines, lines + np.array([0.5, 0, 0])])
     is_target, line = np.repeat([False, True], 40), np.tile(np.arange(40), 2)
     paired = mmd_test(squared(points), is_target, line, 199, seed=0)
     free = mmd_test(squared(points), is_target, np.arange(80), 199, seed=0)

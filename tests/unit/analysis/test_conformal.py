@@ -79,4 +79,4 @@ def test_curve_tells_a_shift_that_halving_cannot() -> None:
     assert (np.abs(curve["source"] - curve.index) < 0.06).all()
     assert (curve["target"] < curve.index - 0.1).all()
     assert (curve["half_width"].diff().dropna() >= 0).all()
-    assert curve.loc[0.85, "half_width"] == half_width(*held_out, 0.15)
+    assert curve["half_width"].loc[0.85] == half_width(*held_out, 0.15)

@@ -9,7 +9,7 @@ import pytest
 from dadsp.analysis.missing_pairs import Imputation, ImputeOptions, impute, rank_drugs, unmeasured, with_drugs_of
 from dadsp.errors import ConfigError, SchemaError
 from dadsp.models.naive import Naive
-from dadsp.schema import Split, Study
+from dadsp.schema import Domain, Screen, Split, Study
 from dadsp.splits.cross_screen import cross_screen
 from tests.studies import holey_study, small_study
 from tests.systems import poisoned
@@ -29,7 +29,8 @@ def found(study: Study, split: Split, options: ImputeOptions = OPTIONS) -> Imput
 
 def test_pairs_are_exactly_those_without_a_label() -> None:
     study, split = holey_study()
-    for domain, screen in (("target", study.target), ("source", study.source)):
+    sides: tuple[tuple[Domain, Screen], ...] = (("target", study.target), ("source", study.source))
+    for domain, screen in sides:
         pairs = found(study, split, replace(OPTIONS, domain=domain)).pairs
         told = set(zip(pairs["cell_id"], pairs["drug_id"], strict=True))
         ids = screen.cells.ids, screen.drugs.ids

@@ -18,6 +18,7 @@ from dadsp.errors import SchemaError, examples
 
 Domain = Literal["source", "target"]
 Scope = Literal["across", "source", "target_oracle"]
+Measure = Literal["ic50", "ec50", "auc", "aac", "act_area", "amax"]
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float32]
 BoolArray = NDArray[np.bool_]
@@ -72,7 +73,7 @@ class Responses:
     Attributes:
         cell_idx: int64, shape (n,), rows of the screen's cell lines.
         drug_idx: int64, shape (n,), rows of the screen's drugs.
-        potency: float32, shape (n,), −log10 IC50(µM); higher is more sensitive.
+        potency: float32, shape (n,), −log10 IC50(µM), or another measure if the screen says so; higher is more sensitive.
         censored: bool, shape (n,); True where the IC50 was not reached at the top dose (potency is an upper bound).
     """
 
@@ -123,6 +124,8 @@ class Screen:
         cap: Potency at the highest tested dose (labels are censored there), or None when uncapped.
         notes: What reading the raw files dropped or merged.
         truth: Facts known only for simulated screens (causal genes …); empty otherwise.
+        measure: What the labels are: ``"ic50"`` and ``"ec50"`` as −log10 µM; ``"auc"`` as 1 − AUC, ``"aac"`` and
+            ``"act_area"`` as published, ``"amax"`` with its sign turned. Higher is always more sensitive.
     """
 
     name: str
@@ -133,6 +136,7 @@ class Screen:
     cap: float | None = None
     notes: tuple[Note, ...] = ()
     truth: dict[str, Any] = field(default_factory=dict)
+    measure: Measure = "ic50"
 
     def __post_init__(self) -> None:
         _check_tables(self.name, self.genes, self.cells, self.drugs)
@@ -175,6 +179,7 @@ class Screen:
         ):
             digest.update(np.ascontiguousarray(array).tobytes())
         digest.update(str(self.cap).encode())
+        digest.update(b"" if self.measure == "ic50" else self.measure.encode())
         return digest.hexdigest()
 
 

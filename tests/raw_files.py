@@ -5,6 +5,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 # Source: 5 lines × 4 genes × 4 drugs (one without structure), ln µM. Target: 4 lines × 4 genes × 3 drugs, µM capped at 8;
 # its responses go by name, its expression by id; one response name has no expression. Lines L2, L3 and the drugs
 # ethanol and benzene stand in both.
@@ -117,3 +119,10 @@ def write_target(folder: Path) -> dict[str, Any]:
 def write_panel(root: Path) -> dict[str, Any]:
     """Writes both screens under ``root`` and returns the options of ``tidy_study``."""
     return {"root": str(root), "source": write_source(root / "source"), "target": write_target(root / "target")}
+
+
+def write_config(folder: Path, options: dict[str, Any]) -> None:
+    """Writes the data config ``mine`` for ``--config-dir folder/conf``."""
+    config = {"_target_": "dadsp.data.sources.tidy.tidy_study", "_convert_": "all", **options}
+    (folder / "conf" / "data").mkdir(parents=True)
+    (folder / "conf" / "data" / "mine.yaml").write_text(yaml.safe_dump(config))

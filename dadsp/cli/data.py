@@ -1,4 +1,4 @@
-"""``dadsp data``: describe a study, or write a simulated one as files."""
+"""``dadsp data``: describe, validate or prepare a study, fetch published files, write a simulated study as files."""
 
 import json
 from pathlib import Path
@@ -7,6 +7,7 @@ from typing import Any
 from omegaconf import DictConfig
 from rich.table import Table
 
+from dadsp.cli import data_checks, data_fetch
 from dadsp.cli.configuration import build, compose
 from dadsp.cli.results import console, print_notes
 from dadsp.data.describe import describe
@@ -20,6 +21,9 @@ from dadsp.splits.cross_screen import cross_screen
 
 ACTIONS = {
     "describe": "dadsp data describe data=NAME [--json]   counts, ranges, censoring, overlaps, naive scores",
+    "validate": "dadsp data validate data=NAME [--json]   every problem of the files in one pass; exit code 0 or 2",
+    "prepare": "dadsp data prepare data=NAME out=FOLDER   a cache that opens at once and knows when it is stale",
+    "fetch": "dadsp data fetch gdsc|ccle|depmap|pubchem-smiles [out=FOLDER]   published files, checked and kept",
     "simulate": "dadsp data simulate data=simulated out=FOLDER   a simulated screen pair as CSV files with its truth",
 }
 
@@ -40,6 +44,13 @@ def run(arguments: list[str], as_json: bool) -> None:
         raise ConfigError(f"{option} is not an option of dadsp data {action}. Valid: --config-dir, --json, --debug.")
     if action == "describe":
         _describe(_study(compose("config", overrides)), as_json)
+    elif action == "validate":
+        data_checks.validate(compose("config", overrides), as_json)
+    elif action == "prepare":
+        folders, others = _out(overrides)
+        data_checks.prepare(compose("config", others), folders[-1] if folders else None, as_json)
+    elif action == "fetch":
+        data_fetch.run(overrides, as_json)
     else:
         _simulate(overrides, as_json)
 
@@ -70,6 +81,7 @@ def _describe(study: Study, as_json: bool) -> None:
         ("share of the grid measured", "grid_share"),
         ("labels at the cap", "censored_share"),
         ("cap, −log10 IC50(µM)", "cap"),
+        ("labels are", "measure"),
         ("label range", "labels"),
         ("expression range", "expression"),
     ):
@@ -109,6 +121,8 @@ def _naive_scores(study: Study) -> list[dict[str, Any]]:
 def _cell(key: str, value: Any) -> str:
     if value is None:
         return "–"
+    if isinstance(value, str):
+        return value
     if isinstance(value, dict):
         return f"{value['min']:.2f} … {value['max']:.2f}, mean {value['mean']:.2f}, sd {value['sd']:.2f}"
     if key in ("grid_share", "censored_share"):
@@ -116,14 +130,20 @@ def _cell(key: str, value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:.3f}"
 
 
+def _out(overrides: list[str]) -> tuple[list[str], list[str]]:
+    """What ``out`` is given as, and the other overrides."""
+    given = [part.removeprefix("out=") for part in overrides if part.startswith("out=")]
+    return given, [part for part in overrides if not part.startswith("out=")]
+
+
 def _simulate(overrides: list[str], as_json: bool) -> None:
-    folders = [part.removeprefix("out=") for part in overrides if part.startswith("out=")]
+    folders, others = _out(overrides)
     if len(folders) != 1 or not folders[0]:
         raise ConfigError("out is required, once. Set it: dadsp data simulate data=simulated out=FOLDER")
     out = Path(folders[0])
     if out.exists():
         raise ConfigError(f"{out} exists already and is left alone. Choose a new folder.")
-    config = compose("config", [part for part in overrides if not part.startswith("out=")])
+    config = compose("config", others)
     study = _study(config)
     if not study.source.truth:
         raise ConfigError("data simulate writes simulated studies. Valid: data=simulated, simulated_paper, simulated_tiny.")

@@ -16,7 +16,7 @@ VERBS = {
     "embed": "both screens' lines before and after training: a map, and how far the screens are apart",
     "compare": "finished runs in one table: intervals, paired differences, ranks, an HTML page",
     "single-drug": "one network per drug, gene selection inside, beside the usual methods (paper 2)",
-    "data": "describe a study, or simulate one",
+    "data": "describe, validate, prepare or simulate a study; fetch published files",
 }
 
 GO_ON = {

@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -107,8 +107,11 @@ def write_results(folder: Path, results: Results, model: Predictor, study: Study
         alive = main[main["collapsed"].isna()] if "collapsed" in main else main
         best_epoch = int(alive.loc[alive[judged[0]].idxmin(), "epoch"]) if judged else None
         loss_curves(main, figures / "loss_curves.png", best_epoch)
+    notes = {screen.name: [asdict(note) for note in screen.notes] for screen in (study.source, study.target)}
+    write_json(folder / "data_notes.json", notes)
     write_json(folder / "metrics.json", {"run": results.facts, **to_json(results.rows)})
-    kept = ["config.yaml", "split.json", "predictions.parquet", "comparison.csv", "history.csv", "metrics.json"]
+    kept = ["config.yaml", "split.json", "data_notes.json", "predictions.parquet", "comparison.csv", "history.csv"]
+    kept.append("metrics.json")
     return [folder / name for name in [*kept, "model", "figures"] if (folder / name).exists()]
 
 

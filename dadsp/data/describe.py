@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from dadsp.data.potency import RISES
 from dadsp.schema import FloatArray, Screen, Study
 
 
@@ -17,7 +18,8 @@ def describe(study: Study) -> dict[str, Any]:
 
     A screen: ``name``, ``lines``, ``labelled_lines``, ``drugs``, ``labelled_drugs``, ``pairs``,
     ``grid_share`` (pairs over labelled lines × labelled drugs), ``expression`` and ``labels`` (min, max, mean, sd; labels in
-    −log10 IC50 µM), ``censored_share``, ``cap``, ``notes``, ``content_hash``.
+    −log10 IC50 µM), ``censored_share``, ``cap``, ``measure``, ``published_value_rises_with_sensitivity``, ``notes``,
+    ``content_hash``.
 
     ``overlap``: ``lines`` (target lines that the source has), ``labelled_target_lines`` (those of them with target labels),
     ``lines_labelled_in_both``, ``labelled_target_drugs`` (those whose structure has source labels), ``pairs`` (target pairs
@@ -50,6 +52,8 @@ def _screen(screen: Screen) -> dict[str, Any]:
         "labels": _range(responses.potency),
         "censored_share": float(responses.censored.mean()) if len(responses) else None,
         "cap": screen.cap,
+        "measure": screen.measure,
+        "published_value_rises_with_sensitivity": RISES[screen.measure],
         "notes": [asdict(note) for note in screen.notes],
         "content_hash": screen.content_hash,
     }

@@ -8,13 +8,29 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from dadsp.errors import SchemaError, UnitsError, examples
-from dadsp.schema import BoolArray, FloatArray, Note, Responses
+from dadsp.data.problems import refuse
+from dadsp.errors import ConfigError, SchemaError, UnitsError, examples
+from dadsp.schema import BoolArray, FloatArray, Measure, Note, Responses
 
-Unit = Literal["ln_um", "log10_um", "um", "nm", "neg_log10_um", "neg_log10_m"]
+Unit = Literal["ln_um", "log10_um", "um", "nm", "m", "neg_log10_um", "neg_log10_m"]
 Replicates = Literal["median", "error", "first"]
+OnImplausible = Literal["error", "drop"]
 
 PLAUSIBLE = (-7.0, 10.0)  # −log10 µM, so 10 M to 0.1 fM: wider than any assay, narrow enough to catch a wrong unit
+
+RISES: dict[Measure, bool] = {  # does the published number rise with sensitivity?
+    "ic50": False,
+    "ec50": False,
+    "auc": False,
+    "aac": True,
+    "act_area": True,
+    "amax": False,
+}
+TYPICAL = (-2.5, 2.5)  # −log10 µM; the median of a whole screen lies well inside
+# (power of ten, distance from the drug's median, share of the labels beyond it on one side). GDSC1, GDSC2 and CCLE hold at
+# most 0.5 % beyond 2.5, and none beyond 4.5.
+_MIXED = ((6, 4.5, 0.001), (3, 2.5, 0.01))
+_LINES_TO_JUDGE = 10  # fewer say little about a drug's median
 
 _BELOW = {"<", "<=", "<<"}
 _REACHED = {"", "=", "==", "~", "false", "0", "no"} | _BELOW
@@ -22,36 +38,133 @@ _NOT_REACHED = {">", ">=", ">>", "true", "1", "yes"}
 _MIRROR = str.maketrans("<>", "><")
 
 
+def to_label(
+    values: NDArray[np.float64],
+    measure: Measure,
+    unit: Unit | None,
+    plausible: tuple[float, float] | None = None,
+    where: str = "The responses",
+    on_implausible: OnImplausible = "error",
+) -> FloatArray:
+    """What a model learns from published values, float32, same shape; higher is more sensitive.
+
+    IC50 and EC50 become −log10 µM. An AUC in [0, 1] becomes 1 − AUC, which is the area above the curve. Amax, the response
+    at the top dose in percent (negative means fewer cells), changes its sign. AAC and ActArea stay.
+
+    Args:
+        values: As published, no NaN.
+        measure: What they are.
+        unit: Unit of an IC50 or EC50; None for the others, which have none.
+        plausible: Lowest and highest credible label; None takes the measure's own.
+        where: What holds the values, for an error.
+        on_implausible: ``"drop"`` gives NaN for labels outside ``plausible`` instead of refusing them.
+
+    Raises:
+        ConfigError: A unit is missing, or given where there is none.
+        UnitsError: Values cannot be in the unit.
+    """
+    if (unit is not None) != (measure in ("ic50", "ec50")):
+        raise ConfigError(
+            f"{where}: measure {measure} "
+            + ("needs a unit. Set responses.unit." if unit is None else f"has no unit {unit}. Leave responses.unit out.")
+        )
+    if unit is not None:
+        return to_potency(values, unit, plausible or PLAUSIBLE, where, on_implausible)
+    formula, own_range = _AREAS[measure]
+    labels = formula(np.asarray(values, dtype=np.float64))
+    low, high = plausible or own_range
+    outside = ~((labels >= low) & (labels <= high))
+    if on_implausible == "drop":
+        return np.where(outside, np.nan, labels).astype(np.float32)
+    if outside.any():
+        refuse(
+            UnitsError(
+                f"{where}: {int(outside.sum())} of {len(values)} values read as {measure} (e.g. {_few(values[outside])}) "
+                f"give labels outside [{low:g}, {high:g}]. Set responses.measure, divide by the number of doses or by 100, "
+                "or widen responses.plausible."
+            )
+        )
+    return labels.astype(np.float32)
+
+
+def suspicions(potency: FloatArray, pairs: pd.DataFrame, unit: Unit) -> tuple[Note, ...]:
+    """A note if another unit is likelier, for the whole screen or for some of its rows.
+
+    The whole screen: its median is far from usual potencies. Some rows: more labels lie far from the median of their drug
+    than in any screen at hand. A few rows, or all rows of a drug, cannot be told from real differences.
+
+    Args:
+        potency: −log10 µM, no NaN, shape (n,).
+        pairs: Columns ``cell_id`` and ``drug_id``, one row per potency.
+        unit: As which they were read.
+    """
+    if len(potency) < 20:  # a handful of drugs may well be extreme
+        return ()
+    median = float(np.median(potency))
+    if not TYPICAL[0] <= median <= TYPICAL[1]:
+        steps = 6 if abs(median) > 4.5 else 3
+        what = (
+            f"suspicious unit {unit}: the median label is {median:.2f} −log10 µM, as if a factor of 10^{steps} off; labels"
+        )
+        return (Note(what, len(potency)),)
+    labels = pd.Series(potency)
+    by_drug = labels.groupby(pairs["drug_id"].to_numpy())
+    away = (labels - by_drug.transform("median")).where(by_drug.transform("size") >= _LINES_TO_JUDGE, 0.0)
+    for steps, distance, share in _MIXED:
+        for side, sign in (("above", 1), ("below", -1)):
+            far = (sign * away >= distance).to_numpy()
+            if far.sum() >= max(10, share * len(away)):
+                named = [f"{cell}/{drug}" for cell, drug in pairs.loc[far, ["cell_id", "drug_id"]].head().to_numpy()]
+                what = (
+                    f"suspicious unit {unit}: labels {distance:g} or more {side} their drug's median, as if 10^{steps} off"
+                )
+                return (Note(what, int(far.sum()), examples(named)),)
+    return ()
+
+
 def to_potency(
-    values: NDArray[np.float64], unit: Unit, plausible: tuple[float, float] = PLAUSIBLE, where: str = "The responses"
+    values: NDArray[np.float64],
+    unit: Unit,
+    plausible: tuple[float, float] = PLAUSIBLE,
+    where: str = "The responses",
+    on_implausible: OnImplausible = "error",
 ) -> FloatArray:
     """−log10 IC50(µM) of each value, float32, same shape; higher is more sensitive.
 
     Args:
         values: In ``unit``, no NaN.
-        unit: ln, log10 or plain µM, nM, or a negative log10 of µM or M.
+        unit: ln, log10 or plain µM, nM, M, or a negative log10 of µM or M.
         plausible: Lowest and highest potency that can be true, −log10 µM.
         where: What holds the values, for an error.
+        on_implausible: ``"drop"`` gives NaN for potencies outside ``plausible`` instead of refusing them.
 
     Raises:
         UnitsError: Some concentrations are not positive, or some potencies are outside ``plausible``.
     """
     values = np.asarray(values, dtype=np.float64)
-    if unit in ("um", "nm") and (values <= 0).any():
-        bad = values[values <= 0]
-        raise UnitsError(
-            f"{where}: {len(bad)} of {len(values)} values are zero or negative (e.g. {_few(bad)}), which no concentration "
-            f"in {unit} can be. Is the file in ln_um, log10_um or neg_log10_um? Set responses.unit."
+    refused = (values <= 0) if unit in _CONCENTRATIONS else np.zeros(values.shape, dtype=bool)
+    if refused.any():
+        bad = values[refused]
+        refuse(
+            UnitsError(
+                f"{where}: {len(bad)} of {len(values)} values are zero or negative (e.g. {_few(bad)}), which no "
+                f"concentration in {unit} can be. Is the file in ln_um, log10_um or neg_log10_um? Set responses.unit."
+            )
         )
+        values = np.where(refused, np.nan, values)
     potency = _FORMULAS[unit](values)
     low, high = plausible
-    outside = ~((potency >= low) & (potency <= high))
+    outside = ~((potency >= low) & (potency <= high)) & ~refused
+    if on_implausible == "drop":
+        return np.where(outside, np.nan, potency).astype(np.float32)
     if outside.any():
         fitting = [name for name in _FORMULAS if _fits(values, name, low, high)]
         advice = f"All of them would be plausible in {examples(fitting, 6)}. " if fitting else ""
-        raise UnitsError(
-            f"{where}: {int(outside.sum())} of {len(values)} values read as {unit} (e.g. {_few(values[outside])}) give "
-            f"−log10 µM outside [{low:g}, {high:g}]. {advice}Set responses.unit, or widen responses.plausible."
+        refuse(
+            UnitsError(
+                f"{where}: {int(outside.sum())} of {len(values)} values read as {unit} (e.g. {_few(values[outside])}) give "
+                f"−log10 µM outside [{low:g}, {high:g}]. {advice}Set responses.unit, or widen responses.plausible."
+            )
         )
     return potency.astype(np.float32)
 
@@ -66,9 +179,11 @@ def check_units(written: "pd.Series[str]", unit: Unit, where: str = "The respons
     other = {name: int(n) for name, n in counts.items() if _plain(str(name)) != unit}
     if other:
         listed = examples((f"{n} in {name}" for name, n in other.items()), 6)
-        raise UnitsError(
-            f"{where}: mixed units: {sum(other.values())} of {len(written)} rows are not in the declared {unit} ({listed}). "
-            "Convert them to one unit, or correct responses.unit."
+        refuse(
+            UnitsError(
+                f"{where}: mixed units: {sum(other.values())} of {len(written)} rows are not in the declared {unit} "
+                f"({listed}). Convert them to one unit, or correct responses.unit."
+            )
         )
 
 
@@ -91,9 +206,11 @@ def not_reached(relations: "pd.Series[str]", unit: Unit, where: str = "The respo
         marks = marks.str.translate(_MIRROR)
     unknown = marks[~marks.isin(_REACHED | _NOT_REACHED)]
     if len(unknown):
-        raise SchemaError(
-            f"{where}: {len(unknown)} of {len(marks)} relations cannot be read (e.g. {examples(unknown.unique())}). "
-            "Write '>' where the IC50 was not reached and '=' or nothing elsewhere."
+        refuse(
+            SchemaError(
+                f"{where}: {len(unknown)} of {len(marks)} relations cannot be read (e.g. {examples(unknown.unique())}). "
+                "Write '>' where the IC50 was not reached and '=' or nothing elsewhere."
+            )
         )
     below = int(marks.isin(_BELOW).sum())
     notes = (Note("responses below the lowest dose, taken as they stand", below),) if below else ()
@@ -162,9 +279,11 @@ def replicates(
     repeated = first[count > 1]
     named = [f"{cell_ids[responses.cell_idx[row]]}/{drug_ids[responses.drug_idx[row]]}" for row in repeated[:4]]
     if policy == "error":
-        raise SchemaError(
-            f"{where}: {len(repeated)} of {len(first)} (line, drug) pairs stand more than once (e.g. {examples(named)}). "
-            "Keep one row of each, or set replicates: median."
+        refuse(
+            SchemaError(
+                f"{where}: {len(repeated)} of {len(first)} (line, drug) pairs stand more than once "
+                f"(e.g. {examples(named)}). Keep one row of each, or set replicates: median."
+            )
         )
     order = np.lexsort((responses.censored, responses.potency, group))
     start = np.cumsum(count) - count
@@ -191,13 +310,23 @@ _FORMULAS: dict[Unit, Callable[[NDArray[np.float64]], NDArray[np.float64]]] = {
     "log10_um": lambda values: -values,
     "um": lambda values: -np.log10(values),
     "nm": lambda values: 3 - np.log10(values),
+    "m": lambda values: -6 - np.log10(values),
     "neg_log10_um": lambda values: values,
     "neg_log10_m": lambda values: values - 6,
 }
 
+_CONCENTRATIONS = ("um", "nm", "m")
+# ActArea sums eight doses, each at most 1; Amax is a percentage.
+_AREAS: dict[Measure, tuple[Callable[[NDArray[np.float64]], NDArray[np.float64]], tuple[float, float]]] = {
+    "auc": (lambda values: 1 - values, (-0.5, 1.0)),
+    "aac": (lambda values: values, (-0.5, 1.0)),
+    "act_area": (lambda values: values, (-1.0, 9.0)),
+    "amax": (lambda values: -values, (-150.0, 300.0)),
+}
+
 
 def _fits(values: NDArray[np.float64], unit: Unit, low: float, high: float) -> bool:
-    if unit in ("um", "nm") and (values <= 0).any():
+    if unit in _CONCENTRATIONS and (values <= 0).any():
         return False
     potency = _FORMULAS[unit](values)
     return bool((potency >= low).all() and (potency <= high).all())

@@ -5,10 +5,12 @@ from typing import Literal
 
 import numpy as np
 
+from dadsp.data.potency import RISES
 from dadsp.errors import ConfigError, MissingIdsError, SchemaError, examples
 from dadsp.schema import Drugs, FloatArray, Note, Screen, Study
 
 LabelCap = Literal["none", "target"]
+OnDifferentMeasures = Literal["error", "allow"]
 
 
 def make_study(
@@ -17,6 +19,7 @@ def make_study(
     *,
     label_cap: LabelCap = "none",
     on_missing_structure: Literal["drop", "error"] = "drop",
+    on_different_measures: OnDifferentMeasures = "error",
     min_genes: int = 2,
 ) -> Study:
     """A study over the genes both screens measured, in the source's order, with labels and structures fit to learn from.
@@ -30,13 +33,17 @@ def make_study(
             screens call the same thing insensitive; ``"none"`` leaves them.
         on_missing_structure: ``"drop"`` leaves out drugs without a structure and their responses, with a note;
             ``"error"`` refuses them.
+        on_different_measures: ``"error"`` refuses screens whose labels are different measures, such as IC50 and ActArea;
+            ``"allow"`` takes them as they stand (higher is more sensitive in both), with a note.
         min_genes: Fewest shared genes to accept.
 
     Raises:
-        SchemaError: Too few genes are shared, or a screen's lines, drugs or labels are too few or all alike.
+        SchemaError: Screens measure different things and may not, too few genes are shared, or a screen's lines, drugs or
+            labels are too few or all alike.
         MissingIdsError: Drugs have no structure and may not be dropped.
         ConfigError: ``label_cap`` is ``"target"`` and the target has no cap.
     """
+    target = _comparable(source, target, on_different_measures)
     source, target = (
         _with_structures(screen, on_missing_structure) for screen in _on_shared_genes(source, target, min_genes)
     )
@@ -52,6 +59,24 @@ def make_study(
             "what tells drugs apart. Give the source two or more drugs, or train a single-drug model."
         )
     return Study(source, target, label_cap, raw)
+
+
+def _comparable(source: Screen, target: Screen, on_different: OnDifferentMeasures) -> Screen:
+    """The target, with a note if its labels are another measure than the source's."""
+    if source.measure == target.measure:
+        return target
+    said = [
+        f"{screen.name} has {screen.measure}, which {'rises' if RISES[screen.measure] else 'falls'} with sensitivity"
+        for screen in (source, target)
+    ]
+    if on_different == "error":
+        raise SchemaError(
+            f"The screens measure different things: {said[0]}; {said[1]}. Choose one measure for both (responses.measure), "
+            "or set data.on_different_measures=allow: labels that fall are then turned, so that higher is more sensitive in "
+            "both."
+        )
+    what = f"labels are another measure than the source's ({'; '.join(said)}), turned so that higher is more sensitive"
+    return replace(target, notes=_notes(target, what, len(target.responses)))
 
 
 def _on_shared_genes(source: Screen, target: Screen, min_genes: int) -> tuple[Screen, Screen]:

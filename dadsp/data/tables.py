@@ -1,10 +1,14 @@
-"""Reading delimited and Parquet files, with errors that say which file, which line and what to do."""
+"""Reading delimited, Excel and Parquet files, with errors that say which file, which line and what to do."""
 
 import csv
 import gzip
 import re
-from collections.abc import Collection, Mapping, Sequence
+import zlib
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,15 +18,22 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 from numpy.typing import NDArray
+from python_calamine import CalamineError, CalamineWorkbook
 
+from dadsp.data.problems import Unreadable, refuse
 from dadsp.errors import ConfigError, SchemaError, examples, nearest
-from dadsp.schema import FloatArray, duplicates
+from dadsp.schema import BoolArray, FloatArray, duplicates
 
 Delimiter = Literal["comma", "tab", "semicolon"]
 
 _MARKS: dict[str, str] = {"comma": ",", "tab": "\t", "semicolon": ";"}
-_BY_SUFFIX = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
+_BY_SUFFIX = {".csv": ",", ".tsv": "\t", ".txt": "\t", ".gct": "\t"}
+_LINES_ABOVE_HEADER = {".gct": 2}  # version and size
+_read: ContextVar[set[Path] | None] = ContextVar("read", default=None)
 _EMPTY = {"", "NA", "N/A", "NaN", "nan", "NULL", "null", "None"}
+_BLOCK_BYTES = (
+    16 << 20
+)  # pyarrow's own 1 MiB holds seven rows of 16,017 genes, and cuts such a table into millions of pieces
 _WHOLE = re.compile(r"-?\d+(\.0*)?")
 
 
@@ -41,6 +52,33 @@ class Matrix:
     numbers: FloatArray
 
 
+@contextmanager
+def files_read() -> Iterator[set[Path]]:
+    """A set that fills with the files that are read inside."""
+    paths: set[Path] = set()
+    token = _read.set(paths)
+    try:
+        yield paths
+    finally:
+        _read.reset(token)
+
+
+def check_file(path: Path) -> None:
+    """Passes if there is something to read.
+
+    Raises:
+        ConfigError: The file is absent.
+        SchemaError: The file is empty.
+    """
+    if not path.is_file():
+        raise ConfigError(f"There is no file {path}. {_neighbours(path)}")
+    if path.stat().st_size == 0:
+        raise SchemaError(f"{path} is empty. Fetch or write it again.")
+    known = _read.get()
+    if known is not None:
+        known.add(path)
+
+
 def read_table(
     path: Path,
     columns: Mapping[str, str | None],
@@ -52,7 +90,7 @@ def read_table(
     """The mapped columns of a file under our own names.
 
     Args:
-        path: .csv, .tsv, .txt (tab-separated), each also with .gz, or .parquet.
+        path: .csv, .tsv, .txt or .gct (tab-separated), each also with .gz, .xlsx (its first sheet) or .parquet.
         columns: Our name → the file's name; a name mapped to None is left out.
         numbers: Our names of the columns that hold numbers; all others are text.
         optional: Our names of the columns whose cells may be empty.
@@ -66,29 +104,43 @@ def read_table(
         ConfigError: The file is absent.
         SchemaError: The file is empty or damaged, lacks a column, or holds text for numbers or an empty required cell.
     """
-    header = _header(path, delimiter)
+    header = header_of(path, delimiter)
     wanted = {ours: theirs for ours, theirs in columns.items() if theirs is not None}
     _require(path, header, wanted, delimiter)
     table = _load(path, delimiter, sorted(set(wanted.values())), {name: pa.string() for name in wanted.values()})
     if not len(table):
         raise SchemaError(f"{path} has a header but no rows. Give it at least one.")
-    frame = pd.DataFrame(
-        {
-            ours: _numbers(table, theirs, path) if ours in numbers else _texts(table.column(theirs))
-            for ours, theirs in wanted.items()
-        }
-    )
+    columns_read: dict[str, Any] = {}
+    refused = np.zeros(len(table), dtype=bool)
+    for ours, theirs in wanted.items():
+        if ours in numbers:
+            columns_read[ours], bad = _numbers(table, theirs, path)
+            refused |= bad
+        else:
+            columns_read[ours] = _texts(table.column(theirs))
+    frame = pd.DataFrame(columns_read)
     for ours in wanted:
-        gaps = np.flatnonzero(frame[ours].isna())
+        gaps = np.flatnonzero(frame[ours].isna() & ~refused)
         if len(gaps) and ours not in optional:
-            raise SchemaError(
-                f"{path}: {len(gaps)} of {len(frame)} rows have no {wanted[ours]!r} (e.g. {places(path, gaps)}). "
-                "Fill them in or remove those rows."
+            refuse(
+                SchemaError(
+                    f"{path}: {len(gaps)} of {len(frame)} rows have no {wanted[ours]!r} (e.g. {places(path, gaps)}). "
+                    "Fill them in or remove those rows."
+                )
             )
-    return frame
+            refused[gaps] = True
+    return frame[~refused] if refused.any() else frame
 
 
-def read_matrix(path: Path, id_column: str, *, ignore: Sequence[str] = (), delimiter: Delimiter | None = None) -> Matrix:
+def read_matrix(
+    path: Path,
+    id_column: str,
+    *,
+    ignore: Sequence[str] = (),
+    delimiter: Delimiter | None = None,
+    unnamed_rows: Literal["error", "blank"] = "error",
+    repeated_columns: Literal["error", "first"] = "error",
+) -> Matrix:
     """A file of one id column and otherwise only numbers.
 
     Args:
@@ -96,16 +148,20 @@ def read_matrix(path: Path, id_column: str, *, ignore: Sequence[str] = (), delim
         id_column: Header of the column that names the rows ("" for an unnamed one).
         ignore: Headers of columns that are neither.
         delimiter: Overrides what the extension says.
+        unnamed_rows: ``"blank"`` gives rows without an id the empty name.
+        repeated_columns: ``"first"`` reads the first of equally named columns.
 
     Raises:
         ConfigError: The file is absent.
         SchemaError: The file is empty or damaged, lacks or repeats a column, or holds anything but finite numbers.
     """
-    header = _header(path, delimiter)
+    header = header_of(path, delimiter)
     _require(path, header, {"the row ids": id_column, **{f"ignored column {name}": name for name in ignore}}, delimiter)
     names = [name for name in header if name not in {id_column, *ignore}]
     repeated = duplicates(names)
-    if repeated:
+    if repeated_columns == "first":
+        names = list(dict.fromkeys(names))
+    elif repeated:
         raise SchemaError(
             f"{path}: {len(repeated)} columns stand more than once (e.g. {examples(repeated)}). Keep one of each."
         )
@@ -122,12 +178,17 @@ def read_matrix(path: Path, id_column: str, *, ignore: Sequence[str] = (), delim
     except (_NotANumber, ValueError):
         # Only now worth the slow way, which can count and show what is wrong.
         table = _load(path, delimiter, [id_column, *names], dict.fromkeys([id_column, *names], pa.string()))
-        values = np.column_stack([_numbers(table, name, path) for name in names]).astype(np.float32)
+        parts = [_numbers(table, name, path) for name in names]
+        if any(refused.any() for _, refused in parts):  # while problems are collected
+            raise Unreadable(f"{path} holds text for numbers.") from None
+        values = np.column_stack([numbers for numbers, _ in parts]).astype(np.float32)
     rows = _texts(table.column(id_column))
     if not len(rows):
         raise SchemaError(f"{path} has a header but no rows. Give it at least one.")
     unnamed = np.flatnonzero(rows.isna())
-    if len(unnamed):
+    if unnamed_rows == "blank":
+        rows = rows.fillna("")
+    elif len(unnamed):
         raise SchemaError(
             f"{path}: {len(unnamed)} of {len(rows)} rows have no {id_column!r} (e.g. {places(path, unnamed)}). "
             "Name them or remove those rows."
@@ -143,8 +204,8 @@ def read_matrix(path: Path, id_column: str, *, ignore: Sequence[str] = (), delim
 
 
 def places(path: Path, rows: Collection[int]) -> str:
-    """Where the first few data rows stand: line numbers in a text file, row numbers in a Parquet file."""
-    word, first = ("row", 1) if path.suffix == ".parquet" else ("line", 2)
+    """Where the first few data rows stand: line numbers in a text file, row numbers in a Parquet or Excel file."""
+    word, first = {".parquet": ("row", 1), ".xlsx": ("row", 2)}.get(path.suffix, ("line", 2 + _lines_above_header(path)))
     return examples([f"{word} {row + first}" for row in list(rows)[:4]])
 
 
@@ -169,8 +230,8 @@ def _cleaned(written: Sequence[object]) -> list[str | None]:
     return [None if text in _EMPTY else text for text in texts]
 
 
-def _numbers(table: pa.Table, name: str, path: Path) -> NDArray[np.float64]:
-    """A column as float64, NaN where empty or NA."""
+def _numbers(table: pa.Table, name: str, path: Path) -> tuple[NDArray[np.float64], BoolArray]:
+    """A column as float64, NaN where empty, NA or refused, and where it was refused."""
     column = pd.Series(table.column(name).to_pandas())
     if column.dtype.kind in "iuf":
         values, empty = column.to_numpy(np.float64), column.isna()
@@ -178,30 +239,40 @@ def _numbers(table: pa.Table, name: str, path: Path) -> NDArray[np.float64]:
         written = column.astype("str").str.strip()
         empty = written.isna() | written.isin(_EMPTY)
         values = pd.to_numeric(written.mask(empty), errors="coerce").to_numpy(np.float64, na_value=np.nan)
-    bad = np.flatnonzero(~np.isfinite(values) & ~empty)
-    if len(bad):
+    refused = np.asarray(~np.isfinite(values) & ~empty, dtype=bool)
+    if refused.any():
+        bad = np.flatnonzero(refused)
         shown = [f"{places(path, [row])}: {str(column[row])!r}" for row in bad[:4]]
-        raise SchemaError(
-            f"{path}: {len(bad)} of {len(column)} values of {name!r} are not finite numbers (e.g. {examples(shown)}). "
-            "Correct them (decimal point, no units or signs such as '>')."
+        refuse(
+            SchemaError(
+                f"{path}: {len(bad)} of {len(column)} values of {name!r} are not finite numbers (e.g. {examples(shown)}). "
+                "Correct them (decimal point, no units or signs such as '>')."
+            )
         )
-    return values
+    return np.where(refused, np.nan, values), refused
 
 
-def _header(path: Path, delimiter: Delimiter | None) -> list[str]:
-    if not path.is_file():
-        raise ConfigError(f"There is no file {path}. {_neighbours(path)}")
-    if path.stat().st_size == 0:
-        raise SchemaError(f"{path} is empty. Fetch or write it again.")
+def header_of(path: Path, delimiter: Delimiter | None = None) -> list[str]:
+    """Column names of a file, as they stand there.
+
+    Raises:
+        ConfigError: The file is absent.
+        SchemaError: The file is empty or damaged.
+    """
+    check_file(path)
     try:
         if path.suffix == ".parquet":
             return list(pa.parquet.read_schema(path).names)
+        if path.suffix == ".xlsx":
+            return _sheet(path, path.stat().st_mtime_ns)[0]
         opener = gzip.open if path.suffix == ".gz" else open
         with opener(path, "rt", encoding="utf-8-sig") as lines:
+            for _ in range(_lines_above_header(path)):
+                lines.readline()
             line = lines.readline()
     except UnicodeDecodeError as error:
         raise SchemaError(f"{path} is not UTF-8 text ({error.reason}). Save it as UTF-8.") from error
-    except (OSError, EOFError, pa.ArrowInvalid) as error:
+    except (OSError, EOFError, zlib.error, pa.ArrowInvalid) as error:
         raise SchemaError(f"{path} cannot be read: {error}. Fetch or write it again.") from error
     if not line.strip():
         raise SchemaError(f"{path} is empty: its first line holds no column names. Fetch or write it again.")
@@ -218,16 +289,38 @@ def _neighbours(path: Path) -> str:
 def _mark(path: Path, delimiter: Delimiter | None) -> str:
     if delimiter is not None:
         return _MARKS[delimiter]
-    suffix = Path(path.stem).suffix if path.suffix == ".gz" else path.suffix
+    suffix = _suffix(path)
     if suffix not in _BY_SUFFIX:
-        raise ConfigError(f"{path}: cannot tell its layout from '{suffix}'. {nearest(suffix, [*_BY_SUFFIX, '.parquet'])}")
+        valid = [*_BY_SUFFIX, ".parquet", ".xlsx"]
+        raise ConfigError(f"{path}: cannot tell its layout from '{suffix}'. {nearest(suffix, valid)}")
     return _BY_SUFFIX[suffix]
+
+
+def _suffix(path: Path) -> str:
+    return Path(path.stem).suffix if path.suffix == ".gz" else path.suffix
+
+
+def _lines_above_header(path: Path) -> int:
+    return _LINES_ABOVE_HEADER.get(_suffix(path), 0)
+
+
+@lru_cache(maxsize=1)
+def _sheet(path: Path, changed_ns: int) -> tuple[list[str], list[list[str]]]:
+    """Header and rows of the first sheet as text; kept, since header and rows are asked for one after the other."""
+    try:
+        rows = CalamineWorkbook.from_path(path).get_sheet_by_index(0).to_python()
+    except (CalamineError, OSError) as error:
+        raise SchemaError(f"{path} cannot be read: {error}. Save it as .xlsx or .csv again.") from error
+    if not rows:
+        raise SchemaError(f"{path}: its first sheet is empty. Put the table there.")
+    # Publishers break long headings over lines.
+    return [" ".join(str(name).split()) for name in rows[0]], [[str(value) for value in row] for row in rows[1:]]
 
 
 def _require(path: Path, header: list[str], wanted: Mapping[str, str], delimiter: Delimiter | None) -> None:
     """Every wanted column stands in the header exactly once."""
     absent = [(ours, theirs) for ours, theirs in wanted.items() if theirs not in header]
-    if absent and len(header) == 1 and path.suffix != ".parquet":
+    if absent and len(header) == 1 and path.suffix not in (".parquet", ".xlsx"):
         for name, mark in _MARKS.items():
             if mark in header[0]:
                 raise SchemaError(
@@ -245,6 +338,18 @@ def _require(path: Path, header: list[str], wanted: Mapping[str, str], delimiter
         )
 
 
+def _read_options(path: Path, header: list[str]) -> pa.csv.ReadOptions:
+    above = _lines_above_header(path)
+    if len(set(header)) == len(header):
+        return pa.csv.ReadOptions(skip_rows=above, block_size=_BLOCK_BYTES)
+    seen: set[str] = set()
+    names = []
+    for place, name in enumerate(header):
+        names.append(f"{name}\x1f{place}" if name in seen else name)  # the first of equals keeps its name
+        seen.add(name)
+    return pa.csv.ReadOptions(skip_rows=above + 1, column_names=names, block_size=_BLOCK_BYTES)
+
+
 def _name(mark: str) -> str:
     return next(name for name, known in _MARKS.items() if known == mark)
 
@@ -253,8 +358,14 @@ def _load(path: Path, delimiter: Delimiter | None, columns: list[str], types: Ma
     try:
         if path.suffix == ".parquet":
             return pa.parquet.read_table(path, columns=columns)
+        header = header_of(path, delimiter)
+        if path.suffix == ".xlsx":
+            rows = _sheet(path, path.stat().st_mtime_ns)[1]
+            _sheet.cache_clear()
+            return pa.table({name: pa.array([row[header.index(name)] for row in rows], pa.string()) for name in columns})
         return pa.csv.read_csv(
             path,
+            read_options=_read_options(path, header),
             parse_options=pa.csv.ParseOptions(delimiter=_mark(path, delimiter), newlines_in_values=True),
             convert_options=pa.csv.ConvertOptions(include_columns=columns, column_types=types),
         )

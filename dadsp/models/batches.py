@@ -115,7 +115,7 @@ class BlockBatches:
 
     Args:
         pairs: Labelled source pairs.
-        shape: Lines and drugs of a block, at most.
+        shape: Lines and drugs of a block, at most; None for all drugs.
         min_blocks: Blocks are made smaller where an epoch would have fewer: a small screen needs its steps.
         seed: Root of the order.
         epoch: Tells the current epoch when iteration begins.
@@ -126,7 +126,7 @@ class BlockBatches:
         self,
         pairs: LabelledPairs,
         *,
-        shape: tuple[int, int],
+        shape: tuple[int, int | None],
         seed: int,
         epoch: Callable[[], int],
         target_lines: IntArray | None = None,
@@ -199,9 +199,9 @@ class BlockShare:
             )
 
 
-def _shrunk(shape: tuple[int, int], of: tuple[int, int], min_blocks: int) -> tuple[int, int]:
+def _shrunk(shape: tuple[int, int | None], of: tuple[int, int], min_blocks: int) -> tuple[int, int]:
     """The shape, its longer side halved until a grid of size ``of`` falls into ``min_blocks`` blocks or single pairs."""
-    lines, drugs = min(shape[0], of[0]), min(shape[1], of[1])
+    lines, drugs = min(shape[0], of[0]), min(shape[1] or of[1], of[1])
     while lines * drugs > 1 and -(-of[0] // lines) * -(-of[1] // drugs) < min_blocks:
         lines, drugs = (-(-lines // 2), drugs) if lines >= drugs else (lines, -(-drugs // 2))
     return lines, drugs

@@ -263,10 +263,9 @@ class CrossScreenNetwork(CrossScreenPredictor):
         epoch = partial(getattr, stage, "current_epoch")
         training = self.training
         if training.batching == "blocks" and partner is None:
-            shape = (training.block_lines, training.block_drugs)
             return BlockBatches(
                 pairs,
-                shape=shape,
+                shape=(training.block_lines, training.block_drugs),
                 seed=stage.seed,
                 epoch=epoch,
                 target_lines=target_lines,

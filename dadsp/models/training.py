@@ -50,7 +50,7 @@ class TrainingOptions:
         max_epochs: Planned epochs; λ ramps over them.
         batching: ``"blocks"`` of lines × drugs, whose encoder pass serves all their pairs; or ``"pairs"`` drawn one by one.
         block_lines: Source lines in a block.
-        block_drugs: Drugs in a block.
+        block_drugs: Drugs in a block; None takes all, so that every step weighs every drug.
         min_blocks: Blocks are made smaller where an epoch would have fewer steps than this.
         batch_size: Pairs in a step under ``batching="pairs"``.
         learning_rate: Adam's step size. The paper's 1e-4 belongs to its batches of 128 pairs; blocks hold some twenty times
@@ -68,8 +68,8 @@ class TrainingOptions:
 
     max_epochs: int = Field(default=15, ge=1)
     batching: Literal["blocks", "pairs"] = "blocks"
-    block_lines: int = Field(default=64, ge=2)
-    block_drugs: int = Field(default=64, ge=1)
+    block_lines: int = Field(default=16, ge=2)
+    block_drugs: int | None = Field(default=None, ge=1)
     min_blocks: int = Field(default=40, ge=1)
     batch_size: int = Field(default=128, ge=2)
     learning_rate: float = Field(default=1e-3, gt=0)

@@ -20,6 +20,7 @@ _LOOKS = {
     "ann": (PURPLE, "P"),
     "mean": (GREY, "X"),
 }
+_GROWN = {"network": "p", "network_compressed": "h"}  # marks of a network found by the growth search
 _SMALLER = 0.6  # size of a mark whose system saw all genes
 
 
@@ -84,6 +85,8 @@ def accuracy_against_time(frame: pd.DataFrame, path: Path) -> None:
 def _look(frame: pd.DataFrame, system: str) -> dict[str, Any]:
     row = frame[frame["system"] == system].iloc[0]
     colour, marker = _LOOKS[row["method"]]
+    if row.get("architecture") == "growth":
+        marker = _GROWN[row["method"]]
     size = 9 * (_SMALLER if row["gene_set"] == "all" and row["method"] != "mean" else 1)
     fill = "none" if row["saw_test_labels"] else colour
     return {"marker": marker, "markersize": size, "color": colour, "markerfacecolor": fill}

@@ -1,5 +1,6 @@
 """The splits of one repeat, and what is fitted on the fitting lines of each: genes and scale."""
 
+import hashlib
 import time
 from typing import NamedTuple
 
@@ -76,6 +77,12 @@ class Folds:
         self.rows = split_rows(len(lines), protocol, derive_seed(seed, "split"))
         self._prepared: dict[tuple[str, Genes], PreparedFold] = {}
         self._oracle_genes: tuple[IntArray, float] | None = None
+
+    @property
+    def split_hash(self) -> str:
+        """Hash of the training and the test lines' ids, in the order of the draw."""
+        train, test = ("|".join(self.lines.cell_ids[row] for row in rows) for rows in self.rows["test"])
+        return hashlib.blake2b(f"{train}||{test}".encode(), digest_size=16).hexdigest()
 
     def prepared(self, part: str, genes: Genes) -> PreparedFold:
         """The named split with genes and scale fitted on its fitting lines (under ``all_oracle``: genes on all lines)."""

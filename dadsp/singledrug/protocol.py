@@ -100,6 +100,7 @@ def run_repeat(
     result = {
         "drug_id": lines.drug_id,
         "repeat": repeat,
+        "split_hash": folds.split_hash,
         "n_train": len(train_idx),
         "n_test": len(test_idx),
         "cuts": list(cuts),

@@ -26,12 +26,12 @@ ORACLE = "oracle selection"
 def results_frame(results: Sequence[dict[str, Any]]) -> pd.DataFrame:
     """One row per drug, repeat, method, gene set and scope, with its ``system``: the label the tables use.
 
-    Columns: drug_id, repeat, n_train, n_test, threshold_scope, system, saw_test_labels (in selection), and everything scalar
-    that a repeat's result holds on a method. Systems that saw test labels carry ``oracle`` in their label.
+    Columns: drug_id, repeat, split_hash, n_train, n_test, threshold_scope, system, saw_test_labels (in selection), and all
+    scalars that a repeat's result holds on a method. Systems that saw test labels carry ``oracle`` in their label.
     """
     records = []
     for result in results:
-        shared = {name: result[name] for name in ("drug_id", "repeat", "n_train", "n_test", "threshold_scope")}
+        shared = {name: result[name] for name in ("drug_id", "repeat", "split_hash", "n_train", "n_test", "threshold_scope")}
         for row in result["rows"]:
             leaks = row["selection_scope"] == "all_oracle"
             grown = "grown " if row.get("architecture") == "growth" else ""

@@ -1,4 +1,4 @@
-"""One results.csv from finished runs of dadsp single-drug, and their tables beside the paper's.
+"""One results.csv and its figures from finished runs of dadsp single-drug, and their tables beside the paper's.
 
 python experiments/single_drug/collect.py --out experiments/single_drug runs/…_single_drug_… runs/…
 """
@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from dadsp.files import read_json, write_atomically
+from dadsp.singledrug.figures import accuracy_against_time, mse_per_drug
 from dadsp.singledrug.report import accuracy_table, leak_table, mse_table, summary
 
 HERE = Path(__file__).parent
@@ -16,7 +17,18 @@ IDENTITY = ("seed", "response", "data_hash", "git.sha", "command")
 SCORES = ("mse", "r2", "pearson", "accuracy", "balanced_accuracy", "kappa")
 TIMES = ("selection_s", "search_s", "fit_s", "train_s", "predict_ms_per_line")
 KEPT = (
-    *("drug_id", "repeat", "system", "method", "gene_set", "selection_scope", "saw_test_labels", "threshold_scope"),
+    *(
+        "drug_id",
+        "repeat",
+        "split_hash",
+        "system",
+        "method",
+        "architecture",
+        "gene_set",
+        "selection_scope",
+        "saw_test_labels",
+        "threshold_scope",
+    ),
     *("n_train", "n_fit", "n_test", "n_genes", *SCORES, *TIMES, "size_bytes", "causal_recall", "causal_recall_by_chance"),
 )
 
@@ -37,6 +49,8 @@ def main() -> None:
     numbers = frame.select_dtypes("float").columns
     written = frame.assign(**{name: frame[name].round(5) for name in numbers})
     write_atomically(arguments.out / "results.csv", lambda path: written.to_csv(path, index=False))
+    mse_per_drug(frame, frame["response"].iloc[0], arguments.out / "mse_per_drug.png")
+    accuracy_against_time(frame, arguments.out / "accuracy_against_time.png")
     expected = pd.read_csv(HERE / "expected.csv")
     print(_beside(mse_table(frame).round(3), expected[expected["table"] == "I"], "drug_id", "Table I: mean squared error"))
     print(_beside(accuracy_table(frame).T.round(3), expected[expected["table"] == "II"], "statistic", "Table II: accuracy"))

@@ -4,7 +4,7 @@ One partition of each drug's lines, split as dadsp single-drug does: the test li
 sees, give the errors.
 
 python experiments/single_drug/compression.py --out experiments/single_drug \
-    panel=ccle_np24 selection.n_genes=200 drug=[Nilotinib,PD-0325901]
+    panel=ccle_np24 selection.n_genes=200 drug=[Nilotinib,PD-0325901,AEW541,Erlotinib,Lapatinib,PLX4720]
 """
 
 import argparse
@@ -76,23 +76,24 @@ def main() -> None:
     means = table.groupby(["architecture", "sparsity", "bits"])[["ratio", "mse_change"]].agg(["mean", "min", "max"])
     print(means.round(3).to_string())
     command = shlex.join(["python", "experiments/single_drug/compression.py", *arguments.overrides])
-    table = table.assign(seed=config.seed, command=command, **{"git.sha": environment_tags().get("git.sha", "")})
+    facts = {"data_hash": panel.content_hash, "seed": config.seed, "command": command}
+    table = table.assign(**facts, **{"git.sha": environment_tags().get("git.sha", "")})
     write_atomically(arguments.out / "compression.csv", lambda path: table.to_csv(path, index=False))
     draw(table, arguments.out / "compression.png")
 
 
 def draw(table: pd.DataFrame, path: Path) -> None:
-    """Writes a PNG: a panel for each drug and architecture, a curve for each number of bits, a mark for each sparsity."""
-    groups = table.groupby(["drug_id", "architecture"], sort=False)
-    figure = Figure(figsize=(4.2 * len(groups), 4), dpi=DPI, layout="constrained")
-    panels = figure.subplots(1, len(groups), squeeze=False)[0]
-    for axes, ((drug, architecture), points) in zip(panels, groups, strict=True):
-        for bits, curve in points.groupby("bits"):
+    """Writes a PNG: a panel for each architecture; for each number of bits the mean over drugs, a mark for each sparsity."""
+    figure = Figure(figsize=(9, 4), dpi=DPI, layout="constrained")
+    panels = figure.subplots(1, len(ARCHITECTURES), sharey=True)
+    for axes, architecture in zip(panels, ARCHITECTURES, strict=True):
+        for bits, points in table[table["architecture"] == architecture].groupby("bits"):
+            curve = points.groupby("sparsity")[["ratio", "mse_change"]].mean()
             axes.plot(curve["ratio"], 100 * curve["mse_change"], "o-", color=BITS[bits], label=f"{bits} bits")
         axes.axhline(2, color="0.6", linestyle=":")
         axes.axvline(10, color="0.6", linestyle=":")
         axes.set_xscale("log")
-        axes.set_title(f"{drug}, {architecture}", fontsize=LABEL)
+        axes.set_title(f"{architecture}, mean over {table['drug_id'].nunique()} drugs", fontsize=LABEL)
         axes.set_xlabel("Times smaller on disk", fontsize=LABEL)
     panels[0].set_ylabel("Change of test MSE, %", fontsize=LABEL)
     panels[0].legend(frameon=False)

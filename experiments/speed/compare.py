@@ -55,11 +55,12 @@ PIPELINES: dict[str, tuple[list[str], set[str]]] = {  # overrides, and what is d
     "+ blocks 32 × 32": (["trainer.block_lines=32", "trainer.block_drugs=32"], set()),
     "+ blocks 64 × 32": (["trainer.block_lines=64", "trainer.block_drugs=32"], set()),
     "+ blocks 64 × 64": (["trainer.block_lines=64", "trainer.block_drugs=64"], set()),
-    "blocks 64 × 64 without row space": (["trainer.block_lines=64", "trainer.block_drugs=64", GENES], set()),
-    "64 × 64, bf16": (["trainer.block_lines=64", "trainer.block_drugs=64", "trainer.precision=bf16"], set()),
-    "64 × 64, torch.compile": (["trainer.block_lines=64", "trainer.block_drugs=64"], {"compile"}),
+    "+ blocks 16 × all drugs (default)": ([], set()),
+    "default without row space": ([GENES], set()),
+    "default, bf16": (["trainer.precision=bf16"], set()),
+    "default, torch.compile": ([], {"compile"}),
 }
-NOT_SCORED = ("blocks", "64 × 64,")  # what does not belong to the default
+NOT_SCORED = "default"  # what does not belong to the default
 SCORED_BY = dict.fromkeys(("textbook", "index batches", "+ fused Adam", PLAIN), PLAIN)  # the same steps
 
 

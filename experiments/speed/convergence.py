@@ -29,19 +29,22 @@ from dadsp.schema import Study
 from dadsp.tracking import environment_tags
 
 
-def _blocks(lines: int, drugs: int, rate: float) -> list[str]:
+def _blocks(lines: int, drugs: int | str, rate: float) -> list[str]:
     shape = [f"trainer.block_lines={lines}", f"trainer.block_drugs={drugs}", "trainer.min_blocks=1"]
     return [*shape, f"trainer.learning_rate={rate}"]
 
 
 GRIDS: dict[str, dict[str, list[str]]] = {
     "shapes": {
-        "32x32 lr 3e-4": _blocks(32, 32, 3e-4),
+        "32x32 lr 1e-3": _blocks(32, 32, 1e-3),
         "64x64 lr 1e-4": _blocks(64, 64, 1e-4),
-        "64x64 lr 3e-4": _blocks(64, 64, 3e-4),
         "64x64 lr 1e-3": _blocks(64, 64, 1e-3),
+        "64x64 lr 4e-3": _blocks(64, 64, 4e-3),
+        "16xall lr 1e-3": _blocks(16, "null", 1e-3),
+        "16xall lr 2e-3": _blocks(16, "null", 2e-3),
         "64x64 lr 1e-3 relu": [*_blocks(64, 64, 1e-3), "model.encoder_activation=relu"],
     },
+    "default": {"default": []},
     "plain": {
         "plain path": ["trainer=pairs", "model.input_basis=genes"],
         "default": [],

@@ -7,7 +7,8 @@ from typing import Any
 import pandas as pd
 import pytest
 import yaml
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
+from pydantic import BaseModel
 
 from dadsp.cli.configuration import build, compose, conf_folder
 from dadsp.cli.single_drug import OPTIONS
@@ -84,6 +85,15 @@ def test_yaml_of_single_drug_states_the_code_s_own_defaults() -> None:
     assert isinstance(config, dict)
     stated = validated(SingleDrugOptions, {key: config[key] for key in OPTIONS}, "")
     assert stated == SingleDrugOptions(network=NetworkOptions(architecture="fixed"))
+
+
+@pytest.mark.parametrize("screen", sorted(path.stem for path in (conf_folder() / "screen").glob("*.yaml")))
+def test_every_screen_composes_on_either_side_and_its_parts_build(screen: str) -> None:
+    data = compose("config", ["data=screens", f"screen@data.source={screen}", f"screen@data.target={screen}"]).data
+    assert data.source == data.target
+    parts = {key: node for key, node in data.source.items() if isinstance(node, DictConfig) and "_target_" in node}
+    for key, node in parts.items():
+        assert isinstance(build(node, f"data.source.{key}"), BaseModel)
 
 
 def test_configuration_is_found_in_a_checkout() -> None:

@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from dadsp.cli.main import main
-from tests.raw_files import edit, write_panel
+from tests.raw_files import edit, write_config, write_panel
 
 Damage = Callable[[Path, dict[str, Any]], None]
 
@@ -86,13 +85,6 @@ CASES: list[tuple[Damage, str]] = [
     (one_drug, r"one drug only \(ethanol\)"),
     (missing_file, r"There is no file .*drugs\.csv"),
 ]
-
-
-def write_config(tmp_path: Path, options: dict[str, Any]) -> None:
-    folder = tmp_path / "conf" / "data"
-    folder.mkdir(parents=True)
-    config = {"_target_": "dadsp.data.sources.tidy.tidy_study", "_convert_": "all", **options}
-    (folder / "mine.yaml").write_text(yaml.safe_dump(config))
 
 
 @pytest.mark.parametrize(("damage", "message"), CASES, ids=[damage.__name__ for damage, _ in CASES])

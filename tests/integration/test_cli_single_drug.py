@@ -225,3 +225,9 @@ def test_prediction_that_cannot_be_made_is_one_line(
     pairs = write_rows(tmp_path / "pairs.csv", ["cell_id", "drug_id"], [["SC0001", "SD001"]])
     assert main(["predict", f"run={finished}", f"pairs={pairs}", f"out={tmp_path / 'out.csv'}", *overrides]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_sweep_has_a_finished_folder_per_job(tmp_path: Path) -> None:
+    few = ["protocol.methods=[svr,mean]", "protocol.repeats=1", "tracking=none"]
+    assert main([*TINY, *few, "seed=0,1", f"runs={tmp_path}", "-m"]) == 0
+    assert sorted(metrics(path.parent)["run"]["seed"] for path in tmp_path.rglob("metrics.json")) == [0, 1]

@@ -100,7 +100,7 @@ def tidy_panel(
         hint = nearest(response, options.responses.kinds)
         raise ConfigError(f"panel.response={response!r} is not a valid choice. {hint}")
     base = base_folder(root, folder, "panel")
-    matrix = read_expression(options.expression, base)
+    matrix, expression_notes = read_expression(options.expression, base)
     kind = options.responses.kinds[response]
     table, notes = _pairs(options, kind, matrix.rows, base)
     drug_ids, drug_idx = np.unique(table["drug_id"].to_numpy(dtype=str), return_inverse=True)
@@ -116,7 +116,7 @@ def tidy_panel(
         cells=CellLines(matrix.rows, matrix.rows, (None,) * len(matrix.rows), matrix.numbers),
         drugs=Drugs(ids, ids, unknown, unknown, unknown),
         values=values,
-        notes=notes,
+        notes=(*expression_notes, *notes),
     )
 
 

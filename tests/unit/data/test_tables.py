@@ -1,9 +1,13 @@
 import gzip
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow
+import pyarrow.csv
 import pytest
 
 from dadsp.data.tables import read_matrix, read_table
@@ -121,8 +125,8 @@ def test_a_missing_file_names_its_nearest_neighbour(tmp_path: Path) -> None:
 
 
 def test_an_unknown_extension_is_refused_with_the_known_ones(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"'\.xlsx'.*\.parquet"):
-        _read(_write(tmp_path / "t.xlsx", TEXT))
+    with pytest.raises(ConfigError, match=r"'\.ods'.*\.parquet"):
+        _read(_write(tmp_path / "t.ods", TEXT))
 
 
 @pytest.mark.parametrize(
@@ -182,3 +186,21 @@ def test_a_malformed_matrix_is_refused_with_its_remedy(tmp_path: Path, text: str
     with pytest.raises(DadspError, match=message) as caught:
         read_matrix(_write(tmp_path / "t.csv", text), "id")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.slow
+def test_paper_sized_expression_is_read_in_bounded_time_and_memory(tmp_path: Path) -> None:
+    numbers = np.random.default_rng(0).normal(6, 2, (1000, 16_017)).round(3).astype(np.float32)
+    names = [f"G{n}" for n in range(numbers.shape[1])]
+    columns = {"line": [f"L{n}" for n in range(1000)], **{name: numbers[:, n] for n, name in enumerate(names)}}
+    pyarrow.csv.write_csv(pyarrow.table(columns), tmp_path / "expression.csv")
+    code = (
+        "import resource, sys, time; from pathlib import Path; from dadsp.data.tables import read_matrix\n"
+        "start = time.process_time(); matrix = read_matrix(Path(sys.argv[1]), 'line')\n"
+        "print(matrix.numbers.shape, time.process_time() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "expression.csv")]
+    shape, seconds, kib = subprocess.run(command, check=True, capture_output=True, text=True).stdout.rsplit(maxsplit=2)
+    assert shape == "(1000, 16017)"
+    assert float(seconds) < 15
+    assert int(kib) < 2 * 2**20

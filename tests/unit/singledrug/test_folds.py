@@ -40,6 +40,16 @@ def test_inner_splits_divide_the_training_lines_and_hold_no_test_line() -> None:
     assert sorted(line for part in PARTS[2:] for line in rows[part][1]) == sorted(train)
 
 
+def test_the_split_hash_tells_draws_and_lines_apart() -> None:
+    def split_hash(lines: DrugLines, seed: int) -> str:
+        return Folds(lines, PROTOCOL, SELECTION, seed).split_hash
+
+    lines = noise_lines(20, 10)
+    renamed = replace(lines, cell_ids=(*lines.cell_ids[1:], "another"))
+    assert split_hash(lines, 0) == split_hash(lines, 0)
+    assert len({split_hash(lines, 0), split_hash(lines, 1), split_hash(renamed, 0)}) == 3
+
+
 def test_repeats_draw_other_lines() -> None:
     assert set(split_rows(100, PROTOCOL, seed=0)["test"][1]) != set(split_rows(100, PROTOCOL, seed=1)["test"][1])
 

@@ -33,7 +33,8 @@ def row(
 
 
 def result(drug: str, repeat: int, rows: list[dict[str, Any]]) -> dict[str, Any]:
-    return {"drug_id": drug, "repeat": repeat, "n_train": 7, "n_test": 3, "threshold_scope": "train", "rows": rows}
+    shared = {"split_hash": "", "n_train": 7, "n_test": 3, "threshold_scope": "train"}
+    return {"drug_id": drug, "repeat": repeat, **shared, "rows": rows}
 
 
 def both(drug: str, repeat: int, honest: float, oracle: float, accuracy: float | None = 0.5) -> dict[str, Any]:

@@ -10,6 +10,8 @@ from matplotlib.figure import Figure
 from dadsp.singledrug.figures import accuracy_against_time, mse_per_drug
 from dadsp.singledrug.report import LABELS, results_frame
 
+GROWN = ("network", "network_compressed")
+
 
 def results(accuracy: float | None = 0.6) -> list[dict[str, Any]]:
     rows = [
@@ -18,7 +20,8 @@ def results(accuracy: float | None = 0.6) -> list[dict[str, Any]]:
         for place, method in enumerate(LABELS)
         for scope in ("train", "all_oracle")
     ]
-    shared = {"repeat": 0, "n_train": 7, "n_test": 3, "threshold_scope": "train", "rows": rows}
+    rows += [row | {"architecture": "growth"} for row in rows if row["method"] in GROWN]
+    shared = {"repeat": 0, "split_hash": "", "n_train": 7, "n_test": 3, "threshold_scope": "train", "rows": rows}
     return [{"drug_id": drug, **shared} for drug in ("A", "B", "C")]
 
 
@@ -42,7 +45,8 @@ def test_figures_are_png_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_every_system_has_a_look_of_its_own_and_oracle_ones_are_hollow(drawn: list[Figure], tmp_path: Path) -> None:
     mse_per_drug(results_frame(results()), "ActArea", tmp_path / "mse.png")
     lines = {str(line.get_label()): line for line in drawn[0].axes[0].get_lines()}
-    assert set(lines) == {*LABELS.values(), *(f"{label}, oracle selection" for label in LABELS.values())}
+    labels = [*LABELS.values(), *(f"grown {LABELS[method]}" for method in GROWN)]
+    assert set(lines) == {*labels, *(f"{label}, oracle selection" for label in labels)}
     looks = {(line.get_color(), line.get_marker(), line.get_markerfacecolor()) for line in lines.values()}
     assert len(looks) == len(lines)
     assert all((line.get_markerfacecolor() == "none") == ("oracle" in label) for label, line in lines.items())

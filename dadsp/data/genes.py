@@ -1,0 +1,146 @@
+"""Gene names of any screen → present symbols, with a note on everything that was renamed, merged or left alone."""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from dadsp.data.problems import refuse
+from dadsp.data.tables import Matrix, read_table
+from dadsp.errors import SchemaError, examples
+from dadsp.schema import Note, duplicates
+
+GeneIds = Literal["symbol", "symbol_entrez", "ensembl", "entrez"]
+
+_FORMS: dict[GeneIds, re.Pattern[str]] = {
+    "symbol": re.compile(r"(.+)"),
+    "symbol_entrez": re.compile(r"(.+?) *\((?:\d+|nan)?\)"),
+    "ensembl": re.compile(r"(ENS[A-Z]*G\d+)(?:\.\d+)?(?:_PAR_Y)?"),
+    "entrez": re.compile(r"(\d+)(?:\.0)?(?:_at)?"),
+}
+
+
+class GeneOptions(BaseModel):
+    """How the genes of an expression file are named.
+
+    Attributes:
+        ids: What the names are. Versions of Ensembl ids, the Entrez id behind a symbol and the probe suffix ``_at`` go.
+        table: Table in the layout of HGNC's complete set; maps outdated symbols, Ensembl and Entrez ids to symbols.
+        duplicates: What to do with genes that stand more than once, or do so after renaming.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    ids: GeneIds = "symbol"
+    table: str | None = None
+    duplicates: Literal["error", "mean", "first"] = "error"
+
+
+def harmonised(matrix: Matrix, options: GeneOptions, root: Path, where: str) -> tuple[Matrix, tuple[Note, ...]]:
+    """The matrix with one column per gene under its present name, and notes on what was done.
+
+    Args:
+        matrix: Lines × genes; a gene without a name has the empty one.
+        options: How the genes are named.
+        root: Folder to which the table's path refers.
+        where: What holds the genes, for an error.
+
+    Raises:
+        SchemaError: Names are not of the declared kind, or genes stand more than once and the policy is ``"error"``.
+    """
+    named = np.array([bool(name.strip()) for name in matrix.columns], dtype=bool)
+    notes = _noted("genes without a name left out", int((~named).sum()))
+    written = [name.strip() for name in matrix.columns if name.strip()]
+    names = _plain(written, options.ids, where)
+    what = {"symbol": "trimmed", "symbol_entrez": "cut to the symbol"}.get(options.ids, "cut to the bare id")
+    notes += _noted(f"gene names {what}", *_changes([n for n in matrix.columns if n.strip()], names))
+    if options.table is not None:
+        names, more = _renamed(names, options.ids, root / options.table)
+        notes += more
+    numbers = matrix.numbers if named.all() else matrix.numbers[:, named]
+    columns, numbers, more = _once(names, numbers, options.duplicates, where)
+    return Matrix(matrix.rows, columns, np.ascontiguousarray(numbers)), (*notes, *more)
+
+
+def _plain(written: Sequence[str], ids: GeneIds, where: str) -> list[str]:
+    matches = [_FORMS[ids].fullmatch(name) for name in written]
+    other = [name for name, match in zip(written, matches, strict=True) if match is None]
+    if other:
+        fitting = [kind for kind, form in _FORMS.items() if all(form.fullmatch(name) for name in written)]
+        refuse(
+            SchemaError(
+                f"{where}: {len(other)} of {len(written)} gene names are not of the form {ids} (e.g. {examples(other)}). "
+                f"All would be read as {examples(fitting, 4)}: set expression.genes.ids."
+            )
+        )
+    return [match[1] if match else name for name, match in zip(written, matches, strict=True)]
+
+
+def _renamed(names: list[str], ids: GeneIds, path: Path) -> tuple[list[str], tuple[Note, ...]]:
+    columns = {
+        "symbol": "symbol",
+        "alias": "alias_symbol",
+        "previous": "prev_symbol",
+        "entrez": "entrez_id",
+        "ensembl": "ensembl_gene_id",
+    }
+    table = read_table(path, columns, optional=("alias", "previous", "entrez", "ensembl"))
+    approved = set(table["symbol"])
+    known: defaultdict[str, set[str]] = defaultdict(set)
+    keys = [ids] if ids in ("ensembl", "entrez") else ["alias", "previous"]
+    for column in keys:
+        for symbol, cell in zip(table["symbol"], table[column].fillna(""), strict=True):
+            for name in str(cell).split("|"):
+                known[name.strip()].add(symbol)
+    by_id = ids in ("ensembl", "entrez")
+    outdated = [name for name in names if by_id or name not in approved]
+    ambiguous = {name: sorted(known[name]) for name in outdated if len(known.get(name, ())) > 1}
+    unknown = [name for name in outdated if name not in known]
+    present = {name: next(iter(known[name])) for name in outdated if len(known.get(name, ())) == 1}
+    renamed = [present.get(name, name) for name in names]
+    what = "ids mapped to symbols" if by_id else "outdated symbols renamed"
+    listed = [f"{name} ({' or '.join(choices)})" for name, choices in ambiguous.items()]
+    return renamed, (
+        *_noted(f"genes: {what} by {path.name}", *_changes(names, renamed)),
+        *_noted("genes: ambiguous names left alone", len(listed), examples(listed)),
+        *_noted(f"genes: names that {path.name} does not know, left alone", len(unknown), examples(unknown)),
+    )
+
+
+def _once(
+    names: list[str], numbers: np.ndarray, policy: Literal["error", "mean", "first"], where: str
+) -> tuple[tuple[str, ...], np.ndarray, tuple[Note, ...]]:
+    repeated = duplicates(names)
+    if not repeated:
+        return tuple(names), numbers, ()
+    if policy == "error":
+        refuse(
+            SchemaError(
+                f"{where}: {len(repeated)} genes stand more than once (e.g. {examples(repeated)}). Keep one of each, or set "
+                "expression.genes.duplicates to mean or first."
+            )
+        )
+    places: defaultdict[str, list[int]] = defaultdict(list)
+    for column, name in enumerate(names):
+        places[name].append(column)
+    chosen = numbers[:, [columns[0] for columns in places.values()]]
+    if policy == "mean":
+        for column, name in enumerate(places):
+            if len(places[name]) > 1:
+                chosen[:, column] = numbers[:, places[name]].mean(axis=1, dtype=np.float64)
+    done = "averaged" if policy == "mean" else "reduced to the first column"
+    rows = sum(len(places[name]) for name in repeated)
+    return tuple(places), chosen, _noted(f"genes: repeated names {done} ({rows} columns)", len(repeated), examples(repeated))
+
+
+def _changes(before: Iterable[str], after: Iterable[str]) -> tuple[int, str]:
+    changed = [f"{old} → {new}" for old, new in zip(before, after, strict=True) if old != new]
+    return len(changed), examples(changed)
+
+
+def _noted(what: str, count: int, shown: str = "") -> tuple[Note, ...]:
+    return (Note(what, count, shown),) if count else ()

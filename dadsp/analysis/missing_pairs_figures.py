@@ -61,7 +61,7 @@ def ranking_figure(pairs: pd.DataFrame, ranking: pd.DataFrame, screen: Screen, p
     notes = ["box: quartiles over lines; whiskers: 1.5 box lengths"]
     notes += [] if shown["drug_seen"].all() else ["* no training labels"]
     notes += [] if shown["drug_measured"].all() else [f"† never measured in {screen.name}"]
-    axes.set_title("     ".join(notes), fontsize=TICK, loc="left")
+    axes.set_title("\n".join(notes), fontsize=TICK, loc="left")
     figure.suptitle(title, fontsize=TITLE, fontweight="bold")
     finish(figure, [axes], path)
 
@@ -76,7 +76,7 @@ def coverage_figure(coverage: pd.DataFrame, path: Path, title: str, source: str,
         source: Name of the source screen.
         target: Name of the target screen.
     """
-    figure = Figure(figsize=(6.4, 5.8), dpi=DPI, layout="constrained")
+    figure = Figure(figsize=(8, 6), dpi=DPI, layout="constrained")
     axes = figure.add_subplot()
     axes.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1.2, label="nominal")
     nominal = coverage["nominal"]
@@ -92,5 +92,5 @@ def coverage_figure(coverage: pd.DataFrame, path: Path, title: str, source: str,
         axis.set_label_text(what, fontsize=LABEL)
     axes.grid(color="0.92")
     axes.legend(loc="upper left", frameon=False, fontsize=TICK)
-    axes.set_title(title, fontsize=TITLE, fontweight="bold")
+    figure.suptitle(title, fontsize=TITLE, fontweight="bold")
     finish(figure, [axes], path)

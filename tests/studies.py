@@ -1,9 +1,12 @@
 """Small studies made in memory, for tests that need one and do not care how it was read."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from dadsp.drugs.structures import structure_keys
-from dadsp.schema import CellLines, Drugs, Responses, Screen, Study
+from dadsp.schema import CellLines, Drugs, Responses, Screen, Split, Study
+from dadsp.splits.cross_screen import cross_screen
 
 SMILES = ("CCO", "CC(=O)O", "c1ccccc1", "CCN", "CC(C)O", "c1ccncc1", "CCCl", "OCC(O)CO")
 
@@ -44,3 +47,15 @@ def small_study(*, n_source: int = 12, n_target: int = 9, n_drugs: int = 5, n_ge
     source = small_screen("SRC", n_cells=n_source, n_drugs=n_drugs, n_genes=n_genes, seed=0, links=links)
     target = small_screen("TGT", n_cells=n_target, n_drugs=n_drugs - 1, n_genes=n_genes, seed=1, links=links)
     return Study(source, target, "none", source.responses.potency)
+
+
+def holey_study() -> tuple[Study, Split]:
+    """A study of which a random 60 % of the pairs are measured, and a split that holds four source lines out."""
+    study = small_study(n_source=20, n_target=12, n_drugs=6)
+    random = np.random.default_rng(0)
+    source, target = (
+        replace(screen, responses=screen.responses.take(random.random(len(screen.responses)) < 0.6))
+        for screen in (study.source, study.target)
+    )
+    study = Study(source, target, "none", source.responses.potency)
+    return study, cross_screen(study, seed=0, val_fraction=0.2)

@@ -12,6 +12,8 @@ VERBS = {
     "train": "train a system on the source, adapt it, predict the target, score it beside naive predictors",
     "tune": "search hyper-parameters that predict held-out source lines best",
     "predict": "potency of new lines and drugs by a trained model",
+    "impute": "the pairs of a screen that nobody measured: potency, interval, distance to training, drugs ranked",
+    "embed": "both screens' lines before and after training: a map, and how far the screens are apart",
     "compare": "finished runs in one table: intervals, paired differences, ranks, an HTML page",
     "single-drug": "one network per drug, gene selection inside, beside the usual methods (paper 2)",
     "data": "describe, validate, prepare or simulate a study; fetch published files",
@@ -40,6 +42,8 @@ Examples:
   dadsp train resume=runs/…                           go on with a killed run
   dadsp single-drug drug=all                          the embedded simulated screen, one network per drug
   dadsp predict run=runs/… pairs=pairs.csv            predict new pairs
+  dadsp impute run=runs/… domain=source               all unmeasured pairs, with intervals
+  dadsp embed run=runs/…                              feature space before and after training
   dadsp compare runs=runs reference=DADSP-A           all finished runs side by side
   dadsp data describe data=gdsc_ccle_panel --json     counts, ranges, overlaps, naive scores
 

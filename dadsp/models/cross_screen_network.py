@@ -26,7 +26,7 @@ from dadsp.models.training import Stage, TrainingOptions
 from dadsp.nets.autoencoder import StackedAutoencoder
 from dadsp.nets.dadsp_network import DadspNetwork
 from dadsp.nets.feed_forward import Activation, copy_layers, dense_layers, first_linear
-from dadsp.schema import Domain, FloatArray, IntArray, Split, Study
+from dadsp.schema import Domain, FloatArray, IntArray, Screen, Split, Study
 from dadsp.seeding import derive_seed
 
 CONSTANT = 1e-5  # spread of scaled predictions below which they are all alike
@@ -282,6 +282,18 @@ class CrossScreenNetwork(CrossScreenPredictor):
         cells, drugs = torch.from_numpy(expression), torch.from_numpy(features)
         with torch.no_grad():
             return predict_pairs(self.network, self._encoder(domain), cells, drugs, line, drug)
+
+    def codes(self, screen: Screen, domain: Domain) -> FloatArray:
+        """What the gene encoder makes of each line of the screen, float32, shape (n_lines, code width).
+
+        Raises:
+            SchemaError: The screen lacks genes of the model.
+        """
+        self.network.eval()
+        lines = torch.from_numpy(self.scaled_expression(screen, domain)).split(1024)
+        with torch.no_grad():
+            codes: FloatArray = torch.cat([self._encoder(domain)(part) for part in lines]).numpy()
+        return codes
 
     def _learned(self) -> Arrays:
         return {f"network.{name}": value.numpy() for name, value in self.network.state_dict().items()}

@@ -149,19 +149,26 @@ class CrossScreenPredictor(Predictor):
             SchemaError: The screen lacks genes of the model.
             MissingIdsError: A drug to predict has no structure.
         """
-        screen = pairs.screen
+        lines, line_idx = np.unique(pairs.cell_idx, return_inverse=True)
+        drugs, drug_idx = np.unique(pairs.drug_idx, return_inverse=True)
+        expression = self.scaled_expression(pairs.screen, pairs.domain, lines)
+        features = self._drug_rows(pairs.screen, drugs)
+        return self.labels.inverse(self._scaled_potency(expression, features, line_idx, drug_idx, pairs.domain))
+
+    def scaled_expression(self, screen: Screen, domain: Domain, rows: IntArray | None = None) -> FloatArray:
+        """Expression as the system takes it, float32, shape (n_lines, n_genes), of the lines in ``rows`` (all by default).
+
+        Raises:
+            SchemaError: The screen lacks genes of the model.
+        """
         lacking = sorted(set(self.genes) - set(screen.genes))
         if lacking:
             raise SchemaError(
                 f"{screen.name} lacks {len(lacking)} of the model's {len(self.genes)} genes (e.g. {examples(lacking)}). "
                 "Add them, or train a model on the genes you have."
             )
-        columns = screen if screen.genes == self.genes else screen.with_genes(self.genes)
-        lines, line_idx = np.unique(pairs.cell_idx, return_inverse=True)
-        drugs, drug_idx = np.unique(pairs.drug_idx, return_inverse=True)
-        expression = self.scaler.transform(columns.cells.expression[lines], pairs.domain)
-        features = self._drug_rows(screen, drugs)
-        return self.labels.inverse(self._scaled_potency(expression, features, line_idx, drug_idx, pairs.domain))
+        expression = (screen if screen.genes == self.genes else screen.with_genes(self.genes)).cells.expression
+        return self.scaler.transform(expression if rows is None else expression[rows], domain)
 
     @abstractmethod
     def _scaled_potency(

@@ -1,0 +1,110 @@
+"""Split-conformal intervals ŷ ± half width, calibrated on cell lines that trained nothing.
+
+Pairs of one line are not exchangeable with pairs of another, so lines are the units here. With K calibration lines, each has
+weight 1/(K + 1), shared evenly by its pairs, and the last 1/(K + 1) stands at an infinite error; the half width is the 1 − α
+quantile of this distribution of |y − ŷ|. If a new line is exchangeable with the calibration lines, and one of its pairs is
+drawn at random, the interval holds its label with probability ≥ 1 − α. That is an average over lines and drugs, no promise
+for a single drug or line, and none for lines of another screen.
+
+Reference: Dunn, Wasserman & Ramdas, JASA 2023; Lee, Barber & Willett, arXiv 2306.06342 (hierarchical conformal prediction).
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from dadsp.errors import ConfigError
+from dadsp.schema import BoolArray, IntArray
+from dadsp.seeding import derive_seed
+
+Values = NDArray[np.float64]
+
+LEVELS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)  # nominal coverages of the curve
+HALVINGS = 200
+TOLERANCE = 1e-9  # of sums of weights
+
+
+def fewest_lines(alpha: float) -> int:
+    """How many calibration lines a finite interval needs: K with K/(K + 1) ≥ 1 − α."""
+    return max(1, math.ceil(1 / alpha - 1 - TOLERANCE))
+
+
+def half_width(error: Values, line: IntArray, alpha: float) -> float:
+    """Half the width of the interval that misses with probability at most ``alpha``, in the unit of ``error``.
+
+    Args:
+        error: |y − ŷ| of each calibration pair, shape (n,).
+        line: Which line each pair is of, shape (n,).
+        alpha: In (0, 1).
+
+    Raises:
+        ConfigError: There are too few lines for a finite interval.
+    """
+    _, which, n_pairs = np.unique(line, return_inverse=True, return_counts=True)
+    fewest = fewest_lines(alpha)
+    if len(n_pairs) < fewest:
+        raise ConfigError(
+            f"alpha={alpha:g} needs {fewest} held-out lines to calibrate intervals, and there are {len(n_pairs)}. "
+            f"Set alpha to {math.ceil(1000 / (len(n_pairs) + 1)) / 1000:g} or more, or train with a larger "
+            "split.val_fraction."
+        )
+    order = np.argsort(error, kind="stable")
+    weight = np.cumsum(1 / n_pairs[which[order]])
+    wanted = min((1 - alpha) * (len(n_pairs) + 1), len(n_pairs))
+    return float(error[order[np.searchsorted(weight, wanted - TOLERANCE * len(n_pairs))]])
+
+
+def line_average(values: NDArray[Any], line: IntArray) -> float:
+    """Mean over lines of the mean over each line's pairs."""
+    _, which, n_pairs = np.unique(line, return_inverse=True, return_counts=True)
+    return float(np.mean(np.bincount(which, weights=values) / n_pairs))
+
+
+def halved_coverage(error: Values, line: IntArray, alpha: float, seed: int) -> Values:
+    """Coverage of held-out lines by intervals calibrated on other held-out lines, shape (HALVINGS,).
+
+    The lines are halved at random, one half calibrates and the other is covered; NaN where half of them are too few to
+    calibrate. Halves of one set of lines are exchangeable by construction, so the mean shows that the intervals are computed
+    rightly and the spread how much lines differ. It cannot show a shift.
+    """
+    lines = np.unique(line)
+    n_calibrating = len(lines) // 2
+    if n_calibrating < fewest_lines(alpha):
+        return np.full(HALVINGS, np.nan)
+    random = np.random.default_rng(derive_seed(seed, "halves"))
+    covered = []
+    for _ in range(HALVINGS):
+        calibrates: BoolArray = np.isin(line, random.permutation(lines)[:n_calibrating])
+        width = half_width(error[calibrates], line[calibrates], alpha)
+        covered.append(line_average(error[~calibrates] <= width, line[~calibrates]))
+    return np.array(covered)
+
+
+def coverage_curve(
+    held_out: tuple[Values, IntArray], tested: tuple[Values, IntArray], alpha: float, seed: int
+) -> pd.DataFrame:
+    """Nominal against true coverage, averaged over lines, at ``LEVELS`` and at 1 − ``alpha``.
+
+    Args:
+        held_out: |y − ŷ| and line of each pair of the held-out source lines, which calibrate.
+        tested: The same of the target's measured pairs.
+        alpha: In (0, 1).
+        seed: Of the halvings.
+
+    Returns:
+        Columns nominal; half_width; source, the mean of ``halved_coverage``, with its 5th and 95th percentile as source_low
+        and source_high; target. Levels for which there are too few held-out lines are left out.
+    """
+    records = []
+    for nominal in sorted({*LEVELS, 1 - alpha}):
+        if len(np.unique(held_out[1])) >= fewest_lines(1 - nominal):
+            width = half_width(*held_out, 1 - nominal)
+            halved = halved_coverage(*held_out, 1 - nominal, seed)
+            source = dict(zip(("source_low", "source_high"), np.percentile(halved, (5, 95)), strict=True))
+            target = line_average(tested[0] <= width, tested[1])
+            record = {"nominal": nominal, "half_width": width, "source": halved.mean(), **source, "target": target}
+            records.append(record)
+    return pd.DataFrame(records)

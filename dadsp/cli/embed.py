@@ -1,0 +1,79 @@
+"""``dadsp embed``: both screens' lines before and after the training of a finished run."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from dadsp.analysis.embedding import Embedding, EmbedOptions, embed
+from dadsp.analysis.embedding_figures import maps_figure
+from dadsp.cli.configuration import run_app
+from dadsp.cli.finished_run import open_run
+from dadsp.cli.results import console
+from dadsp.files import write_atomically, write_json
+from dadsp.options import validated
+
+MEASURES = {
+    "proxy_a_distance": "Proxy A-distance: 0 no linear classifier tells the screens apart, 2 always",
+    "mmd2": "MMD² between the screens",
+    "mmd2_permuted": "  mean after permuting the screens",
+    "mmd2_p": "  p of the permutation test",
+    "domain_mixing": "Neighbours in the other screen, over chance",
+    "tissue_agreement_source": "Neighbours of the own tissue: source lines among source lines",
+    "tissue_agreement_target": "  target lines among target lines",
+    "tissue_agreement_target_to_source": "  target lines among source lines, tissues that both screens name",
+    "partner_median_rank": "Rank of a target line's own source line: median",
+    "partner_nearest_share": "  share where it is the nearest",
+}
+
+
+def run(arguments: list[str], as_json: bool) -> None:
+    """Embeds as the arguments say."""
+    run_app("embed", "embed", arguments, lambda config: _embed(config, as_json))
+
+
+def _embed(config: DictConfig, as_json: bool) -> None:
+    given: Any = OmegaConf.to_container(config, throw_on_missing=True)
+    folder, out = Path(given.pop("run")), given.pop("out")
+    options = validated(EmbedOptions, given, "")
+    finished = open_run(folder)
+    found = embed(finished.model, finished.study, options)
+    written = Path(out) if out else folder / "embed"
+    _write(found, written)
+    _report(found, written, as_json)
+
+
+def _write(found: Embedding, out: Path) -> None:
+    """Writes the tables and the figure and, last, ``embed.json``: a folder that has it is complete."""
+    (out / "embed.json").unlink(missing_ok=True)
+    write_atomically(out / "coordinates.csv", lambda path: found.coordinates.to_csv(path, index=False))
+    write_atomically(out / "measures.csv", lambda path: found.measures.to_csv(path, index=False))
+    screens = " and ".join(found.facts["screens"].values())
+    maps_figure(found.coordinates, out / "maps.png", f"{found.facts['system']}\nlines of {screens}, t-SNE")
+    write_json(out / "embed.json", found.facts)
+
+
+def _report(found: Embedding, out: Path, as_json: bool) -> None:
+    facts = found.facts
+    if as_json:
+        print(json.dumps({"out": str(out), **facts}, allow_nan=False))
+        return
+    source, target = facts["screens"].values()
+    title = (
+        f"{facts['system']}: {facts['n_source_lines']:,} lines of {source} (source), {facts['n_target_lines']:,} of "
+        f"{target} (target), {facts['n_shared_lines']:,} of them in both"
+    )
+    table = Table(title=title, box=SIMPLE_HEAD, title_justify="left")
+    table.add_column("", overflow="fold")
+    for heading in ("Before", "After", "Chance"):
+        table.add_column(heading, justify="right")
+    for name, words in MEASURES.items():
+        if row := facts["measures"].get(name):
+            table.add_row(
+                words, *("–" if row[step] is None else f"{row[step]:.4g}" for step in ("before", "after", "chance"))
+            )
+    console().print(table)
+    print(f"results  {out}")

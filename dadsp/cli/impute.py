@@ -1,0 +1,134 @@
+"""``dadsp impute``: what the model of a finished run says of the pairs that nobody measured."""
+
+import json
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from omegaconf import DictConfig, OmegaConf
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+from rich.text import Text
+
+from dadsp.analysis.missing_pairs import NEAR_CAP, Imputation, ImputeOptions, impute
+from dadsp.analysis.missing_pairs_figures import coverage_figure, ranking_figure
+from dadsp.cli.configuration import run_app
+from dadsp.cli.finished_run import open_run
+from dadsp.cli.predict import WRITERS
+from dadsp.cli.results import console
+from dadsp.files import write_atomically, write_json
+from dadsp.options import validated
+from dadsp.schema import Study
+
+
+def run(arguments: list[str], as_json: bool) -> None:
+    """Imputes as the arguments say."""
+    run_app("impute", "impute", arguments, lambda config: _impute(config, as_json))
+
+
+def _impute(config: DictConfig, as_json: bool) -> None:
+    given: Any = OmegaConf.to_container(config, throw_on_missing=True)
+    folder, out = Path(given.pop("run")), given.pop("out")
+    options = validated(ImputeOptions, given, "")
+    finished = open_run(folder)
+    found = impute(finished.model, finished.study, finished.split, options)
+    written = Path(out) if out else folder / "impute" / options.domain
+    _write(found, finished.study, options, written)
+    _report(found, finished.study, written, as_json)
+
+
+def _write(found: Imputation, study: Study, options: ImputeOptions, out: Path) -> None:
+    """Writes the tables and figures and, last, ``impute.json``: a folder that has it is complete."""
+    (out / "impute.json").unlink(missing_ok=True)
+    tables = {
+        f"missing_pairs.{options.format}": found.pairs,
+        "drug_ranking.csv": found.ranking,
+        "back_test.csv": found.back_test,
+        "coverage.csv": found.coverage,
+    }
+    for name, frame in tables.items():
+        write_atomically(out / name, partial(WRITERS[Path(name).suffix], frame))
+    title = f"{found.facts['system']}\nunmeasured pairs of {found.screen.name}"
+    ranking_figure(found.pairs, found.ranking, found.screen, out / "drug_ranking.png", title, options.top)
+    title = f"{found.facts['system']}\nintervals from held-out lines"
+    coverage_figure(found.coverage, out / "coverage.png", title, study.source.name, study.target.name)
+    write_json(out / "impute.json", found.facts)
+
+
+def _report(found: Imputation, study: Study, out: Path, as_json: bool) -> None:
+    facts = found.facts
+    if as_json:
+        print(json.dumps({"out": str(out), **facts}, allow_nan=False))
+        return
+    interval = facts["interval"]
+    print(
+        f"{facts['system']}: {facts['n_pairs']:,} unmeasured pairs of {facts['screen']} ({facts['n_lines']:,} lines, "
+        f"{facts['n_drugs']:,} drugs) predicted in {facts['prediction_seconds']:.2f} s\n"
+        f"{facts['n_drugs_never_measured']} of the drugs were never measured in {facts['screen']}, "
+        f"{facts['n_drugs_not_trained_on']} have no training labels"
+    )
+    if facts["n_drugs_near_cap"]:
+        print(
+            f"{facts['n_drugs_near_cap']} drugs have a median IC50 within {NEAR_CAP:.0%} of the training labels' cap of "
+            f"{facts['training_cap_ic50_um']:.3g} µM: their order says little"
+        )
+    print(
+        f"\nIntervals for {interval['nominal']:.0%}: ± {interval['half_width']:.2f} −log10 µM (IC50 times or divided by "
+        f"{interval['ic50_factor']:.3g}), calibrated on {interval['n_calibration_lines']} held-out {study.source.name} lines"
+    )
+    if interval["coverage_source"] is None:
+        print(f"  true coverage on {study.source.name} unknown: too few held-out lines to calibrate on half of them")
+    else:
+        low, high = interval["coverage_source_range"]
+        print(
+            f"  true coverage on held-out {study.source.name} lines  {interval['coverage_source']:.1%} "
+            f"(5th to 95th percentile of halvings: {low:.1%} to {high:.1%})"
+        )
+    print(f"  true coverage on {study.target.name} lines  {interval['coverage_target']:.1%} (nothing is guaranteed there)\n")
+    console().print(_flags_table(facts))
+    console().print(_back_test_table(found.back_test, facts))
+    ends = found.ranking if len(found.ranking) <= 10 else pd.concat([found.ranking.head(5), found.ranking.tail(5)])
+    console().print(_ranking_table(ends))
+    print(f"results  {out}")
+
+
+def _flags_table(facts: dict[str, Any]) -> Table:
+    table = _table("Distance to the training set", ["", "Missing pairs", "Measured pairs", "RMSE", "Covered"])
+    for flag, row in facts["applicability"]["flags"].items():
+        scores = [_number(row["rmse"]), "–" if row["coverage"] is None else f"{row['coverage']:.1%}"]
+        table.add_row(flag, f"{row['share_of_missing_pairs']:.1%}", f"{row['n_scored']:,}", *scores)
+    return table
+
+
+def _back_test_table(rows: pd.DataFrame, facts: dict[str, Any]) -> Table:
+    headings = ["System", "RMSE", "RMSE, drugs as missing", "R²", "r per drug", "ρ of drugs"]
+    table = _table(f"Back-test on {rows['n'].iloc[0]:,} measured pairs that trained nothing", headings)
+    table.caption = f"† saw target labels. The drugs of {facts['share_back_tested']:.1%} of the missing pairs are tested."
+    for row in rows.to_dict("records"):
+        name = f"† {row['system']}" if row["saw_target_labels"] else row["system"]
+        scores = ("rmse", "rmse_matched", "r2", "median_drug_pearson", "rank_correlation")
+        table.add_row(Text(name), *(_number(row[score]) for score in scores))
+    return table
+
+
+def _ranking_table(ranking: pd.DataFrame) -> Table:
+    table = _table(
+        "Lowest and highest predicted IC50", ["Drug", "Rank", "Median IC50, µM", "Lines", "Labels in training, here"]
+    )
+    for row in ranking.to_dict("records"):
+        marks = ", ".join("yes" if row[mark] else "no" for mark in ("drug_seen", "drug_measured"))
+        table.add_row(Text(row["drug_name"]), str(row["rank"]), f"{row['median_ic50_um']:.3g}", str(row["n_pairs"]), marks)
+    return table
+
+
+def _table(title: str, headings: list[str]) -> Table:
+    table = Table(title=title, box=SIMPLE_HEAD, title_justify="left", caption_justify="left")
+    table.add_column(headings[0], overflow="fold")
+    for heading in headings[1:]:
+        table.add_column(heading, justify="right")
+    return table
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None or value != value else f"{value:.3f}"

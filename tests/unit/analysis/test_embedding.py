@@ -1,0 +1,93 @@
+"""Feature space of small studies before and after training."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from dadsp.analysis.embedding import EmbedOptions, Lines, embed, measure, tsne_map
+from dadsp.errors import ConfigError, SchemaError
+from dadsp.models.cross_screen_network import CrossScreenNetwork
+from dadsp.models.dadsp_a import DadspA
+from dadsp.models.dadsp_b import DadspB
+from dadsp.models.naive import Naive
+from dadsp.schema import Study
+from dadsp.splits.cross_screen import cross_screen
+from tests.studies import small_study
+from tests.systems import LIVELY
+
+OPTIONS = EmbedOptions(neighbours=3, permutations=19)
+TRAINING = {"max_epochs": 1, "threads": 1}
+
+
+def trained(kind: type[CrossScreenNetwork] = DadspA) -> tuple[CrossScreenNetwork, Study]:
+    study = small_study()
+    return kind(None, TRAINING, **LIVELY).fit(study, cross_screen(study, seed=0)), study
+
+
+def test_lines_shared_by_both_screens_are_described_and_measured() -> None:
+    model, study = trained()
+    found = embed(model, study, OPTIONS)
+    assert found.coordinates["cell_id"].tolist() == [*study.source.cells.ids, *study.target.cells.ids]
+    assert found.coordinates["shared"].sum() == 2 * 4
+    assert found.facts["n_shared_lines"] == 4
+    assert np.isfinite(found.coordinates[["x_before", "y_before", "x_after", "y_after"]].to_numpy()).all()
+    names = set(found.measures["measure"])
+    assert {"proxy_a_distance", "mmd2", "domain_mixing", "partner_median_rank"} <= names
+
+
+def test_lines_without_partners_have_no_partner_rank() -> None:
+    study = small_study(links=0)
+    model = DadspA(None, TRAINING, **LIVELY).fit(study, cross_screen(study, seed=0))
+    assert "partner_median_rank" not in set(embed(model, study, OPTIONS).measures["measure"])
+
+
+def test_codes_are_those_of_each_screens_own_encoder() -> None:
+    model, study = trained(DadspB)
+    assert isinstance(model, DadspB)
+    scaled = torch.from_numpy(model.scaler.transform(study.target.cells.expression, "target"))
+    with torch.no_grad():
+        own, source = model.network.target_encoder(scaled).numpy(), model.network.encoder(scaled).numpy()
+    codes = model.codes(study.target, "target")
+    assert np.array_equal(codes, own)
+    assert not np.array_equal(codes, source)
+
+
+def test_identical_screens_mix_and_partners_are_nearest() -> None:
+    study = small_study(n_source=20, links=20)
+    points = np.random.default_rng(0).normal(size=(20, 5))
+    twice = replace(study, target=replace(study.source, name="TGT"))
+    found = measure(np.concatenate([points, points]), Lines.of(twice), OPTIONS)
+    assert found["mmd2"][0] == pytest.approx(0, abs=1e-12)
+    assert found["proxy_a_distance"][0] == 0
+    assert found["partner_nearest_share"][0] == 1
+    assert found["domain_mixing"][0] > 1
+
+
+def test_map_repeats_with_its_seed() -> None:
+    features = np.random.default_rng(0).normal(size=(30, 6))
+    first = tsne_map(features, OPTIONS)
+    assert np.array_equal(first, tsne_map(features, OPTIONS))
+    assert first.shape == (30, 2)
+
+
+def test_model_without_encoder_is_refused() -> None:
+    study = small_study()
+    with pytest.raises(ConfigError, match="source mean has no gene encoder"):
+        embed(Naive("mean").fit(study, cross_screen(study, seed=0)), study, OPTIONS)
+
+
+def test_collapsed_encoder_is_refused() -> None:
+    model, study = trained()
+    with torch.no_grad():
+        for weight in model.network.encoder.parameters():
+            weight.zero_()
+    with pytest.raises(SchemaError, match="same code"):
+        embed(model, study, OPTIONS)
+
+
+def test_run_inside_one_screen_is_refused() -> None:
+    model, study = trained()
+    with pytest.raises(ConfigError, match="compares two screens"):
+        embed(model, study.within("source"), OPTIONS)

@@ -12,6 +12,7 @@ VERBS = {
     "train": "train a system on the source, adapt it, predict the target, score it beside naive predictors",
     "tune": "search hyper-parameters that predict held-out source lines best",
     "predict": "potency of new lines and drugs by a trained model",
+    "explain": "critical genes, enriched gene sets and drug atoms behind a run's predictions",
     "compare": "finished runs in one table: intervals, paired differences, ranks, an HTML page",
     "single-drug": "one network per drug, gene selection inside, beside the usual methods (paper 2)",
     "data": "describe a study, or simulate one",
@@ -40,6 +41,7 @@ Examples:
   dadsp train resume=runs/…                           go on with a killed run
   dadsp single-drug drug=all                          the embedded simulated screen, one network per drug
   dadsp predict run=runs/… pairs=pairs.csv            predict new pairs
+  dadsp explain run=runs/… drug=Paclitaxel            critical genes of its most sensitive lines
   dadsp compare runs=runs reference=DADSP-A           all finished runs side by side
   dadsp data describe data=gdsc_ccle_panel --json     counts, ranges, overlaps, naive scores
 

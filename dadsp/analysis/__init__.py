@@ -1,0 +1,1 @@
+"""Findings from a fitted predictor."""

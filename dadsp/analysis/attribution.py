@@ -30,7 +30,7 @@ from dadsp.seeding import derive_seed
 
 Baseline = Literal["zero", "mean_line", "random_lines"]
 
-MEANING: dict[Baseline, str] = {
+MEANING: dict[str, str] = {
     "zero": "scaled expression 0 in every gene: the mean (z-scores) or the lowest value (min-max) over the lines that "
     "fitted the model's scaler",
     "mean_line": "the mean expression of all lines of the explained lines' screen, a line that does not exist",
@@ -144,9 +144,11 @@ def _baseline_lines(baseline: Baseline, expression: FloatArray, n_random: int, s
     if baseline == "zero":
         return None
     if baseline == "mean_line":
-        return expression.mean(axis=0, keepdims=True, dtype=np.float64).astype(np.float32)
+        mean: FloatArray = expression.mean(axis=0, keepdims=True, dtype=np.float64).astype(np.float32)
+        return mean
     random = np.random.default_rng(derive_seed(seed, "random lines"))
-    return expression[random.choice(len(expression), size=min(n_random, len(expression)), replace=False)]
+    lines: FloatArray = expression[random.choice(len(expression), size=min(n_random, len(expression)), replace=False)]
+    return lines
 
 
 def _genes_of_network(function: PotencyFunction, lines: Tensor, starts: Tensor, options: AttributionOptions) -> Attributions:
@@ -273,5 +275,10 @@ def _mixture(functions: Sequence[PotencyFunction], parts: Sequence[Attributions]
         weighted: FloatArray = np.einsum("nl,nl...->l...", shares, of_networks)
         return weighted
 
-    *columns, _ = (column.name for column in fields(Attributions))
-    return Attributions(*map(mixed, columns), steps=np.max([part.steps for part in parts], axis=0))
+    return Attributions(
+        values=mixed("values"),
+        potency=mixed("potency"),
+        baseline_potency=mixed("baseline_potency"),
+        completeness_error=mixed("completeness_error"),
+        steps=np.max([part.steps for part in parts], axis=0),
+    )

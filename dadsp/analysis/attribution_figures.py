@@ -7,6 +7,7 @@ direction says the same.
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -129,7 +130,7 @@ def _drawn(atoms: AtomAttributions, scale: Normalize) -> np.ndarray:
     rows = range(molecule.GetNumAtoms())
     colours = {row: DIVERGING(scale(atoms.values[row]))[:3] for row in rows}
     drawer = rdMolDraw2D.MolDraw2DCairo(*MOLECULE_PIXELS)
-    options = drawer.drawOptions()
+    options: Any = drawer.drawOptions()
     options.useBWAtomPalette()
     options.annotationFontScale = 0.6
     options.padding = 0.06

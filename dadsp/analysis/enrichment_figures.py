@@ -45,13 +45,13 @@ def dot_plot(enriched: pd.DataFrame, path: Path, title: str) -> None:
             linewidths=1.6,
         )
         panel.set_title(short(name, 24) + ("" if len(sets) else "\nno gene set holds a critical gene"), fontsize=LABEL)
+        panel.set_xlabel("Share of the critical genes", fontsize=LABEL)
         panel.margins(x=0.18)
         panel.grid(color="0.92")
         panel.set_axisbelow(True)
         panel.locator_params(axis="x", nbins=4)
-    panels[0].set_yticks(range(len(sets)), [short(name.replace("_", " ").capitalize(), 46) for name in sets])
+    panels[0].set_yticks(range(len(sets)), [short(name.replace("_", " "), 46) for name in _without_prefix(sets)])
     panels[0].set_ylim(len(sets) - 0.4, -0.6)
-    figure.supxlabel("Share of the critical genes that are in the set", fontsize=LABEL)
     bar = figure.colorbar(ScalarMappable(scale, COUNTS), ax=panels, pad=0.02, aspect=25)
     bar.set_label("−log₁₀ adjusted p", fontsize=LABEL)
     most = int(shown["hits"].max()) if len(shown) else 1
@@ -62,3 +62,10 @@ def dot_plot(enriched: pd.DataFrame, path: Path, title: str) -> None:
     figure.legend(dots, names, loc="outside lower center", ncols=len(dots), frameon=False, fontsize=TICK)
     figure.suptitle(title, fontsize=TITLE, fontweight="bold")
     finish(figure, panels, path)
+
+
+def _without_prefix(names: list[str]) -> list[str]:
+    """The names without what collections begin all of theirs with, e.g. KEGG_."""
+    prefixes = {name.partition("_")[0] for name in names}
+    shared = len(names) > 1 and len(prefixes) == 1
+    return [name.partition("_")[2] if shared else name for name in names]

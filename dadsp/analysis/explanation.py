@@ -126,12 +126,14 @@ def explain(
     """
     how, genes = options.attribution, model.genes
     functions = potency_functions(model, pairs)
-    by_baseline = {name: attribute_genes(functions, pairs, genes, name, how, options.seed) for name in how.baselines}
-    first, *others = how.baselines
+    by_baseline: dict[str, Attributions] = {
+        name: attribute_genes(functions, pairs, genes, name, how, options.seed) for name in how.baselines
+    }
+    first = how.baselines[0]
     shown = by_baseline[first].values
     cell_ids = tuple(pairs.screen.cells.ids[row] for row in pairs.cell_idx)
 
-    compared = [("baseline", name, by_baseline[name].values) for name in others]
+    compared = [("baseline", name, each.values) for name, each in by_baseline.items() if name != first]
     for name, other in (other_runs or {}).items():
         if other.genes != genes:
             raise ConfigError(f"{name} reads {len(other.genes)} genes that are not this run's {len(genes)}. Leave it out.")

@@ -38,7 +38,7 @@ UNIT = "−log10 IC50(µM)"
 Name = str | int  # a number on the command line is an id too
 
 
-@dataclass(frozen=True, config={"extra": "forbid"})
+@dataclass(frozen=True, kw_only=True, config={"extra": "forbid"})
 class Question:
     """What is to be explained, of which run; see conf/explain.yaml."""
 
@@ -236,7 +236,7 @@ def _write(folder: Path, answer: Answer, options: ExplanationOptions) -> list[st
     }
     if atoms := explanation.atoms:
         tables |= {"drug_atoms": atoms.table, "drug_bits": atoms.bits}
-        figures["drug_atoms"] = partial(atoms_figure, atoms, title=title)
+        figures["drug_atoms"] = partial(atoms_figure, atoms, title=f"{title}, mean over {len(potency)} lines")
     for name, table in answer.enriched.items():
         tables[f"enrichment_{name}"] = table
         figures[f"enrichment_{name}"] = partial(dot_plot, table, title=f"{title}: {name}")

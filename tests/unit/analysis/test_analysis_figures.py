@@ -54,7 +54,7 @@ def test_dot_plot_leaves_out_sets_without_a_hit(drawn: list[Figure], tmp_path: P
     table = over_representation(GENES[:5], GENES, sets).assign(genes_of="L1")
     dot_plot(table, tmp_path / "dots.png", "a drug")
     (figure,) = drawn
-    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["With hits"]
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["WITH HITS"]
     ((x, y),) = np.asarray(figure.axes[0].collections[0].get_offsets())
     assert (x, y) == (5 / 5, 0)
 

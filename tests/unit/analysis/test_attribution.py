@@ -24,6 +24,7 @@ from dadsp.models.classical import Linear
 from dadsp.models.dadsp_a import DadspA
 from dadsp.models.dadsp_b import DadspB
 from dadsp.models.deepdsc1 import DeepDsc1
+from dadsp.models.potency_function import PotencyFunction
 from dadsp.models.sla import Sla
 from dadsp.options import validated
 from dadsp.schema import Domain, FloatArray, Pairs, Study
@@ -71,13 +72,12 @@ def textbook(model: Predictor, pairs: Pairs, start: FloatArray | None) -> FloatA
     found = np.zeros((len(pairs), len(model.genes)), dtype=np.float32)
     for function in potency_functions(model, pairs):
 
-        def potency(scaled: Tensor, function: Any = function) -> Tensor:
+        def potency(scaled: Tensor, function: PotencyFunction = function) -> Tensor:
             codes = function.encoder(scaled)
             drugs = function.network.drug_branch(function.drug_row.expand(len(scaled), -1))
             rows = torch.arange(len(scaled))
-            return function.labels.low + (function.labels.high - function.labels.low) * function.network.regress(
-                codes, rows, drugs, rows
-            )
+            scaled_potency: Tensor = function.network.regress(codes, rows, drugs, rows)
+            return scaled_potency * (function.labels.high - function.labels.low) + function.labels.low
 
         for row, line in enumerate(expression_of(pairs)):
             ends = torch.from_numpy(function.scale(line[None]))
@@ -195,7 +195,8 @@ def test_attributions_of_a_learned_function_do_not_survive_shuffling() -> None:
     split = cross_screen(study, seed=0, val_fraction=0.2)
     model = DadspA(training={"max_epochs": 1, "min_blocks": 1}, **{**LIVELY, "pretraining": None}).fit(study, split)
     first = next(module for module in model.network.encoder.modules() if isinstance(module, nn.Linear))
-    first.weight[:, 2:] *= 0.01
+    with torch.no_grad():
+        first.weight[:, 2:] *= 0.01
     pairs = pairs_of(study)
     (function,) = potency_functions(model, pairs)
     original = attribute_genes([function], pairs, model.genes, "zero", EXACT).values
@@ -222,6 +223,8 @@ def test_drug_features_equal_the_textbook_way_and_add_up(systems: dict[str, Pred
 def test_weights_receive_no_gradient(systems: dict[str, Predictor], study: Study) -> None:
     pairs, model = pairs_of(study), systems["dadsp_a"]
     (function,) = potency_functions(model, pairs)
+    for weights in function.network.parameters():
+        weights.grad = None  # what training left
     attribute_genes([function], pairs, model.genes, "zero", EXACT)
     assert all(weights.grad is None for weights in function.network.parameters())
 

@@ -33,7 +33,8 @@ def test_bit_is_shared_by_its_environments_and_their_atoms() -> None:
     of_bits[ends], of_bits[middle] = 1.0, -0.6
     found = atom_attributions(features, "CCC", "propane", of_bits)
     assert found.values == pytest.approx([0.5 - 0.2, -0.2, 0.5 - 0.2])
-    assert found.bits.set_index("bit").loc[ends, ["environments", "atoms"]].tolist() == [2, "0; 2"]
+    (row,) = found.bits[found.bits["bit"] == ends].to_dict("records")
+    assert (row["environments"], row["atoms"]) == (2, "0; 2")
 
 
 def test_atoms_sum_to_the_bits() -> None:

@@ -1,8 +1,8 @@
-"""Recovery of planted genes: by hand, and on a function that rests on them alone."""
+"""Recovery of planted genes, by hand and against scipy."""
 
 import numpy as np
 import pytest
-from scipy.stats import t, ttest_1samp
+from scipy.stats import ttest_1samp
 
 from dadsp.analysis.planted_genes import mean_interval, planted_genes, recovery_auroc
 from dadsp.data.sources.simulated import simulated_study
@@ -18,8 +18,6 @@ def test_planted_genes_are_the_drugs_causal_ones() -> None:
     planted = planted_genes(study.target, drug)
     assert planted == set(study.target.truth["causal_genes"][drug])
     assert 0 < len(planted) < 60
-    # What the noise-free potency follows, less the effects of line and drug, is a weighted sum over these genes.
-    assert len(study.target.truth["causal_weights"][drug]) == len(planted)
 
 
 def test_measured_screens_have_no_planted_genes() -> None:
@@ -38,4 +36,3 @@ def test_interval_is_students() -> None:
     expected = ttest_1samp(values.astype(np.float64), 0).confidence_interval(0.95)
     assert (mean, low, high) == pytest.approx((values.mean(), expected.low, expected.high), abs=1e-5)
     assert mean_interval(values[:1]) == pytest.approx((values[0],) * 3)
-    assert t.ppf(0.975, 7) > 2  # wider than a normal interval

@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass as plain_dataclass
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
+from dadsp import __version__
 from dadsp.analysis.attribution import MEANING
 from dadsp.analysis.attribution_figures import atoms_figure, stability_figure, top_genes_figure
 from dadsp.analysis.enrichment import GeneSets, read_gmt
@@ -96,6 +97,8 @@ def _explain(config: DictConfig, as_json: bool) -> None:
         "baselines": {name: MEANING[name] for name in options.attribution.baselines},
         **_checks(explanation, options),
         "enriched": {name: _significant(table) for name, table in enriched.items()},
+        "options": asdict(options),
+        "version": __version__,
     }
     answer = Answer(explanation, enriched, facts, f"{drug} on {screen.name}, {run.model.name}")
     label = drug if drug == screen.drugs.ids[0] else f"{drug}_{screen.drugs.ids[0]}"

@@ -65,6 +65,7 @@ def test_explanation_leaves_every_table_and_figure_it_names(explained: tuple[Pat
     assert {name for name in facts["files"] if name.endswith(".png")} == {
         "top_genes.png", "agreement.png", "drug_atoms.png", "enrichment_mini.png"
     }  # fmt: skip
+    assert (facts["options"]["top"], facts["options"]["attribution"]["random_lines"]) == (5, 3)
     assert json.loads((out / "explanation.json").read_text()) == {k: v for k, v in facts.items() if k != "folder"}
 
 

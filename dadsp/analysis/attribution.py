@@ -55,7 +55,7 @@ class AttributionOptions:
     random_lines: int = Field(default=20, ge=1)
     steps: int = Field(default=32, ge=2)
     max_steps: int = Field(default=1024, ge=2)
-    tolerance: float = Field(default=1e-3, gt=0)
+    tolerance: float = Field(default=1e-3, gt=0, allow_inf_nan=False)
     internal_batch: int = Field(default=1024, ge=1)
 
     @model_validator(mode="after")

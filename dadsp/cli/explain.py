@@ -3,8 +3,8 @@
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass as plain_dataclass
 from dataclasses import asdict, fields, replace
+from dataclasses import dataclass as plain_dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any

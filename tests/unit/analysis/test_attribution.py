@@ -242,6 +242,7 @@ def test_system_without_gradient_is_refused(study: Study) -> None:
         ({"steps": 64, "max_steps": 32}, "max_steps=32 is below steps=64"),
         ({"internal_batch": 10}, "cannot hold random_lines=20"),
         ({"tolerance": 0}, "tolerance=0 is not valid"),
+        ({"tolerance": float("inf")}, "tolerance=inf is not valid"),
         ({"stepz": 3}, "Did you mean 'steps'"),
     ],
 )

@@ -1,6 +1,5 @@
 """One explanation: attributions of some lines and one drug, and the checks that say how far to trust them."""
 
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass as plain_dataclass
 from dataclasses import replace
@@ -141,7 +140,7 @@ def explain(
             raise ConfigError(f"{name} reads {len(other.genes)} genes that are not this run's {len(genes)}. Leave it out.")
         values = attribute_genes(potency_functions(other, pairs), pairs, genes, first, how, options.seed).values
         compared.append(("run", name, values))
-    coarse = replace(how, tolerance=sys.float_info.max)  # nobody reads these attributions; their order needs no more steps
+    coarse = replace(how, tolerance=1e9)  # nobody reads these attributions; their order needs no more steps
     for number in range(options.shuffles):
         shuffled = [each.with_shuffled_weights(derive_seed(options.seed, number)) for each in functions]
         compared.append(("weights", "shuffled", attribute_genes(shuffled, pairs, genes, first, coarse, options.seed).values))

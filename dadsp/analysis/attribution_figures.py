@@ -52,7 +52,7 @@ def top_genes_figure(top: pd.DataFrame, potency: Sequence[float], path: Path, ti
         panel.set_yticks(place, [short(gene, 18) for gene in genes["gene"]])
         panel.set_ylim(n_genes - 0.4, -0.6)
         panel.axvline(0, color=GREY, linewidth=1)
-        panel.set_title(f"{short(str(name))}\npredicted {predicted:.2f}", fontsize=LABEL)
+        panel.set_title(f"{short(str(name))}\npredicted " + f"{predicted:.2f}".replace("-", "−"), fontsize=LABEL)
         panel.tick_params(labelbottom=True)
         panel.locator_params(axis="x", nbins=5)
     for panel in panels[len(lines) :]:

@@ -60,7 +60,10 @@ def dot_plot(enriched: pd.DataFrame, path: Path, title: str) -> None:
     dots.append(panels[-1].scatter([], [], s=60, facecolors="none", edgecolors="black", linewidths=1.6))
     names = [*(f"{size} gene{'s' if size > 1 else ''}" for size in sizes), f"adjusted p < {SIGNIFICANT}"]
     figure.legend(dots, names, loc="outside lower center", ncols=len(dots), frameon=False, fontsize=TICK)
-    figure.suptitle(title, fontsize=TITLE, fontweight="bold")
+    left_out = enriched["genes_of"].nunique() - len(lists)
+    figure.suptitle(
+        title + (f" ({left_out} more lines in the table)" if left_out else ""), fontsize=TITLE, fontweight="bold"
+    )
     finish(figure, panels, path)
 
 

@@ -41,7 +41,8 @@ class ExplanationOptions:
         critical_genes: Genes tested for enrichment; None takes a tenth of the study's, 300 at most.
         min_set_genes: Gene sets with fewer genes in the study are not tested.
         shuffles: Networks with shuffled weights to compare with.
-        seed: Of random lines and shuffles.
+        other_drugs: Drugs to compare with; genes that all of them share are not about the drug.
+        seed: Of random lines and shuffles; the command line draws the other drugs from it too.
         attribution: How gradients are integrated.
     """
 
@@ -49,6 +50,7 @@ class ExplanationOptions:
     critical_genes: int | None = Field(default=None, ge=1)
     min_set_genes: int = Field(default=5, ge=1)
     shuffles: int = Field(default=5, ge=1)
+    other_drugs: int = Field(default=5, ge=0)
     seed: int = 0
     attribution: AttributionOptions = Field(default_factory=lambda: AttributionOptions())
 
@@ -64,7 +66,7 @@ class Explanation:
         lines: One row per baseline and line: predicted potency, completeness error, steps; on simulated screens the AUROC
             of planted genes.
         top: The top genes of each line from the first baseline.
-        overlaps: How alike the first baseline's attributions and others are: other baselines, other runs, shuffled weights.
+        overlaps: How alike the first baseline's attributions and others are: other baselines, runs, drugs, shuffled weights.
         atoms: Mean attributions over the lines to the drug's atoms; None where its features are no fingerprint.
         n_planted: Planted genes of the drug; 0 where nobody knows.
     """
@@ -111,7 +113,11 @@ class Explanation:
 
 
 def explain(
-    model: Predictor, pairs: Pairs, options: ExplanationOptions, other_runs: Mapping[str, Predictor] | None = None
+    model: Predictor,
+    pairs: Pairs,
+    options: ExplanationOptions,
+    other_runs: Mapping[str, Predictor] | None = None,
+    other_drugs: Sequence[Pairs] = (),
 ) -> Explanation:
     """Why a model predicts what it does for some lines and one drug.
 
@@ -120,6 +126,7 @@ def explain(
         pairs: The lines, each once, all with the same drug.
         options: What to make.
         other_runs: Models of the same genes by display name, normally the same system trained from other seeds.
+        other_drugs: The same lines, each time with another drug.
 
     Raises:
         ConfigError: The model, or one of the others, has no gradient or reads other genes.
@@ -140,6 +147,9 @@ def explain(
             raise ConfigError(f"{name} reads {len(other.genes)} genes that are not this run's {len(genes)}. Leave it out.")
         values = attribute_genes(potency_functions(other, pairs), pairs, genes, first, how, options.seed).values
         compared.append(("run", name, values))
+    for others in other_drugs:
+        values = attribute_genes(potency_functions(model, others), others, genes, first, how, options.seed).values
+        compared.append(("drug", "other drugs", values))
     coarse = replace(how, tolerance=1e9)  # nobody reads these attributions; their order needs no more steps
     for number in range(options.shuffles):
         shuffled = [each.with_shuffled_weights(derive_seed(options.seed, number)) for each in functions]
@@ -175,7 +185,7 @@ def enrich(explanation: Explanation, gene_sets: GeneSets, options: ExplanationOp
         raise ConfigError(f"critical_genes={n}, but the study has {len(genes)} genes. Choose fewer.")
     lists = dict(zip(explanation.cell_ids, shown, strict=True))
     if len(lists) > 1:
-        lists |= {ALL_LINES: np.abs(shown).mean(axis=0)}
+        lists = {ALL_LINES: np.abs(shown).mean(axis=0), **lists}
     tables = []
     for name, values in lists.items():
         critical = [genes[row] for row in top_order(values, n)]

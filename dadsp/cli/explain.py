@@ -31,6 +31,7 @@ from dadsp.files import read_json, write_atomically, write_json
 from dadsp.models.base import Predictor, load_model
 from dadsp.options import validated
 from dadsp.schema import Domain, Drugs, IntArray, Pairs, Responses, Screen, Study
+from dadsp.seeding import derive_seed
 
 DEFAULT_LINES = 3  # as in the paper
 SUMMARY = "explanation.json"
@@ -82,7 +83,8 @@ def _explain(config: DictConfig, as_json: bool) -> None:
     lines, choice = _lines(run, screen, asked)
     others = _other_runs(run, asked.runs)
     pairs = Pairs(screen, asked.domain, lines, np.zeros(len(lines), dtype=np.int64))
-    explanation = explain(run.model, pairs, options, others)
+    drugs = _other_drugs(run.study, pairs, options)
+    explanation = explain(run.model, pairs, options, others, drugs)
     enriched = {name: enrich(explanation, sets, options) for name, sets in gene_sets.items()}
     drug = screen.drugs.names[0]
     facts = {
@@ -184,6 +186,15 @@ def _other_runs(run: FinishedRun, folders: tuple[str, ...]) -> dict[str, Predict
             raise ConfigError(f"runs={folder} is a second run of {name}. Give one run of each.")
         others[name] = load_model(folder / "model")
     return others
+
+
+def _other_drugs(study: Study, pairs: Pairs, options: ExplanationOptions) -> list[Pairs]:
+    """The lines with other drugs of their screen, drawn at random."""
+    screen = study.source if pairs.domain == "source" else study.target
+    others = [row for row, key in enumerate(screen.drug_keys) if key not in pairs.screen.drug_keys]
+    random = np.random.default_rng(derive_seed(options.seed, "other drugs"))
+    chosen = random.choice(others, size=min(options.other_drugs, len(others)), replace=False).astype(np.int64)
+    return [replace(pairs, screen=_joined(screen, screen, row)) for row in chosen]
 
 
 def _checks(explanation: Explanation, options: ExplanationOptions) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from dadsp.schema import Pairs, Study
 from tests.undrawn import undrawn
 
 # Few shuffles and lines, for speed; the smoke run has 60 genes.
-TINY = ["attribution.random_lines=3", "shuffles=2", "top=5", "critical_genes=12"]
+TINY = ["attribution.random_lines=3", "shuffles=2", "other_drugs=2", "top=5", "critical_genes=12"]
 GMT = "DRIVERS\tplanted\t{drivers}\nOTHERS\tnot\tG00001\tG00002\tG00003\tG00004\tG00005\tNOT_MEASURED\n"
 
 
@@ -98,13 +98,14 @@ def test_tables_agree_with_each_other_and_add_up(explained: tuple[Path, dict[str
     assert atoms["attribution"].sum() == pytest.approx(bits["attribution"].sum(), abs=1e-5)
 
 
-def test_agreement_covers_baselines_runs_and_shuffled_weights(explained: tuple[Path, dict[str, Any]]) -> None:
+def test_agreement_covers_baselines_runs_drugs_and_shuffled_weights(explained: tuple[Path, dict[str, Any]]) -> None:
     out, facts = explained
     rows = pd.read_csv(out / "agreement.csv").groupby(["comparison", "other"]).size()
     assert rows.to_dict() == {
         ("baseline", "mean_line"): 3,
         ("baseline", "random_lines"): 3,
         ("run", "DADSP-A seed 1"): 3,
+        ("drug", "other drugs"): 6,
         ("weights", "shuffled"): 6,
     }
     assert facts["randomisation"]["passed"] == (facts["randomisation"]["mean_abs_spearman"] < 0.3)
@@ -125,7 +126,7 @@ def test_planted_genes_of_the_simulation_are_scored(explained: tuple[Path, dict[
 def test_enrichment_is_against_the_genes_of_the_study(explained: tuple[Path, dict[str, Any]]) -> None:
     out, facts = explained
     table = pd.read_csv(out / "enrichment_mini.csv")
-    assert table["genes_of"].unique().tolist() == [*facts["lines"], "mean over lines"]
+    assert table["genes_of"].unique().tolist() == ["mean over lines", *facts["lines"]]
     assert (table["background_genes"] == 60).all()
     assert (table["critical_genes"] == 12).all()
     assert set(table.loc[table["gene_set"] == "OTHERS", "outside_background"]) == {1}

@@ -59,6 +59,14 @@ def test_dot_plot_leaves_out_sets_without_a_hit(drawn: list[Figure], tmp_path: P
     assert (x, y) == (5 / 5, 0)
 
 
+def test_dot_plot_counts_the_lines_it_leaves_out(drawn: list[Figure], tmp_path: Path) -> None:
+    table = over_representation(GENES[:5], GENES, {"SET": frozenset(GENES[:6])})
+    dot_plot(
+        pd.concat([table.assign(genes_of=f"L{row}") for row in range(6)], ignore_index=True), tmp_path / "d.png", "a drug"
+    )
+    assert drawn[0].get_suptitle() == "a drug (2 more lines in the table)"
+
+
 def test_dot_plot_without_any_hit_is_drawn_empty(drawn: list[Figure], tmp_path: Path) -> None:
     table = over_representation(GENES[:5], GENES, {"WITHOUT": frozenset(GENES[20:])}).assign(genes_of="L1")
     dot_plot(table, tmp_path / "dots.png", "a drug")

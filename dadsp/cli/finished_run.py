@@ -31,11 +31,21 @@ def open_run(folder: Path) -> FinishedRun:
         ConfigError: No folder, or one without a finished run.
         LoadError: Its files are damaged, or its data cannot be read again or have changed.
     """
-    if not (folder / "metrics.json").is_file():
-        raise ConfigError(f"run={folder} holds no finished run. Give a run folder of dadsp train.")
+    finished_folder(folder, "run")
     config, study = read_run_data(folder)
     split = load_split(folder / "split.json", study)
     return FinishedRun(folder, config, load_model(folder / "model"), study, split)
+
+
+def finished_folder(folder: Path, key: str) -> Path:
+    """The same folder, if ``dadsp train`` finished a run in it.
+
+    Raises:
+        ConfigError: There is no such folder, no finished run in it, or one of another verb; names the ``key`` that gave it.
+    """
+    if not (folder / "metrics.json").is_file() or not (folder / "model").is_dir():
+        raise ConfigError(f"{key}={folder} holds no finished run. Give a run folder of dadsp train.")
+    return folder
 
 
 def read_run_data(folder: Path) -> tuple[DictConfig, Study]:

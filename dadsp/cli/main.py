@@ -14,6 +14,7 @@ VERBS = {
     "predict": "potency of new lines and drugs by a trained model",
     "impute": "the pairs of a screen that nobody measured: potency, interval, distance to training, drugs ranked",
     "embed": "both screens' lines before and after training: a map, and how far the screens are apart",
+    "explain": "critical genes, enriched gene sets and drug atoms behind a run's predictions",
     "compare": "finished runs in one table: intervals, paired differences, ranks, an HTML page",
     "single-drug": "one network per drug, gene selection inside, beside the usual methods (paper 2)",
     "data": "describe, validate, prepare or simulate a study; fetch published files",
@@ -44,6 +45,7 @@ Examples:
   dadsp predict run=runs/… pairs=pairs.csv            predict new pairs
   dadsp impute run=runs/… domain=source               all unmeasured pairs, with intervals
   dadsp embed run=runs/…                              feature space before and after training
+  dadsp explain run=runs/… drug=Paclitaxel            critical genes of its most sensitive lines
   dadsp compare runs=runs reference=DADSP-A           all finished runs side by side
   dadsp data describe data=gdsc_ccle_panel --json     counts, ranges, overlaps, naive scores
 

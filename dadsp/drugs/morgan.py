@@ -1,11 +1,12 @@
 """Hashed Morgan fingerprints, the drug representation of DADSP's main tables."""
 
 from collections.abc import Sequence
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 from pydantic.dataclasses import dataclass
+from rdkit import Chem
 from rdkit.Chem import rdFingerprintGenerator
 
 from dadsp.drugs.features import DrugFeatures
@@ -40,7 +41,26 @@ class Morgan(DrugFeatures):
         Raises:
             SchemaError: Some SMILES are not valid.
         """
-        generator = rdFingerprintGenerator.GetMorganGenerator(radius=self.radius, fpSize=self.bits)
+        generator = self._generator()
         make = generator.GetFingerprintAsNumPy if self.values == "bit" else generator.GetCountFingerprintAsNumPy
         rows = [make(molecule) for molecule in parse(smiles, names)]
         return np.array(rows, dtype=np.float32).reshape(len(rows), self.bits)
+
+    def environments(self, molecule: Chem.Mol) -> dict[int, tuple[frozenset[int], ...]]:
+        """The atoms of every environment that sets a bit, by bit: an environment is an atom and what is near it in bonds."""
+        found = rdFingerprintGenerator.AdditionalOutput()
+        found.AllocateBitInfoMap()
+        self._generator().GetFingerprint(molecule, additionalOutput=found)
+        return {
+            int(bit): tuple(_atoms_around(molecule, centre, radius) for centre, radius in places)
+            for bit, places in found.GetBitInfoMap().items()
+        }
+
+    def _generator(self) -> Any:
+        return rdFingerprintGenerator.GetMorganGenerator(radius=self.radius, fpSize=self.bits)
+
+
+def _atoms_around(molecule: Chem.Mol, centre: int, radius: int) -> frozenset[int]:
+    bonds = Chem.FindAtomEnvironmentOfRadiusN(molecule, radius, centre) if radius else ()
+    ends = ((bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()) for bond in map(molecule.GetBondWithIdx, bonds))
+    return frozenset({centre}.union(*ends))

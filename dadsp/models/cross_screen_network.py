@@ -20,13 +20,14 @@ from dadsp.models.base import Arrays, FitContext
 from dadsp.models.batches import BlockBatch, BlockBatches, LabelledPairs, PairBatch, PairBatches
 from dadsp.models.cross_screen_predictor import CrossScreenPredictor, SystemOptions, Width, under
 from dadsp.models.drug_encoders import drug_encoder
+from dadsp.models.potency_function import PotencyFunction
 from dadsp.models.pretraining import PretrainingOptions
 from dadsp.models.rowspace import RowSpace
 from dadsp.models.training import Stage, TrainingOptions
 from dadsp.nets.autoencoder import StackedAutoencoder
 from dadsp.nets.dadsp_network import DadspNetwork
 from dadsp.nets.feed_forward import Activation, copy_layers, dense_layers, first_linear
-from dadsp.schema import Domain, FloatArray, IntArray, Screen, Split, Study
+from dadsp.schema import Domain, FloatArray, IntArray, Pairs, Screen, Split, Study
 from dadsp.seeding import derive_seed
 
 CONSTANT = 1e-5  # spread of scaled predictions below which they are all alike
@@ -294,6 +295,24 @@ class CrossScreenNetwork(CrossScreenPredictor):
         with torch.no_grad():
             codes: FloatArray = torch.cat([self._encoder(domain)(part) for part in lines]).numpy()
         return codes
+
+    def potency_functions(self, pairs: Pairs) -> list[PotencyFunction]:
+        """What ``predict`` computes for pairs of one drug, as functions that can be differentiated; here there is one.
+
+        Raises:
+            MissingIdsError: The drug has no structure.
+        """
+        return [
+            PotencyFunction(
+                network=self.network,
+                encoder=self._encoder(pairs.domain),
+                scale=partial(self.scaler.transform, domain=pairs.domain),
+                labels=self.labels,
+                representation=self.fitted_features,
+                drug_row=torch.from_numpy(self._drug_rows(pairs.screen, pairs.drug_idx[:1])),
+                share=np.ones(len(pairs), dtype=np.float32),
+            )
+        ]
 
     def _learned(self) -> Arrays:
         return {f"network.{name}": value.numpy() for name, value in self.network.state_dict().items()}

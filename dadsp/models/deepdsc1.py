@@ -16,6 +16,7 @@ from dadsp.models.base import Arrays, FitContext, Predictor
 from dadsp.models.cross_screen_network import NetworkOptions
 from dadsp.models.cross_screen_predictor import under
 from dadsp.models.dadsp_a import DadspA
+from dadsp.models.potency_function import PotencyFunction
 from dadsp.models.training import TrainingOptions
 from dadsp.options import validated
 from dadsp.schema import BoolArray, Domain, FloatArray, IntArray, Pairs, Screen, Split, Study
@@ -153,10 +154,7 @@ class DeepDsc1(Predictor):
             SchemaError: The screen lacks genes of the model.
             MissingIdsError: A drug to predict has no structure.
         """
-        fold = np.full(len(pairs), -1)
-        if pairs.domain == "target":
-            cell, drug = _positions(pairs.screen.cells.ids, self.cell_ids), _positions(pairs.screen.drugs.ids, self.drug_ids)
-            fold = self.fold_of_pair[cell[pairs.cell_idx], drug[pairs.drug_idx]]
+        fold = self._fold(pairs)
         inside = replace(pairs, domain=DOMAIN_INSIDE[pairs.domain])
         predicted = np.zeros(len(pairs), dtype=np.float32)
         for number, network in enumerate(self.networks):
@@ -167,6 +165,27 @@ class DeepDsc1(Predictor):
                 )
         predicted[fold == -1] /= len(self.networks)
         return predicted
+
+    def _fold(self, pairs: Pairs) -> IntArray:
+        """The fold that holds each pair out, −1 where all networks speak for it."""
+        if pairs.domain == "source":
+            return np.full(len(pairs), -1)
+        cell, drug = _positions(pairs.screen.cells.ids, self.cell_ids), _positions(pairs.screen.drugs.ids, self.drug_ids)
+        fold: IntArray = self.fold_of_pair[cell[pairs.cell_idx], drug[pairs.drug_idx]]
+        return fold
+
+    def potency_functions(self, pairs: Pairs) -> list[PotencyFunction]:
+        """What ``predict`` computes for pairs of one drug: each network with its share in each pair.
+
+        Raises:
+            MissingIdsError: The drug has no structure.
+        """
+        fold, inside = self._fold(pairs), replace(pairs, domain=DOMAIN_INSIDE[pairs.domain])
+        return [
+            replace(function, share=np.where(fold == -1, 1 / len(self.networks), fold == number).astype(np.float32))
+            for number, network in enumerate(self.networks)
+            for function in network.potency_functions(inside)
+        ]
 
     def history(self) -> pd.DataFrame:
         """One row per epoch of each stage of each fold; validation is on pairs of the target."""

@@ -1,0 +1,222 @@
+"""One explanation: attributions of some lines and one drug, and the checks that say how far to trust them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass as plain_dataclass
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from dadsp.analysis.attribution import (
+    AttributionOptions,
+    Attributions,
+    attribute_drug_features,
+    attribute_genes,
+    potency_functions,
+)
+from dadsp.analysis.drug_attribution import AtomAttributions, atom_attributions
+from dadsp.analysis.enrichment import GeneSets, over_representation
+from dadsp.analysis.gene_rankings import overlaps, top_genes, top_order
+from dadsp.analysis.planted_genes import planted_genes, recovery_auroc
+from dadsp.drugs.morgan import Morgan
+from dadsp.errors import ConfigError
+from dadsp.models.base import Predictor
+from dadsp.models.potency_function import PotencyFunction
+from dadsp.schema import FloatArray, Pairs
+from dadsp.seeding import derive_seed
+
+UNRELATED = 0.3  # mean size of a Spearman correlation below which attributions count as different
+ALL_LINES = "mean over lines"
+
+
+@dataclass(frozen=True, config={"extra": "forbid"})
+class ExplanationOptions:
+    """What an explanation holds.
+
+    Attributes:
+        top: Genes per line in the table, and in comparisons of rankings.
+        critical_genes: Genes tested for enrichment; None takes a tenth of the study's, 300 at most.
+        min_set_genes: Gene sets with fewer genes in the study are not tested.
+        shuffles: Networks with shuffled weights to compare with.
+        other_drugs: Drugs to compare with; genes that all of them share are not about the drug.
+        seed: Of random lines and shuffles; the command line draws the other drugs from it too.
+        attribution: How gradients are integrated.
+    """
+
+    top: int = Field(default=10, ge=1)
+    critical_genes: int | None = Field(default=None, ge=1)
+    min_set_genes: int = Field(default=5, ge=1)
+    shuffles: int = Field(default=5, ge=1)
+    other_drugs: int = Field(default=5, ge=0)
+    seed: int = 0
+    attribution: AttributionOptions = Field(default_factory=lambda: AttributionOptions())
+
+
+@plain_dataclass(frozen=True, eq=False)
+class Explanation:
+    """Attributions and what checks them; all in −log10 IC50(µM).
+
+    Attributes:
+        genes: Of the model, in its order.
+        cell_ids: Of the lines, in order.
+        by_baseline: Attributions to genes for each baseline, the one that is shown first.
+        lines: One row per baseline and line: predicted potency, completeness error, steps; on simulated screens the AUROC
+            of planted genes.
+        top: The top genes of each line from the first baseline.
+        overlaps: How alike the first baseline's attributions and others are: other baselines, runs, drugs, shuffled weights.
+        atoms: Mean attributions over the lines to the drug's atoms; None where its features are no fingerprint.
+        n_planted: Planted genes of the drug; 0 where nobody knows.
+    """
+
+    genes: tuple[str, ...]
+    cell_ids: tuple[str, ...]
+    by_baseline: Mapping[str, Attributions]
+    lines: pd.DataFrame
+    top: pd.DataFrame
+    overlaps: pd.DataFrame
+    atoms: AtomAttributions | None
+    n_planted: int
+
+    @property
+    def baseline(self) -> str:
+        """The baseline that is shown."""
+        return next(iter(self.by_baseline))
+
+    @property
+    def shown(self) -> FloatArray:
+        """Attributions from the baseline that is shown, shape (n_lines, n_genes)."""
+        return self.by_baseline[self.baseline].values
+
+    def table(self) -> pd.DataFrame:
+        """All attributions, columns baseline, cell_id, gene, attribution."""
+        frames = []
+        for name, attributions in self.by_baseline.items():
+            cell_id = np.repeat(np.array(self.cell_ids, dtype=object), len(self.genes))
+            gene = np.tile(np.array(self.genes, dtype=object), len(self.cell_ids))
+            columns = {"baseline": name, "cell_id": cell_id, "gene": gene, "attribution": attributions.values.ravel()}
+            frames.append(pd.DataFrame(columns))
+        return pd.concat(frames, ignore_index=True)
+
+    @property
+    def shuffled_correlation(self) -> float:
+        """Mean size of the Spearman correlation with attributions under shuffled weights."""
+        shuffled = self.overlaps[self.overlaps["comparison"] == "weights"]
+        return float(shuffled["spearman"].abs().mean())
+
+    @property
+    def depends_on_weights(self) -> bool:
+        """Whether attributions change when the weights are shuffled, as those of a learned function must."""
+        return self.shuffled_correlation < UNRELATED
+
+
+def explain(
+    model: Predictor,
+    pairs: Pairs,
+    options: ExplanationOptions,
+    other_runs: Mapping[str, Predictor] | None = None,
+    other_drugs: Sequence[Pairs] = (),
+) -> Explanation:
+    """Why a model predicts what it does for some lines and one drug.
+
+    Args:
+        model: A network.
+        pairs: The lines, each once, all with the same drug.
+        options: What to make.
+        other_runs: Models of the same genes by display name, normally the same system trained from other seeds.
+        other_drugs: The same lines, each time with another drug.
+
+    Raises:
+        ConfigError: The model, or one of the others, has no gradient or reads other genes.
+        DadspError: Attributions do not add up to the difference they explain.
+    """
+    how, genes = options.attribution, model.genes
+    functions = potency_functions(model, pairs)
+    by_baseline: dict[str, Attributions] = {
+        name: attribute_genes(functions, pairs, genes, name, how, options.seed) for name in how.baselines
+    }
+    first = how.baselines[0]
+    shown = by_baseline[first].values
+    cell_ids = tuple(pairs.screen.cells.ids[row] for row in pairs.cell_idx)
+
+    compared = [("baseline", name, each.values) for name, each in by_baseline.items() if name != first]
+    for name, other in (other_runs or {}).items():
+        if other.genes != genes:
+            raise ConfigError(f"{name} reads {len(other.genes)} genes that are not this run's {len(genes)}. Leave it out.")
+        values = attribute_genes(potency_functions(other, pairs), pairs, genes, first, how, options.seed).values
+        compared.append(("run", name, values))
+    for others in other_drugs:
+        values = attribute_genes(potency_functions(model, others), others, genes, first, how, options.seed).values
+        compared.append(("drug", "other drugs", values))
+    coarse = replace(how, tolerance=1e9)  # nobody reads these attributions; their order needs no more steps
+    for number in range(options.shuffles):
+        shuffled = [each.with_shuffled_weights(derive_seed(options.seed, number)) for each in functions]
+        compared.append(("weights", "shuffled", attribute_genes(shuffled, pairs, genes, first, coarse, options.seed).values))
+
+    planted = planted_genes(pairs.screen, pairs.screen.drugs.ids[pairs.drug_idx[0]]) & set(genes)
+    expression = pairs.screen.with_genes(genes).cells.expression
+    return Explanation(
+        genes=genes,
+        cell_ids=cell_ids,
+        by_baseline=by_baseline,
+        lines=pd.concat([_lines(name, each, cell_ids, genes, planted) for name, each in by_baseline.items()]),
+        top=top_genes(shown, cell_ids, genes, expression[pairs.cell_idx], expression.mean(axis=0), options.top),
+        overlaps=pd.concat([overlaps(what, name, shown, values, cell_ids, options.top) for what, name, values in compared]),
+        atoms=_atoms(functions, pairs, genes, how),
+        n_planted=len(planted),
+    )
+
+
+def enrich(explanation: Explanation, gene_sets: GeneSets, options: ExplanationOptions) -> pd.DataFrame:
+    """Gene sets over-represented among the critical genes of each line, and of the lines' mean size of attribution.
+
+    Returns:
+        The columns of ``over_representation`` after ``genes_of``, the line or ``ALL_LINES``; corrected list by list.
+
+    Raises:
+        ConfigError: All genes would be critical.
+        MissingIdsError: No gene set has enough genes in the study.
+    """
+    genes, shown = explanation.genes, explanation.shown
+    n = options.critical_genes or min(300, max(1, len(genes) // 10))
+    if n >= len(genes):
+        raise ConfigError(f"critical_genes={n}, but the study has {len(genes)} genes. Choose fewer.")
+    lists = dict(zip(explanation.cell_ids, shown, strict=True))
+    if len(lists) > 1:
+        lists = {ALL_LINES: np.abs(shown).mean(axis=0), **lists}
+    tables = []
+    for name, values in lists.items():
+        critical = [genes[row] for row in top_order(values, n)]
+        table = over_representation(critical, genes, gene_sets, min_genes=options.min_set_genes)
+        table.insert(0, "genes_of", name)
+        tables.append(table)
+    return pd.concat(tables, ignore_index=True)
+
+
+def _lines(
+    baseline: str, attributions: Attributions, cell_ids: Sequence[str], genes: Sequence[str], planted: frozenset[str]
+) -> pd.DataFrame:
+    columns: dict[str, Any] = {
+        "baseline": baseline,
+        "cell_id": list(cell_ids),
+        "predicted": attributions.potency,
+        "baseline_predicted": attributions.baseline_potency,
+        "attributions_sum": attributions.values.sum(axis=1, dtype=np.float64),
+        "completeness_error": attributions.completeness_error,
+        "steps": attributions.steps,
+    }
+    if planted:
+        columns["planted_auroc"] = recovery_auroc(attributions.values, genes, planted)
+    return pd.DataFrame(columns)
+
+
+def _atoms(
+    functions: Sequence[PotencyFunction], pairs: Pairs, genes: Sequence[str], options: AttributionOptions
+) -> AtomAttributions | None:
+    features, drugs, drug = functions[0].representation, pairs.screen.drugs, pairs.drug_idx[0]
+    if not isinstance(features, Morgan):
+        return None
+    of_bits = attribute_drug_features(functions, pairs, genes, options).values.mean(axis=0)
+    return atom_attributions(features, drugs.smiles[drug] or "", drugs.names[drug], of_bits)

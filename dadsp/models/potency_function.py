@@ -1,0 +1,79 @@
+"""A trained network as functions that can be differentiated: potency over a line's expression or over a drug's features."""
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from dadsp.data.scaling import LabelScaler
+from dadsp.drugs.features import DrugFeatures
+from dadsp.nets.dadsp_network import DadspNetwork
+from dadsp.nets.feed_forward import first_linear
+from dadsp.schema import FloatArray
+from dadsp.seeding import derive_seed
+
+
+@dataclass(frozen=True, eq=False)
+class PotencyFunction:
+    """What one network says of some lines of one screen and one drug, in −log10 IC50(µM).
+
+    Attributes:
+        network: Trained; from here on it evaluates, and its weights take no gradients.
+        encoder: The part of it that reads expression of this screen.
+        scale: From raw expression, shape (n_lines, n_genes), to what the encoder reads.
+        labels: From scaled potency to potency.
+        representation: Of the drug.
+        drug_row: The drug's features, shape (1, d).
+        share: Weight of this network in the system's prediction of each line, float32, shape (n_lines,).
+    """
+
+    network: DadspNetwork
+    encoder: nn.Sequential
+    scale: Callable[[FloatArray], FloatArray]
+    labels: LabelScaler
+    representation: DrugFeatures
+    drug_row: Tensor
+    share: FloatArray
+
+    def __post_init__(self) -> None:
+        self.network.eval().requires_grad_(False)
+
+    @cached_property
+    def drug_code(self) -> Tensor:
+        """Output of the drug branch, shape (1, drug width)."""
+        code: Tensor = self.network.drug_branch(self.drug_row)
+        return code
+
+    @property
+    def first_layer(self) -> nn.Linear:
+        """The linear layer that meets scaled expression."""
+        return first_linear(self.encoder)
+
+    def codes(self, first_outputs: Tensor) -> Tensor:
+        """Codes of lines, shape (n, code width), from what ``first_layer`` gives of them."""
+        codes: Tensor = self.encoder[1:](cast(nn.Sequential, self.encoder[0])[1:](first_outputs))
+        return codes
+
+    def of_first_outputs(self, first_outputs: Tensor) -> Tensor:
+        """Potency of the drug in lines, shape (n,), from what ``first_layer`` gives of them, shape (n, width)."""
+        return self._potency(self.network.regress_block(self.codes(first_outputs), self.drug_code)[:, 0])
+
+    def of_drug_features(self, features: Tensor, codes: Tensor) -> Tensor:
+        """Potency, shape (n,), of n drugs by their features, shape (n, d), in n lines by their codes."""
+        rows = torch.arange(len(features), device=features.device)
+        return self._potency(self.network.regress(codes, rows, self.network.drug_branch(features), rows))
+
+    def with_shuffled_weights(self, seed: int) -> "PotencyFunction":
+        """The same architecture whose weights are permuted within each weight matrix and bias: it has learned nothing."""
+        network, encoder = copy.deepcopy((self.network, self.encoder))  # together, so that one stays a part of the other
+        random = torch.Generator().manual_seed(derive_seed(seed, "shuffled weights"))
+        for weights in network.parameters():
+            weights.copy_(weights.flatten()[torch.randperm(weights.numel(), generator=random)].view_as(weights))
+        return replace(self, network=network, encoder=encoder)
+
+    def _potency(self, scaled: Tensor) -> Tensor:
+        return scaled * (self.labels.high - self.labels.low) + self.labels.low

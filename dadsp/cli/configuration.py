@@ -44,8 +44,6 @@ def threads_per_job(n_jobs: int) -> int:
 
 
 OmegaConf.register_new_resolver("threads_per_job", threads_per_job, replace=True)
-# The last name of a node's target, for names of systems that tell what a sweep changes inside them.
-OmegaConf.register_new_resolver("class_name", lambda target: target.rpartition(".")[2], replace=True)
 
 
 def run_app(verb: str, config_name: str, arguments: list[str], task: Callable[[DictConfig], Any]) -> None:

@@ -95,7 +95,8 @@ def test_a_failing_job_among_two_workers_of_joblib_fails_the_parent_run_alone(tm
 
 # Tables 2 and 3 by two of their rows; that all of them compose is another test's claim.
 @pytest.mark.parametrize(
-    ("table", "rows"), [("table1", []), ("table2", ["model=dadsp_b,sla"]), ("table3", ["drug_features=ssp,gcn"])]
+    ("table", "rows"),
+    [("table1", []), ("table2", ["model=dadsp_b,sla"]), ("table3", ["model=dadsp_a", "drug_features=ssp,gcn"])],
 )
 def test_a_table_is_swept_and_compared_with_its_published_numbers_on_simulated_screens(
     table: str, rows: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]

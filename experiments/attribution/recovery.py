@@ -1,13 +1,12 @@
 """How well attributions find planted genes: AUROC of their size on simulated screens, over lines, drugs and training seeds.
 
-For each run and drug, some lines of each screen are drawn and explained. Per line, |attribution| ranks the genes; the AUROC
-of the drug's causal genes is averaged over lines. Beside it stand the same with shuffled weights (chance), the genes behind
-general sensitivity, both together (all that drive the potency of a pair), and what needs no model: |Spearman correlation| of
-expression with the source's measured potency.
-Intervals: drugs and seeds are drawn with replacement, independently of each other.
+For each run and drug, some lines of each screen are drawn and explained, from the zero baseline. |Attribution| ranks the genes,
+per line or averaged over the lines first (``_mean``). Two kinds of genes are planted: the drug's own causal genes, and those of
+general sensitivity, which act on all drugs. Beside each stand the same with shuffled weights (chance) and, in the source, what
+needs no model: |Spearman correlation| of expression with the measured potency of the drug.
+Runs of one system on the same data differ by seed. Intervals: drugs and seeds are drawn with replacement, independently.
 
-dadsp train data=simulated seed=0 (… 4)
-python experiments/attribution/recovery.py runs/…simulated_seed* --out experiments/attribution/recovery.csv
+python experiments/attribution/recovery.py runs/… --out experiments/attribution/recovery.csv
 """
 
 import argparse
@@ -27,6 +26,7 @@ from dadsp.schema import Domain, FloatArray, Pairs, Screen
 from dadsp.seeding import derive_seed
 
 REPLICATES = 5000
+PLANTED = ("pathway_sd", "line_sd", "n_source_cells")  # data settings that tell the planted worlds apart
 
 
 def correlations(screen: Screen, drug: int) -> FloatArray:
@@ -40,69 +40,77 @@ def correlations(screen: Screen, drug: int) -> FloatArray:
     return found
 
 
-def scores(run: FinishedRun, seed: int, domain: Domain, n_lines: int) -> list[dict[str, object]]:
-    """One row per drug of the screen."""
+def scores(run: FinishedRun, seed: int, domain: Domain, n_lines: int, n_drugs: int) -> list[dict[str, object]]:
+    """One row per drawn drug of the screen."""
     screen = run.study.source if domain == "source" else run.study.target
-    random = np.random.default_rng(derive_seed(seed, domain))
-    options = AttributionOptions(internal_batch=2048)
-    genes, rows = run.model.genes, []
-    general = frozenset(screen.truth["line_genes"])
-    for drug, drug_id in enumerate(screen.drugs.ids):
+    # The draw is the same for all runs, so that systems and seeds are compared on the same drugs.
+    random = np.random.default_rng(derive_seed(0, "recovery", domain))
+    drugs = np.sort(random.choice(len(screen.drugs), size=min(n_drugs, len(screen.drugs)), replace=False))
+    # Kinks of ReLUs make exactness dear; rankings need less.
+    options = AttributionOptions(internal_batch=2048, tolerance=0.02)
+    rows = []
+    for drug in drugs:
         lines = np.sort(random.choice(len(screen.cells), size=min(n_lines, len(screen.cells)), replace=False))
         pairs = Pairs(screen, domain, lines, np.full(len(lines), drug))
         functions = potency_functions(run.model, pairs)
-        planted = planted_genes(screen, drug_id)
-        row: dict[str, object] = {"domain": domain, "seed": seed, "drug_id": drug_id, "lines": len(lines)}
-        for baseline in ("zero", "random_lines") if domain == "target" else ("zero",):
-            values = attribute_genes(functions, pairs, genes, baseline, options).values
-            row[f"auroc_{baseline}"] = recovery_auroc(values, genes, planted).mean()
-            if baseline == "zero":
-                row["auroc_mean_over_lines"] = recovery_auroc(np.abs(values).mean(axis=0)[None], genes, planted)[0]
-                row["auroc_general_genes"] = recovery_auroc(values, genes, general).mean()
-                row["auroc_drug_and_general"] = recovery_auroc(values, genes, planted | general).mean()
         shuffled = [function.with_shuffled_weights(seed) for function in functions]
-        values = attribute_genes(shuffled, pairs, genes, "zero", options).values
-        row["auroc_shuffled"] = recovery_auroc(values, genes, planted).mean()
+        rankings = {
+            "attribution": attribute_genes(functions, pairs, run.model.genes, "zero", options).values,
+            "shuffled": attribute_genes(shuffled, pairs, run.model.genes, "zero", options).values,
+        }
+        rankings |= {f"{name}_mean": np.abs(values).mean(axis=0)[None] for name, values in rankings.items()}
         if domain == "source":
-            row["auroc_correlation"] = recovery_auroc(correlations(screen, drug), genes, planted)[0]
-        rows.append(row)
+            rankings["correlation"] = correlations(screen, int(drug))
+        drug_id = screen.drugs.ids[drug]
+        for planted, genes in (
+            ("of the drug", planted_genes(screen, drug_id)),
+            ("of all drugs", frozenset(screen.truth["line_genes"])),
+        ):
+            found = {name: recovery_auroc(values, run.model.genes, genes).mean() for name, values in rankings.items()}
+            rows.append({"domain": domain, "seed": seed, "drug_id": drug_id, "planted": planted, **found})
     return rows
 
 
 def summary(table: pd.DataFrame) -> pd.DataFrame:
-    """Mean and 95 % interval of every AUROC, for each screen."""
+    """Mean and 95 % interval of every AUROC, for each system, planted world, screen and kind of genes."""
     found = []
-    for domain, rows in table.groupby("domain"):
-        for column in [name for name in table.columns if name.startswith("auroc_") and rows[name].notna().all()]:
-            grid = rows.pivot(index="seed", columns="drug_id", values=column).to_numpy(dtype=np.float64)
-            random = np.random.default_rng(derive_seed(0, "intervals", str(domain), column))
+    keys = ["system", *PLANTED, "domain", "planted"]
+    for key, rows in table.groupby(keys):
+        for ranking in ("attribution", "attribution_mean", "shuffled", "shuffled_mean", "correlation"):
+            grid = rows.pivot(index="seed", columns="drug_id", values=ranking).to_numpy(dtype=np.float64)
+            if np.isnan(grid).any():
+                continue
+            random = np.random.default_rng(derive_seed(0, "intervals", *map(str, key), ranking))
             seeds = random.integers(len(grid), size=(REPLICATES, len(grid)))
             drugs = random.integers(grid.shape[1], size=(REPLICATES, grid.shape[1]))
             means = np.array([grid[np.ix_(some, others)].mean() for some, others in zip(seeds, drugs, strict=True)])
             low, high = interval(means)
-            found.append((domain, column.removeprefix("auroc_"), grid.shape[1], len(grid), grid.mean(), low, high))
-    return pd.DataFrame(found, columns=["domain", "ranking", "drugs", "seeds", "auroc", "low", "high"]).round(3)
+            found.append((*key, ranking, grid.shape[1], len(grid), grid.mean(), low, high))
+    return pd.DataFrame(found, columns=[*keys, "ranking", "drugs", "seeds", "auroc", "low", "high"]).round(3)
 
 
 def main() -> None:
     """Scores every run and prints the summary."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", type=Path, nargs="+")
-    parser.add_argument("--lines", type=int, default=20)
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--lines", type=int, default=10)
+    parser.add_argument("--drugs", type=int, default=16)
+    parser.add_argument("--out", type=Path, required=True, help="every row; the summary goes beside it, as NAME_summary.csv")
     arguments = parser.parse_args()
-    rows = []
+    rows: list[dict[str, object]] = []
     for folder in arguments.runs:
         run, facts = open_run(folder), load_results(folder)["run"]
+        identity = {"system": facts["system"], **{name: run.config.data[name] for name in PLANTED}}
         for domain in ("source", "target"):
-            rows += [
-                {"system": facts["system"], "commit": facts.get("git.sha", ""), **row}
-                for row in scores(run, facts["seed"], domain, arguments.lines)
-            ]
+            for row in scores(run, facts["seed"], domain, arguments.lines, arguments.drugs):
+                rows.append({**identity, **row, "data_hash": facts["data_hash"], "git.sha": facts.get("git.sha", "")})
         print(f"{folder.name} done", flush=True)
     table = pd.DataFrame(rows).round(4)
+    short = summary(table)
     write_atomically(arguments.out, lambda path: table.to_csv(path, index=False))
-    print(summary(table).to_string(index=False))
+    summary_file = arguments.out.with_name(f"{arguments.out.stem}_summary.csv")
+    write_atomically(summary_file, lambda path: short.to_csv(path, index=False))
+    print(short.to_string(index=False))
 
 
 if __name__ == "__main__":

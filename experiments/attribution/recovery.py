@@ -1,9 +1,9 @@
 """How well attributions find planted genes: AUROC of their size on simulated screens, over lines, drugs and training seeds.
 
-For each run and drug, some lines of each screen are drawn and explained, from the zero baseline. |Attribution| ranks the genes,
-per line or averaged over the lines first (``_mean``). Two kinds of genes are planted: the drug's own causal genes, and those of
-general sensitivity, which act on all drugs. Beside each stand the same with shuffled weights (chance) and, in the source, what
-needs no model: |Spearman correlation| of expression with the measured potency of the drug.
+For each run and drug, some lines of each screen are drawn and explained, from the zero baseline. |Attribution| ranks genes,
+per line or averaged over the lines first (``_mean``). Two kinds of genes are planted: the drug's own causal genes, and those
+of general sensitivity, which act on all drugs. Beside each stand the same with shuffled weights (chance) and, in the source,
+what needs no model: |Spearman correlation| of expression with the measured potency of the drug.
 Runs of one system on the same data differ by seed. Intervals: drugs and seeds are drawn with replacement, independently.
 
 python experiments/attribution/recovery.py runs/… --out experiments/attribution/recovery.csv

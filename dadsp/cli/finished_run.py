@@ -51,8 +51,8 @@ def finished_folder(folder: Path, key: str) -> Path:
 
 
 @contextmanager
-def complete(folder: Path) -> Iterator[None]:
-    """Reads files of a run in its block; whatever is wrong with them becomes one error.
+def complete(folder: Path, what: str = "run", remedy: str = "Train it again, or leave it out.") -> Iterator[None]:
+    """Reads files of a run, or ``what`` else a folder holds, in its block; whatever is wrong with them becomes one error.
 
     Raises:
         LoadError: Something failed in the block.
@@ -62,7 +62,7 @@ def complete(folder: Path) -> Iterator[None]:
     except DadspError:
         raise
     except Exception as error:  # absent keys and columns, YAML, Parquet and OS errors: each has its own class
-        raise LoadError(f"{folder} does not hold a complete run ({error!r}). Train it again, or leave it out.") from error
+        raise LoadError(f"{folder} does not hold a complete {what} ({error!r}). {remedy}") from error
 
 
 def read_run_data(folder: Path) -> tuple[DictConfig, Study]:

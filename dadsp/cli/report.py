@@ -1,6 +1,7 @@
 """``dadsp report``: a finished run, or a whole experiment, as one page that can be mailed."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -31,7 +32,7 @@ class ReportOptions:
     """Keys of ``conf/report.yaml``; those after ``out`` are as for ``dadsp compare``."""
 
     run: str | None = Field(default=None, min_length=1)
-    experiment: str | list[str] | None = None
+    runs: str | list[str] | None = None
     format: Literal["html", "md"] = "html"
     out: str | None = Field(default=None, min_length=1)
     reference: str | None = None
@@ -41,7 +42,7 @@ class ReportOptions:
     uri: str | None = None
 
     def __post_init__(self) -> None:
-        if (self.run is None) == (self.experiment is None):
+        if (self.run is None) == (self.runs is None):
             raise ConfigError(
                 "A report is about one run or one experiment. Give either run=<run folder> or "
                 "experiment=<folder of runs, or name of an MLflow experiment>."
@@ -49,7 +50,10 @@ class ReportOptions:
 
 
 def run(arguments: list[str], as_json: bool) -> None:
-    """Reports as the arguments say; ``--format md`` is ``format=md``."""
+    """Reports as the arguments say.
+
+    ``--format md`` is ``format=md``. ``experiment=`` is ``runs=``: Hydra would take the former for a choice of conf/experiment.
+    """
     plain: list[str] = []
     for part in arguments:
         if plain and plain[-1] == "--format":
@@ -58,18 +62,18 @@ def run(arguments: list[str], as_json: bool) -> None:
             plain.append(part.removeprefix("--") if part.startswith("--format=") else part)
     if plain and plain[-1] == "--format":
         raise ConfigError("--format needs a value. Valid: html, md.")
+    plain = [re.sub("^experiment=", "runs=", part) for part in plain]
     run_app("report", "report", plain, lambda config: _report(config, as_json))
 
 
 def _report(config: DictConfig, as_json: bool) -> None:
     options = validated(ReportOptions, OmegaConf.to_container(config, throw_on_missing=True), "")
-    if options.run is not None:
-        home = finished_folder(Path(options.run), "run")
-        document, facts = _of_run(home)
+    if options.runs is not None:
+        document, facts = _of_experiment(options.runs, options)
+        home = Path(options.runs) if isinstance(options.runs, str) and Path(options.runs).is_dir() else Path()
     else:
-        document, facts = _of_experiment(options)
-        places = options.experiment
-        home = Path(places) if isinstance(places, str) and Path(places).is_dir() else Path()
+        home = finished_folder(Path(str(options.run)), "run")
+        document, facts = _of_run(home)
     out = Path(options.out) if options.out else home / f"report.{options.format}"
     if out.is_dir():
         raise DadspError(f"out={out} is a folder. Name a file in it, e.g. out={out / f'report.{options.format}'}.")
@@ -105,14 +109,12 @@ def _of_run(folder: Path) -> tuple[Document, dict[str, Any]]:
     return Document(f"Run of {reported.system}, {reported.replicate}", [], sections), facts
 
 
-def _of_experiment(options: ReportOptions) -> tuple[Document, dict[str, Any]]:
-    places = options.experiment
-    assert places is not None  # __post_init__ made sure
+def _of_experiment(places: str | list[str], options: ReportOptions) -> tuple[Document, dict[str, Any]]:
     with TemporaryDirectory() as scratch:
         finished, notes = finished_runs("experiment", places, options.uri, Path(scratch))
         reported = [read_run(each.folder) for each in finished]
-    if not (isinstance(places, str) and Path(places).is_dir()):  # copies, whose folders bear the ids of their runs
-        reported = [each if each.folder.exists() else replace(each, folder=Path(each.folder.name)) for each in reported]
+    # Copies from a tracking store are gone by now; their folders bore the ids of their runs.
+    reported = [each if each.folder.exists() else replace(each, folder=Path(each.folder.name)) for each in reported]
     asked = CompareOptions(
         runs=places,
         reference=options.reference,

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,18 +24,23 @@ _DRUGS = ["drug_name", "rank", "median_ic50_um", "n_pairs", "drug_seen", "drug_m
 ENDS = 3  # drugs of each end of the ranking that a description names
 
 
+_complete = partial(complete, what="analysis", remedy="Run its verb again, or remove the folder.")
+
+
 @dataclass(frozen=True, eq=False)
 class Finding:
     """One finished analysis.
 
     Attributes:
         name: Its folder inside the run's, e.g. ``"impute/target"``.
+        folder: The same, with the run's.
         facts: What its JSON file holds.
         tables: Its CSV files by name.
         figures: Its pictures by file name.
     """
 
     name: str
+    folder: Path
     facts: Mapping[str, Any]
     tables: Mapping[str, pd.DataFrame]
     figures: Mapping[str, bytes]
@@ -49,10 +55,10 @@ def read_findings(folder: Path) -> list[Finding]:
     found = []
     for summary in (path for pattern in SUMMARIES for path in sorted(folder.glob(pattern))):
         place = summary.parent
-        with complete(place):
+        with _complete(place):
             shown = ("drug_ranking", "top_genes")
             tables = {name: pd.read_csv(place / f"{name}.csv") for name in shown if (place / f"{name}.csv").exists()}
-            found.append(Finding(str(place.relative_to(folder)), read_json(summary), tables, read_figures(place)))
+            found.append(Finding(str(place.relative_to(folder)), place, read_json(summary), tables, read_figures(place)))
     return found
 
 
@@ -65,7 +71,7 @@ def findings_sections(findings: list[Finding]) -> list[Section]:
     sections = []
     for finding in findings:
         write = {"impute": _impute, "embed": _embed, "explain": _explain}[finding.name.split("/")[0]]
-        with complete(Path(finding.name)):
+        with _complete(finding.folder):
             sections.append(write(finding))
     return sections
 

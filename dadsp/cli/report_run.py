@@ -347,8 +347,9 @@ def _per_drug(run: ReportedRun) -> Table:
         ]
         for row in own["per_drug"]
     ]
-    headings = ["Drug", "In training", "Pairs", "At the cap", "RMSE", f"RMSE of {naive or 'no naive row'}", "R²", "r", "ρ"]
-    return Table(f"{run.system} within each drug", headings, rows, folded=len(rows) > LONG)
+    headings = ["Drug", "In training", "Pairs", "At the cap", "RMSE", "RMSE, naive", "R²", "r", "ρ"]
+    beside = f", naive: {naive}" if naive else ""
+    return Table(f"{run.system} within each drug{beside}", headings, rows, folded=len(rows) > LONG)
 
 
 def _training_section(run: ReportedRun) -> Section:
@@ -358,13 +359,13 @@ def _training_section(run: ReportedRun) -> Section:
     for stage, epochs in run.history.groupby("stage", sort=False):
         losses, judged = (_columns(epochs, prefix) for prefix in ("train/loss", "val/"))
         loss = epochs[losses[0]].dropna() if losses else pd.Series(dtype=float)
-        best = epochs[judged[0]].dropna() if judged else pd.Series(dtype=float)
+        best = epochs.sort_values(judged[0], kind="stable").iloc[0] if judged else None
         rows.append(
             [
                 str(stage),
                 str(len(epochs)),
                 *((decimal(loss.iloc[0]), decimal(loss.iloc[-1])) if len(loss) else (MISSING, MISSING)),
-                f"{judged[0]}: {decimal(best.min())} in epoch {epochs['epoch'][best.idxmin()]}" if len(best) else MISSING,
+                MISSING if best is None else f"{judged[0]}: {decimal(best[judged[0]])} in epoch {best['epoch']}",
             ]
         )
     headings = ["Stage", "Epochs", "First loss", "Last loss", "Lowest on validation (epochs count from 0)"]
@@ -403,8 +404,8 @@ def _figures(run: ReportedRun, exclude: Sequence[str] = (), only: Sequence[str] 
         ),
     }
     found = []
-    for name, content in run.figures.items():
-        stem, suffix = Path(name).stem, Path(name).suffix
+    for name in sorted(run.figures, key=lambda name: list(words).index(Path(name).stem) if Path(name).stem in words else 9):
+        stem, suffix, content = Path(name).stem, Path(name).suffix, run.figures[name]
         if stem not in exclude and (not only or stem in only):
             title, description = words.get(stem, (stem.replace("_", " "), f"The picture {name} of the run folder."))
             found.append(Figure(title, content, suffix, description))

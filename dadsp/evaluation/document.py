@@ -14,7 +14,7 @@ from jinja2 import Environment, PackageLoader
 
 SUFFIXES = {".png": "image/png", ".svg": "image/svg+xml"}
 DRAWN_DPI, SCREEN_DPI = 150, 96  # of the project's PNG files (dadsp.evaluation.figures), of CSS
-SMALLEST = 0.75  # of the drawn size: letters of 10 points can just be read
+WIDEST, SMALLEST = 960, 0.75  # CSS pixels; share of the width at which letters of 10 points can just be read
 _MARKUP = re.compile(r"([\\`*<>|\[\]&]|(?<!\w)_|_(?!\w))")
 
 
@@ -77,12 +77,13 @@ class Figure:
         return f"data:{SUFFIXES[self.suffix]};base64,{b64encode(self.content).decode()}"
 
     @property
-    def least_width(self) -> int | None:
-        """CSS pixels below which its letters are too small; None where it is drawn for any width."""
+    def widths(self) -> tuple[int, int] | None:
+        """CSS pixels: the width it is drawn for, and that below which letters are too small; None where any width does."""
         if self.suffix != ".png" or len(self.content) < 24:
             return None
         pixels: int = struct.unpack(">I", self.content[16:20])[0]  # of the IHDR chunk, which comes first
-        return round(pixels * SCREEN_DPI / DRAWN_DPI * SMALLEST)
+        width = min(WIDEST, round(pixels * SCREEN_DPI / DRAWN_DPI))
+        return width, round(width * SMALLEST)
 
 
 @dataclass(frozen=True)

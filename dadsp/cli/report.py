@@ -52,7 +52,7 @@ class ReportOptions:
 def run(arguments: list[str], as_json: bool) -> None:
     """Reports as the arguments say.
 
-    ``--format md`` is ``format=md``. ``experiment=`` is ``runs=``: Hydra would take the former for a choice of conf/experiment.
+    ``--format md`` is ``format=md``. ``experiment=`` is ``runs=``: Hydra takes the former for a choice of its group.
     """
     plain: list[str] = []
     for part in arguments:
@@ -131,7 +131,7 @@ def _of_experiment(places: str | list[str], options: ReportOptions) -> tuple[Doc
     names = _names(reported)
     runs = [short_section(each, name) for each, name in zip(reported, names, strict=True)]
     sections.append(Section("Runs", runs))
-    name = places if isinstance(places, str) else ", ".join(places)
+    name = ", ".join(Path(place).name or place for place in ([places] if isinstance(places, str) else places))
     facts = {
         "comparisons": [comparison.to_json() for comparison in comparisons],
         "runs": [each.facts() for each in reported],

@@ -298,7 +298,8 @@ def _results_section(run: ReportedRun) -> Section:
 
 def _result_rows(run: ReportedRun) -> tuple[list[str], list[list[str]], list[str]]:
     text = text_columns(run.comparison)
-    return [str(name).replace("\n", " ") for name in text], text.to_numpy().tolist(), run.comparison["kind"].tolist()
+    rows = [[name, *(value.replace("-", "−") for value in values)] for name, *values in text.itertuples(index=False)]
+    return [str(name).replace("\n", " ") for name in text], rows, run.comparison["kind"].tolist()
 
 
 def _strata(run: ReportedRun) -> Table:

@@ -246,7 +246,9 @@ class NullTracker:
 Tracker = RunTracker | NullTracker
 
 
-def download_runs(experiment: str, uri: str | None, folder: Path, files: Sequence[str], into: Path) -> list[Path]:
+def download_runs(
+    experiment: str, uri: str | None, folder: Path, files: Sequence[str], into: Path, optional: Sequence[str] = ()
+) -> list[Path]:
     """Copies files of an experiment's finished runs, for reading; runs that lack one (parents of sweeps) are passed over.
 
     Args:
@@ -255,6 +257,7 @@ def download_runs(experiment: str, uri: str | None, folder: Path, files: Sequenc
         folder: The folder that holds all runs; used by the embedded store only.
         files: Names of artifacts.
         into: Where to copy, one folder for each run.
+        optional: Names of artifacts that a run may lack.
 
     Returns:
         The folders, oldest run first.
@@ -281,10 +284,11 @@ def download_runs(experiment: str, uri: str | None, folder: Path, files: Sequenc
             page = client.search_runs([found.experiment_id], finished, order_by=["start_time ASC"], page_token=token)
             for run in page:
                 run_id = run.info.run_id
-                if set(files) <= {artifact.path for artifact in client.list_artifacts(run_id)}:
+                kept = {artifact.path for artifact in client.list_artifacts(run_id)}
+                if set(files) <= kept:
                     copied.append(into / run_id)
                     copied[-1].mkdir()
-                    for name in files:
+                    for name in [*files, *kept.intersection(optional)]:
                         client.download_artifacts(run_id, name, str(copied[-1]))
             token = page.token
             if not token:

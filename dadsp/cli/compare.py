@@ -13,9 +13,10 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from dadsp.cli.configuration import run_app
+from dadsp.cli.finished_run import complete
 from dadsp.cli.results import console
 from dadsp.cli.sweep import SUPERSEDED
-from dadsp.errors import ConfigError, DadspError, LoadError, SchemaError, examples, nearest
+from dadsp.errors import ConfigError, SchemaError, examples, nearest
 from dadsp.evaluation.compare import SCORES, Comparison, Run, compare
 from dadsp.evaluation.compare_page import page
 from dadsp.evaluation.compare_tables import render
@@ -25,6 +26,7 @@ from dadsp.schema import PredictionTable
 from dadsp.tracking import download_runs
 
 FILES = ("config.yaml", "metrics.json", "predictions.parquet", "comparison.csv", "split.json")
+MORE_FILES = ("data_facts.json", "data_notes.json", "history.csv")  # that a report shows where a run has them
 SPEED = ("training.threads", "training.device", "training.checkpoint_every_s")  # settings that make no other system
 SCREENS_OF_SCOPE = {"across": ("source", "target"), "source": ("source",), "target_oracle": ("target",)}
 NO_RUNS = {"mlartifacts", SUPERSEDED}  # folders of copies, by the embedded tracking store, and of what a sweep replaced
@@ -78,11 +80,38 @@ def run(arguments: list[str], as_json: bool) -> None:
 
 def _compare(config: DictConfig, as_json: bool) -> None:
     options = validated(CompareOptions, OmegaConf.to_container(config, throw_on_missing=True), "")
-    expected = _read_expected(Path(options.expected)) if options.expected else None
-    places = [options.runs] if isinstance(options.runs, str) else options.runs
     with TemporaryDirectory() as scratch:
-        folders, notes = _run_folders(places, options.uri, Path(scratch))
-        finished = [_read(folder) for folder in folders]
+        finished, notes = finished_runs("runs", options.runs, options.uri, Path(scratch))
+    comparisons = comparisons_of(finished, options, notes)
+    _write(comparisons, notes, Path(options.out))
+    _report(comparisons, notes, Path(options.out), as_json)
+
+
+def finished_runs(key: str, places: str | list[str], uri: str | None, scratch: Path) -> tuple[list[Finished], list[str]]:
+    """Finished runs of folders or MLflow experiments, oldest first, and a note on those that are not finished.
+
+    Args:
+        key: That gave the places.
+        places: One or more.
+        uri: Tracking store of experiments; None: as ``dadsp train`` takes it.
+        scratch: Where to copy files of experiments.
+
+    Raises:
+        ConfigError: There is no finished run.
+        LoadError: A run is damaged.
+    """
+    folders, notes = _run_folders(key, [places] if isinstance(places, str) else places, uri, scratch)
+    return [_read(folder) for folder in folders], notes
+
+
+def comparisons_of(finished: Sequence[Finished], options: CompareOptions, notes: list[str]) -> list[Comparison]:
+    """One comparison for each test that the runs hold; adds to ``notes`` what a reader should know of all of them.
+
+    Raises:
+        ConfigError: No run is of the reference, or runs of one replicate were tested on different pairs.
+        SchemaError: The file of published numbers is of no use.
+    """
+    expected = _read_expected(Path(options.expected)) if options.expected else None
     tests: dict[tuple[str, str], list[Finished]] = {}
     for each in finished:
         tests.setdefault(each.test, []).append(each)
@@ -96,20 +125,18 @@ def _compare(config: DictConfig, as_json: bool) -> None:
         notes.append(f"{len(absent)} systems of {options.expected} have no run here: {examples(absent, 20)}.")
     if len(labelled) > 1:
         notes.append(f"The runs hold {len(labelled)} different tests (other data or another split), compared one by one.")
-    comparisons = [_comparison(part, expected, options) for part in labelled]
-    _write(comparisons, notes, Path(options.out))
-    _report(comparisons, notes, Path(options.out), as_json)
+    return [_comparison(part, expected, options) for part in labelled]
 
 
-def _run_folders(places: Sequence[str], uri: str | None, scratch: Path) -> tuple[list[Path], list[str]]:
+def _run_folders(key: str, places: Sequence[str], uri: str | None, scratch: Path) -> tuple[list[Path], list[str]]:
     """Folders of finished runs, oldest first, and a note on those that are not finished."""
     finished: list[Path] = []
     unfinished: list[Path] = []
     for place in places:
         if not Path(place).is_dir():
             if "/" in place:
-                raise ConfigError(f"runs={place} is not a folder. Give one that holds run folders of dadsp train.")
-            finished += download_runs(place, uri, Path("runs"), FILES, scratch)
+                raise ConfigError(f"{key}={place} is not a folder. Give one that holds run folders of dadsp train.")
+            finished += download_runs(place, uri, Path("runs"), FILES, scratch, MORE_FILES)
             continue
         configured = [path.parent for path in Path(place).rglob("config.yaml") if not NO_RUNS & set(path.parts)]
         found = [folder for folder in configured if (folder / "metrics.json").exists()]
@@ -117,7 +144,7 @@ def _run_folders(places: Sequence[str], uri: str | None, scratch: Path) -> tuple
         unfinished += sorted(set(configured) - set(found))
     if not finished:
         raise ConfigError(
-            f"runs={','.join(places)} holds no finished run (a folder with config.yaml and metrics.json; {len(unfinished)} "
+            f"{key}={','.join(places)} holds no finished run (a folder with config.yaml and metrics.json; {len(unfinished)} "
             "unfinished). Train some: dadsp train."
         )
     left_out = f"{len(unfinished)} unfinished runs are left out (e.g. {examples(unfinished)})."
@@ -130,7 +157,7 @@ def _read(folder: Path) -> Finished:
     Raises:
         LoadError: A file is absent or damaged.
     """
-    try:
+    with complete(folder):
         results = read_json(folder / "metrics.json")
         facts = results["run"]
         own = next(system for system in results["systems"] if system["name"] == facts["system"])
@@ -138,7 +165,7 @@ def _read(folder: Path) -> Finished:
         kind = facts["split"] if "split" in facts else read_json(folder / "split.json")["kind"]
         predictions = PredictionTable(pd.read_parquet(folder / "predictions.parquet"))
         naive = pd.read_csv(folder / "comparison.csv")
-        settings = dict(_flat(OmegaConf.to_container(config.model)))
+        settings = dict(flat(OmegaConf.to_container(config.model)))
         repeated = [f"{key} {config.split[key]}" for key in REPETITIONS if key in config.split]
         replicate = ", ".join([f"seed {facts['seed']}", *repeated])
         naive = naive[(naive["kind"] != "model") & (naive["system"] != facts["system"])]
@@ -157,16 +184,13 @@ def _read(folder: Path) -> Finished:
             table=predictions.where(predictions.frame["split"] == "test"),
             naive=naive,
         )
-    except DadspError:
-        raise
-    except Exception as error:  # absent keys and columns, YAML, Parquet and OS errors: each has its own class
-        raise LoadError(f"{folder} does not hold a complete run ({error!r}). Train it again, or leave it out.") from error
 
 
-def _flat(node: Any, prefix: str = "") -> Iterable[tuple[str, str]]:
+def flat(node: Any, prefix: str = "") -> Iterable[tuple[str, str]]:
+    """Settings under dotted keys, as text."""
     for key, value in node.items():
         if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{key}.")
+            yield from flat(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", str(value)
 
@@ -179,9 +203,9 @@ def _labelled(runs: Sequence[Finished], notes: list[str]) -> list[tuple[str, Fin
     newest: dict[tuple[str, str], Finished] = {}
     replaced = []
     for name, same in by_name.items():
-        varying = _varying([each.settings for each in same])
+        keys = varying([each.settings for each in same])
         for each in same:
-            chosen = ", ".join(f"{shown}={_short(each.settings.get(key, '–'))}" for key, shown in varying.items())
+            chosen = ", ".join(f"{shown}={short(each.settings.get(key, '–'))}" for key, shown in keys.items())
             place = (f"{name} [{chosen}]" if chosen else name, each.replicate)
             if place in newest:
                 replaced.append(newest[place].folder)
@@ -191,16 +215,17 @@ def _labelled(runs: Sequence[Finished], notes: list[str]) -> list[tuple[str, Fin
     return [(label, each) for (label, _), each in newest.items()]
 
 
-def _varying(settings: Sequence[Mapping[str, str]]) -> dict[str, str]:
+def varying(settings: Sequence[Mapping[str, str]]) -> dict[str, str]:
     """Keys whose values differ among the settings, and how to show them; a part of another class stands for its keys."""
     keys = dict.fromkeys(key for each in settings for key in each)
-    varying = [key for key in keys if len({each.get(key) for each in settings}) > 1]
-    classes = [key.removesuffix("_target_") for key in varying if key.endswith("._target_")]
-    kept = [key for key in varying if not any(key.startswith(part) and key != f"{part}_target_" for part in classes)]
+    differing = [key for key in keys if len({each.get(key) for each in settings}) > 1]
+    classes = [key.removesuffix("_target_") for key in differing if key.endswith("._target_")]
+    kept = [key for key in differing if not any(key.startswith(part) and key != f"{part}_target_" for part in classes)]
     return {key: key.removesuffix("._target_") for key in kept}
 
 
-def _short(value: str) -> str:
+def short(value: str) -> str:
+    """A setting's value for reading: a class of dadsp by its last name."""
     return value.rpartition(".")[2] if value.startswith("dadsp.") else value
 
 

@@ -1,5 +1,7 @@
 """A finished run of ``dadsp train``, opened again: its model, its data, its split."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,6 +48,21 @@ def finished_folder(folder: Path, key: str) -> Path:
     if not (folder / "metrics.json").is_file() or not (folder / "model").is_dir():
         raise ConfigError(f"{key}={folder} holds no finished run. Give a run folder of dadsp train.")
     return folder
+
+
+@contextmanager
+def complete(folder: Path, what: str = "run", remedy: str = "Train it again, or leave it out.") -> Iterator[None]:
+    """Reads files of a run, or ``what`` else a folder holds, in its block; whatever is wrong with them becomes one error.
+
+    Raises:
+        LoadError: Something failed in the block.
+    """
+    try:
+        yield
+    except DadspError:
+        raise
+    except Exception as error:  # absent keys and columns, YAML, Parquet and OS errors: each has its own class
+        raise LoadError(f"{folder} does not hold a complete {what} ({error!r}). {remedy}") from error
 
 
 def read_run_data(folder: Path) -> tuple[DictConfig, Study]:

@@ -16,6 +16,7 @@ VERBS = {
     "embed": "both screens' lines before and after training: a map, and how far the screens are apart",
     "explain": "critical genes, enriched gene sets and drug atoms behind a run's predictions",
     "compare": "finished runs in one table: intervals, paired differences, ranks, an HTML page",
+    "report": "one page about a run or an experiment: data, split, results, figures, findings, provenance",
     "single-drug": "one network per drug, gene selection inside, beside the usual methods (paper 2)",
     "data": "describe, validate, prepare or simulate a study; fetch published files",
 }
@@ -47,6 +48,7 @@ Examples:
   dadsp embed run=runs/…                              feature space before and after training
   dadsp explain run=runs/… drug=Paclitaxel            critical genes of its most sensitive lines
   dadsp compare runs=runs reference=DADSP-A           all finished runs side by side
+  dadsp report run=runs/…                             one HTML page that can be mailed (--format md: Markdown)
   dadsp data describe data=gdsc_ccle_panel --json     counts, ranges, overlaps, naive scores
 
 Options:

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 from rich.console import Console
 
+from dadsp.data.describe import describe
 from dadsp.evaluation.figures import loss_curves, per_drug_bars, predicted_vs_measured
 from dadsp.evaluation.metrics import METRICS, evaluate
 from dadsp.evaluation.report import Kind, Row, comparison, render, skill_of, to_json
@@ -109,9 +110,10 @@ def write_results(folder: Path, results: Results, model: Predictor, study: Study
         loss_curves(main, figures / "loss_curves.png", best_epoch)
     notes = {screen.name: [asdict(note) for note in screen.notes] for screen in (study.source, study.target)}
     write_json(folder / "data_notes.json", notes)
+    write_json(folder / "data_facts.json", {**describe(study), "drug_names": names})
     write_json(folder / "metrics.json", {"run": results.facts, **to_json(results.rows)})
-    kept = ["config.yaml", "split.json", "data_notes.json", "predictions.parquet", "comparison.csv", "history.csv"]
-    kept.append("metrics.json")
+    kept = ["config.yaml", "split.json", "data_facts.json", "data_notes.json", "predictions.parquet", "comparison.csv"]
+    kept += ["history.csv", "metrics.json"]
     return [folder / name for name in [*kept, "model", "figures"] if (folder / name).exists()]
 
 

@@ -1,14 +1,13 @@
-"""A comparison as one HTML file that asks nothing of any other: no script, no font, no address."""
+"""A comparison as sections of a page, and as a page of its own."""
 
-from base64 import b64encode
 from collections.abc import Sequence
-from typing import Any
 
-from jinja2 import Environment, PackageLoader
+import pandas as pd
 
 from dadsp.evaluation.compare import Comparison
 from dadsp.evaluation.compare_figures import drawings
 from dadsp.evaluation.compare_tables import caption, main_columns, strata_columns
+from dadsp.evaluation.document import Block, Document, Figure, Figures, Section, Table, Text, html
 
 
 def page(comparisons: Sequence[Comparison], notes: Sequence[str]) -> str:
@@ -18,33 +17,22 @@ def page(comparisons: Sequence[Comparison], notes: Sequence[str]) -> str:
         comparisons: Of runs that must not stand in one table.
         notes: What a reader should know of all of them.
     """
-    environment = Environment(
-        loader=PackageLoader("dadsp.evaluation"), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
-    sections = [_section(comparison) for comparison in comparisons]
-    return environment.get_template("compare.html").render(sections=sections, notes=notes)
+    return html(Document("Comparison of systems", notes, [comparison_section(each) for each in comparisons]))
 
 
-def _section(comparison: Comparison) -> dict[str, Any]:
+def comparison_section(comparison: Comparison) -> Section:
+    """Tables, what their columns mean, and figures of one comparison."""
     facts = comparison.facts
-    return {
-        "title": comparison.title,
-        "facts": f"{facts['pairs']:,} tested pairs of {facts['lines']:,} lines and {facts['drugs']:,} drugs.",
-        "caption": caption(comparison),
-        "kinds": comparison.table["kind"].tolist(),
-        "tables": [
-            {"title": title, "columns": text.columns.tolist(), "rows": text.to_numpy().tolist()}
-            for title, text in (
-                ("All systems", main_columns(comparison)),
-                ("RMSE by what training had seen of a tested pair", strata_columns(comparison)),
-            )
-        ],
-        "figures": [
-            {
-                "title": drawing.title,
-                "source": f"data:image/svg+xml;base64,{b64encode(drawing.svg.encode()).decode()}",
-                "description": drawing.description,
-            }
-            for drawing in drawings(comparison)
-        ],
-    }
+    drawn = [Figure(each.title, each.svg.encode(), ".svg", each.description) for each in drawings(comparison)]
+    blocks: list[Block] = [
+        Text([f"{facts['pairs']:,} tested pairs of {facts['lines']:,} lines and {facts['drugs']:,} drugs."]),
+        _table(comparison, "All systems", main_columns(comparison)),
+        Text(caption(comparison), as_list=True),
+        Figures(drawn),
+        _table(comparison, "RMSE by what training had seen of a tested pair", strata_columns(comparison)),
+    ]
+    return Section(comparison.title, blocks)
+
+
+def _table(comparison: Comparison, title: str, text: pd.DataFrame) -> Table:
+    return Table(title, text.columns.tolist(), text.to_numpy().tolist(), comparison.table["kind"].tolist())

@@ -15,6 +15,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
+from dadsp.evaluation.compare_tables import marked
 from dadsp.evaluation.metrics import Evaluation, null_if_nan, skill
 
 Kind = Literal["model", "naive_source", "naive_target", "naive_oracle"]
@@ -139,6 +140,32 @@ def render(rows: Sequence[Row] | pd.DataFrame, title: str) -> Table:
         ValueError: There is no row, or two bear one name.
     """
     frame = rows if isinstance(rows, pd.DataFrame) else comparison(rows)
+    text = text_columns(frame)
+    table = Table(
+        title=Text(title),
+        caption=Text("\n".join(caption(frame))),
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        title_justify="left",
+        caption_justify="left",
+    )
+    table.add_column("System", overflow="fold", min_width=12)
+    for heading in text.columns[1:]:
+        table.add_column(heading, justify="right", no_wrap=True)
+    kinds = [*frame["kind"], ""]
+    for position, cells in enumerate(text.itertuples(index=False)):
+        kind = kinds[position]
+        style = "dim" if frame["saw_target_labels"].iloc[position] else "bold" if kind == "model" else ""
+        # Text, since a name such as "DADSP-A [capped]" would be read as markup.
+        table.add_row(*map(Text, cells), style=style, end_section=kind != kinds[position + 1])
+    return table
+
+
+def text_columns(frame: pd.DataFrame) -> pd.DataFrame:
+    """What ``comparison`` gave as text for reading, one row per system; † marks rows that saw target labels.
+
+    Headings break into lines where a narrow table needs it.
+    """
     columns = {
         "RMSE": "rmse",
         "R²": "r2",
@@ -150,28 +177,11 @@ def render(rows: Sequence[Row] | pd.DataFrame, title: str) -> Table:
         "RMSE\ndrug\nunseen": "rmse_drug_unseen",
         "Skill": "skill",
     }
-    table = Table(
-        title=Text(title),
-        caption=_caption(frame),
-        box=SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-        title_justify="left",
-        caption_justify="left",
-    )
-    table.add_column("System", overflow="fold", min_width=12)
-    sizes_differ = len(set(frame["n"])) > 1
-    for heading in (*(["Pairs"] if sizes_differ else []), *columns):
-        table.add_column(heading, justify="right", no_wrap=True)
-    kinds = [*frame["kind"], ""]
-    for position, record in enumerate(frame.to_dict("records")):
-        saw, kind = bool(record["saw_target_labels"]), kinds[position]
-        cells = [f"† {record['system']}" if saw else str(record["system"])]
-        cells += [str(record["n"])] if sizes_differ else []
-        cells += [_number(float(record[column])) for column in columns.values()]
-        style = "dim" if saw else "bold" if kind == "model" else ""
-        # Text, since a name such as "DADSP-A [capped]" would be read as markup.
-        table.add_row(*map(Text, cells), style=style, end_section=kind != kinds[position + 1])
-    return table
+    text = {"System": marked(frame)}
+    if len(set(frame["n"])) > 1:
+        text["Pairs"] = [str(n) for n in frame["n"]]
+    text |= {heading: [_number(float(value)) for value in frame[name]] for heading, name in columns.items()}
+    return pd.DataFrame(text)
 
 
 def _ordered(rows: Sequence[Row]) -> list[Row]:
@@ -215,7 +225,8 @@ def _number(value: float) -> str:
     return f"{value:.4g}" if abs(value) < 10_000 else f"{value:.0e}"
 
 
-def _caption(frame: pd.DataFrame) -> Text:
+def caption(frame: pd.DataFrame) -> list[str]:
+    """What the columns and marks of ``text_columns`` mean."""
     lines = ["r per drug: median over drugs of Pearson r among the lines of one drug.  –: undefined."]
     against = sorted(set(frame["skill_vs"]) - {""})
     if against:
@@ -224,4 +235,4 @@ def _caption(frame: pd.DataFrame) -> Text:
         lines.append("Skill is undefined: no naive row fitted on training labels only was scored on the same pairs.")
     if frame["saw_target_labels"].any():
         lines.append("† oracle: saw labels of the target screen, or the very labels scored; no fair rival to unmarked rows.")
-    return Text("\n".join(lines))
+    return lines

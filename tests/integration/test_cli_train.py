@@ -17,6 +17,7 @@ SMOKE = ["train", "experiment=smoke"]
 FILES = {
     "comparison.csv",
     "config.yaml",
+    "data_facts.json",
     "data_notes.json",
     "figures",
     "history.csv",

@@ -67,9 +67,9 @@ def test_page_is_whole_and_fits_its_width(html: str, width: int, tmp_path: Path)
 
 @needs_browser
 def test_browser_reports_what_a_page_must_not_do(html: str, tmp_path: Path) -> None:
-    outside = html.replace("<main>", '<main><img src="http://example.invalid/x.png" alt="">')
+    outside = html.replace("</main>", '<img src="http://example.invalid/x.png" alt=""></main>')
     assert any("Content Security Policy" in line for line in open_page(outside, 400, MEASURE, tmp_path).console)
-    wide = html.replace("<main>", '<main><div style="width: 1000px">wide</div>')
+    wide = html.replace("</main>", '<div style="width: 1000px">wide</div></main>')
     assert open_page(wide, 400, MEASURE, tmp_path).facts["overflow"] > 0
 
 

@@ -30,6 +30,8 @@ Table = str | Path | pd.DataFrame
 class _Run:
     """The folder of a finished run."""
 
+    _table = "comparison.csv"
+
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
@@ -40,10 +42,10 @@ class _Run:
 
     @property
     def results(self) -> pd.DataFrame:
-        """The comparison of systems on the test pairs: one row per system."""
-        path = self.folder / "comparison.csv"
+        """Scores on what was held out: one row per system, the naive rows among them."""
+        path = self.folder / self._table
         if not path.is_file():
-            raise LoadError(f"{self.folder} holds no comparison.csv. Check that the run is finished.")
+            raise LoadError(f"{self.folder} holds no {self._table}. Check that the run is finished.")
         return pd.read_csv(path)
 
 
@@ -150,6 +152,8 @@ class LoadedSingleDrug(_Run):
     Attributes:
         folder: The run folder.
     """
+
+    _table = "summary.csv"
 
     def predict(
         self,

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
@@ -18,7 +19,7 @@ from dadsp.errors import LoadError, MissingIdsError, SchemaError
 from dadsp.files import read_json, write_atomically, write_json
 from dadsp.models.base import Predictor, load_model, save_model
 from dadsp.models.prediction import predict_new
-from dadsp.schema import CellLines, Drugs, Responses, Screen, Split, Study
+from dadsp.schema import CellLines, Drugs, FloatArray, Responses, Screen, Split, Study
 
 FORMAT = {"format": "dadsp-served-model", "version": 1}
 MODEL, SCREENS, EXPRESSION = "model", "screens.json", "expression.safetensors"
@@ -63,9 +64,7 @@ class ServedModel:
             )
         request = Frame("the request", frame)
         known = (self.source, self.target)
-        return predict_new(
-            self.predictor, request, expression=expression, drugs=drugs, known=lambda: known, **options
-        ).frame
+        return predict_new(self.predictor, request, expression=expression, drugs=drugs, known=lambda: known, **options).frame
 
 
 def save_served_model(predictor: Predictor, study: Study, folder: Path, *, expression: bool) -> None:
@@ -112,7 +111,7 @@ def load_served_model(folder: Path) -> ServedModel:
             Screen(
                 name=facts[domain]["name"],
                 genes=predictor.genes,
-                cells=CellLines(*(tuple(facts[domain]["cells"][name]) for name in LINE_FACTS), arrays[domain]),
+                cells=_lines_of(facts[domain]["cells"], arrays[domain]),
                 drugs=Drugs(**{name: tuple(values) for name, values in facts[domain]["drugs"].items()}),
                 responses=Responses.none(),
             )
@@ -126,12 +125,16 @@ def load_served_model(folder: Path) -> ServedModel:
 def example_request(predictor: Predictor, study: Study, split: Split, *, expression: bool, n_pairs: int = 3) -> pd.DataFrame:
     """A request that the model can answer: the first test pairs, of a made-up line where lines are left out."""
     pairs = study.target.responses.take(split.test_idx[:n_pairs])
-    cells, drugs = study.target.cells.ids, study.target.drugs.ids
-    frame = pd.DataFrame({"cell_id": [cells[row] for row in pairs.cell_idx], "drug_id": [drugs[row] for row in pairs.drug_idx]})
+    cells, drugs = np.array(study.target.cells.ids), np.array(study.target.drugs.ids)
+    frame = pd.DataFrame({"cell_id": cells[pairs.cell_idx], "drug_id": drugs[pairs.drug_idx]})
     if predictor.genes and not expression:
-        level = dict.fromkeys(predictor.genes, 0.0)
-        frame = frame.assign(cell_id=MADE_UP, expression=[level, *[None] * (len(frame) - 1)])
+        levels: list[Any] = [dict.fromkeys(predictor.genes, 0.0), *[None] * (len(frame) - 1)]
+        frame = frame.assign(cell_id=MADE_UP, expression=levels)
     return frame
+
+
+def _lines_of(facts: dict[str, Any], expression: FloatArray) -> CellLines:
+    return CellLines(tuple(facts["ids"]), tuple(facts["link_ids"]), tuple(facts["tissues"]), expression)
 
 
 def _load_pyfunc(path: str) -> ServedModel:

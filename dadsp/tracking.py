@@ -14,6 +14,7 @@ import ssl
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from functools import cache, partial
@@ -213,9 +214,12 @@ class RunTracker:
         register: str | None,
         alias: str | None,
     ) -> None:
-        from mlflow import pyfunc
         from mlflow.entities import LoggedModelOutput
         from mlflow.models import Model
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # it warns of a class of its own
+            from mlflow import pyfunc
 
         client = self._client
         tags = {name: str(value) for name, value in facts.items()}
@@ -462,10 +466,10 @@ def _experiment_id(client: "MlflowClient", name: str, artifacts: str | None) -> 
 def _signature() -> "ModelSignature":
     """What a logged model takes and gives: the columns of ``dadsp predict`` (docs/mlflow.md)."""
     from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema
+    from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema, TensorSpec
     from mlflow.types.schema import Map
 
-    inputs = [
+    inputs: list[ColSpec | TensorSpec] = [
         ColSpec("string", "cell_id"),
         ColSpec("string", "drug_id"),
         ColSpec("string", "smiles", required=False),

@@ -80,13 +80,12 @@ class Frame:
             _NotANumber: A column asked for as numbers holds something else.
         """
         frame = self.frame.set_axis(self.frame.columns.map(str), axis="columns")
+
+        def typed(name: str) -> Any:
+            return frame[name].astype("str") if types[name] == pa.string() else frame[name].to_numpy(np.float32)
+
         try:
-            return pa.table(
-                {
-                    name: pa.array(frame[name].astype("str") if types[name] == pa.string() else frame[name].to_numpy(np.float32))
-                    for name in columns
-                }
-            )
+            return pa.table({name: pa.array(typed(name)) for name in columns})
         except (TypeError, ValueError) as error:
             raise _NotANumber from error
 

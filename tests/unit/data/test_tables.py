@@ -10,7 +10,7 @@ import pyarrow
 import pyarrow.csv
 import pytest
 
-from dadsp.data.tables import read_matrix, read_table
+from dadsp.data.tables import Frame, read_matrix, read_table
 from dadsp.errors import ConfigError, DadspError, SchemaError
 
 COLUMNS = {"cell_id": "COSMIC_ID", "value": "LN_IC50"}

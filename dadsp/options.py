@@ -30,6 +30,16 @@ def validated(model: type[T], data: Any, where: str) -> T:
         raise config_error(error, model, where) from None
 
 
+def check_choice(key: str, value: object, choices: Any) -> None:
+    """Passes if ``value`` is one of the values of the ``Literal`` type ``choices``.
+
+    Raises:
+        ConfigError: It is not; names ``key`` and the nearest choice.
+    """
+    if value not in get_args(choices):
+        raise ConfigError(f"{key}={value!r} is not a valid choice. {nearest(str(value), get_args(choices))}")
+
+
 def config_error(error: ValidationError, model: type, where: str) -> ConfigError:
     """The same failure in the user's words: which key, what was given, what is valid.
 

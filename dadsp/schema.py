@@ -85,6 +85,12 @@ class Responses:
     def __len__(self) -> int:
         return len(self.potency)
 
+    @classmethod
+    def none(cls) -> Self:
+        """No measured pair: the responses of lines and drugs that are only predicted."""
+        rows = np.zeros(0, dtype=np.int64)
+        return cls(rows, rows, rows.astype(np.float32), rows.astype(bool))
+
     def take(self, rows: IntArray | BoolArray) -> Self:
         """The chosen rows, as a new table."""
         return replace(

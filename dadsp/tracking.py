@@ -14,11 +14,13 @@ import ssl
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from functools import cache, partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 from urllib.error import HTTPError, URLError
@@ -31,8 +33,10 @@ from dadsp.errors import DadspError, LoadError, examples, nearest
 from dadsp.files import read_json, write_json
 
 if TYPE_CHECKING:
+    import pandas as pd
     from mlflow import MlflowClient
-    from mlflow.entities import Run
+    from mlflow.entities import LoggedModel, Run
+    from mlflow.models import ModelSignature
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +46,7 @@ PROBE_TIMEOUT_S = 5.0
 PAUSE_AFTER_FAILURE_S = 60.0
 PACKAGE = Path(__file__).resolve().parent
 PARENT = "mlflow.parentRunId"  # the tag by which MLflow nests runs
+MODEL = "model"  # name of a run's logged model
 PACKAGES = ("dadsp", "torch", "pytorch-lightning", "rdkit", "numpy", "pandas", "scikit-learn")
 
 # Set before mlflow is imported, and only where the user has not chosen otherwise.
@@ -50,6 +55,7 @@ MLFLOW_DEFAULTS = {
     "MLFLOW_LOGGING_LEVEL": "CRITICAL",  # every failure reaches us as an exception; the rest is table-creation noise
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # mlflow's 7 growing pauses would hold an epoch for minutes
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+    "MLFLOW_UV_AUTO_DETECT": "false",  # a logged model would take along the lock file of whatever folder one stands in
 }
 
 
@@ -178,6 +184,84 @@ class RunTracker:
             else:
                 self._send(partial(self._client.log_artifact, self.run_id, str(path)))
 
+    def log_model(
+        self,
+        write: Callable[[Path], None],
+        loader_module: str,
+        example: Callable[[], "pd.DataFrame"],
+        facts: Mapping[str, object],
+        register: str | None = None,
+        alias: str | None = None,
+    ) -> None:
+        """Logs a model of flavour python_function under ``runs:/<run id>/model``; its loading runs no pickled code.
+
+        Args:
+            write: Writes the model's files into the folder it is given.
+            loader_module: The installed module whose ``_load_pyfunc`` reads them.
+            example: Gives a request that the model can answer.
+            facts: Stand in the model's metadata and on its page.
+            register: Name of the registered model that gets this one as a new version.
+            alias: Alias of that version, taken from an earlier one.
+        """
+        self._send(lambda: self._log_model(write, loader_module, example(), facts, register, alias))
+
+    def _log_model(
+        self,
+        write: Callable[[Path], None],
+        loader_module: str,
+        example: "pd.DataFrame",
+        facts: Mapping[str, object],
+        register: str | None,
+        alias: str | None,
+    ) -> None:
+        from mlflow.entities import LoggedModelOutput
+        from mlflow.models import Model
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # it warns of a class of its own
+            from mlflow import pyfunc
+
+        client = self._client
+        tags = {name: str(value) for name, value in facts.items()}
+        logged = client.create_logged_model(self.experiment_id, MODEL, self.run_id, tags)
+        with TemporaryDirectory() as scratch:
+            data, folder = Path(scratch) / "dadsp", Path(scratch) / "mlflow"
+            write(data)
+            pyfunc.save_model(
+                folder,
+                loader_module=loader_module,
+                data_path=str(data),
+                mlflow_model=Model(
+                    artifact_path=logged.artifact_location,
+                    run_id=self.run_id,
+                    model_id=logged.model_id,
+                    model_uuid=logged.model_id,
+                    metadata=dict(facts),
+                ),
+                signature=_signature(),
+                input_example=example,
+                # Named rather than inferred, which would load the model in another process.
+                pip_requirements=[f"{package}=={version(package)}" for package in ("dadsp", "mlflow")],
+            )
+            client.log_model_artifacts(logged.model_id, str(folder))
+        client.finalize_logged_model(logged.model_id, "READY")
+        client.log_outputs(self.run_id, [LoggedModelOutput(logged.model_id, step=0)])
+        if register:
+            self._register(logged, register, alias)
+
+    def _register(self, logged: "LoggedModel", name: str, alias: str | None) -> None:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            self._client.create_registered_model(name)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+        # By its place: an address "models:/…" would be looked up in mlflow's global store.
+        made = self._client.create_model_version(name, logged.artifact_location, self.run_id, model_id=logged.model_id)
+        if alias:
+            self._client.set_registered_model_alias(name, alias, made.version)
+
     def __enter__(self) -> Self:
         return self
 
@@ -204,7 +288,7 @@ class RunTracker:
             return
         try:
             call()
-        except (MlflowException, OSError) as error:
+        except (MlflowException, OSError, DadspError) as error:
             if not self._unsent:
                 logger.warning(
                     "The tracking store %s did not take an entry (%s). The run goes on; its folder holds everything.",
@@ -234,6 +318,9 @@ class NullTracker:
         """Does nothing."""
 
     def log_artifacts(self, paths: Iterable[Path]) -> None:
+        """Does nothing."""
+
+    def log_model(self, *arguments: object) -> None:
         """Does nothing."""
 
     def __enter__(self) -> Self:
@@ -378,6 +465,27 @@ def _experiment_id(client: "MlflowClient", name: str, artifacts: str | None) -> 
             f"Restore it (mlflow experiments restore -x {found.experiment_id}) or set another tracking.experiment."
         )
     return found.experiment_id
+
+
+def _signature() -> "ModelSignature":
+    """What a logged model takes and gives: the columns of ``dadsp predict`` (docs/mlflow.md)."""
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema, TensorSpec
+    from mlflow.types.schema import Map
+
+    inputs: list[ColSpec | TensorSpec] = [
+        ColSpec("string", "cell_id"),
+        ColSpec("string", "drug_id"),
+        ColSpec("string", "smiles", required=False),
+        ColSpec(Map("double"), "expression", required=False),
+    ]
+    outputs = {"cell_id": "string", "drug_id": "string", "neg_log10_ic50_um": "float", "ic50_um": "double"}
+    params = {"domain": "target", "on_unknown": "error"}
+    return ModelSignature(
+        Schema(inputs),
+        Schema([ColSpec(kind, name) for name, kind in outputs.items()]),
+        ParamSchema([ParamSpec(name, "string", default) for name, default in params.items()]),
+    )
 
 
 def _existing_run(client: "MlflowClient", run_id: str, store: str) -> "Run":

@@ -150,20 +150,31 @@ def build(node: DictConfig, where: str, **passed: Any) -> Any:
         raise _argument_error(error, node, where) from error
 
 
-def load_study(config: DictConfig, folder: Path) -> Study:
+def study_of(overrides: list[str]) -> Study:
+    """The study that ``dadsp train`` with these overrides would see, its files read anew.
+
+    Raises:
+        ConfigError: The configuration cannot be composed.
+        DadspError: The data cannot be read.
+    """
+    _study.cache_clear()
+    return load_study(compose("config", overrides), None)
+
+
+def load_study(config: DictConfig, folder: Path | None) -> Study:
     """The study that a run sees: both screens, or the one that its split stands in.
 
     Args:
         config: The run's; its split names the screens, unless it names a saved split, which knows them.
-        folder: The run's; the split it may hold already goes before the configuration.
+        folder: The run's, where there is one; the split it may hold already goes before the configuration.
 
     Raises:
         ConfigError: ``split.scope`` is no choice.
         DadspError: The data cannot be read.
     """
     study = read_study(config)
-    own = folder / "split.json"
-    saved = own if own.exists() else OmegaConf.select(config, "split.path")
+    own = folder / "split.json" if folder else None
+    saved = own if own and own.exists() else OmegaConf.select(config, "split.path")
     scope = saved_scope(Path(saved)) if saved else OmegaConf.select(config, "split.scope", default="across")
     if scope not in get_args(Scope):
         raise ConfigError(f"split.scope={scope!r} is not a valid choice. {nearest(str(scope), get_args(Scope))}")

@@ -65,16 +65,35 @@ def complete(folder: Path, what: str = "run", remedy: str = "Train it again, or 
         raise LoadError(f"{folder} does not hold a complete {what} ({error!r}). {remedy}") from error
 
 
+def read_config(folder: Path) -> DictConfig:
+    """The configuration of the run in ``folder``.
+
+    Raises:
+        LoadError: It cannot be read.
+    """
+    try:
+        config: Any = OmegaConf.load(folder / "config.yaml")
+    except Exception as error:  # absent, unreadable, or no YAML: each has its own class
+        raise LoadError(f"{folder / 'config.yaml'} cannot be read ({error}).") from error
+    return config  # type: ignore[no-any-return]
+
+
+def read_settings(folder: Path) -> dict[str, Any]:
+    """The same as plain values, resolved.
+
+    Raises:
+        LoadError: It cannot be read.
+    """
+    return OmegaConf.to_container(read_config(folder), resolve=True)  # type: ignore[return-value]
+
+
 def read_run_data(folder: Path) -> tuple[DictConfig, Study]:
     """The configuration of the run in ``folder`` and its study, read anew.
 
     Raises:
         LoadError: Either cannot be read.
     """
-    try:
-        config: Any = OmegaConf.load(folder / "config.yaml")
-    except Exception as error:  # absent, unreadable, or no YAML: each has its own class
-        raise LoadError(f"{folder / 'config.yaml'} cannot be read ({error}).") from error
+    config = read_config(folder)
     try:
         return config, load_study(config, folder)
     except DadspError as error:

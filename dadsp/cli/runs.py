@@ -1,17 +1,18 @@
 """What the verbs that make run folders share: starting, resuming, tracking."""
 
 import logging
+import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from pydantic import Field, StrictInt
+from pydantic import Field, StrictInt, model_validator
 from pydantic.dataclasses import dataclass
 
 from dadsp.cli.configuration import run_app
@@ -37,6 +38,20 @@ class TrackingOptions:
     enabled: bool
     uri: str | None
     experiment: str = Field(min_length=1)
+    log_model: bool = True
+    log_expression: bool = True
+    register: str | None = Field(default=None, pattern=r"^[^/:]+$")
+    alias: str | None = Field(default=None, pattern=r"^[\w-]+$")
+
+    @model_validator(mode="after")
+    def _names_a_model_that_is_logged(self) -> Self:
+        if self.alias and not self.register:
+            raise ValueError("alias needs a registered model to stand on. Set register.")
+        if self.register and not self.log_model:
+            raise ValueError("register needs log_model=true.")
+        if re.fullmatch(r"latest|v\d+", self.alias or "", re.IGNORECASE):
+            raise ValueError(f"alias={self.alias} is a name that MLflow keeps for versions. Choose another.")
+        return self
 
 
 class Verb(NamedTuple):

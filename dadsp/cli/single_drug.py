@@ -19,6 +19,7 @@ from dadsp.cli.configuration import build
 from dadsp.cli.results import console, load_results, print_notes
 from dadsp.cli.runs import Verb, keep_config, open_tracker, run_options, run_verb
 from dadsp.cli.sweep import Ending
+from dadsp.errors import ConfigError
 from dadsp.files import read_json, write_atomically, write_json
 from dadsp.models.base import FitContext
 from dadsp.options import validated
@@ -47,6 +48,8 @@ def drug_folder(folder: Path, row: int, drug_id: str) -> Path:
 
 def _compare(config: DictConfig, folder: Path, command: str, as_json: bool, sweep: Path | None) -> Ending:
     top, tracking = run_options(config)
+    if tracking.register:
+        raise ConfigError("tracking.register has no use here: only dadsp train logs a model. Leave it out.")
     given = cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
     options = validated(SingleDrugOptions, {key: given[key] for key in OPTIONS}, "")
     panel: ResponsePanel = build(config.panel, "panel")

@@ -3,20 +3,23 @@
 import shutil
 import sys
 from contextlib import redirect_stdout
+from functools import partial
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
+from dadsp import served_model
 from dadsp.cli.configuration import build, load_study
-from dadsp.cli.results import load_results, print_facts, print_results, row_name, score, write_results
-from dadsp.cli.runs import Verb, keep_config, open_tracker, run_options, run_verb
+from dadsp.cli.results import Results, load_results, print_facts, print_results, row_name, score, write_results
+from dadsp.cli.runs import TrackingOptions, Verb, keep_config, open_tracker, run_options, run_verb
 from dadsp.cli.sweep import Ending, claim, identity
 from dadsp.errors import ConfigError
 from dadsp.models.base import FitContext, Predictor, save_model
 from dadsp.models.naive import Naive
 from dadsp.schema import Split, Study
+from dadsp.served_model import example_request, save_served_model
 from dadsp.splits.store import load_split, save_split
-from dadsp.tracking import PARENT, RunTracker, environment_tags
+from dadsp.tracking import PARENT, RunTracker, Tracker, environment_tags
 
 KEYS = ("data", "split", "drug_features", "model", "trainer", "tracking", "seed", "resume", "runs", "sweep")
 
@@ -74,10 +77,28 @@ def _train(config: DictConfig, folder: Path, command: str, as_json: bool, sweep:
         results = score(model, study, split, {"seed": options.seed, "command": command, **tags})
         # metrics.json comes last: a folder that has it holds everything else too.
         tracker.log_metrics(results.metrics)
-        tracker.log_artifacts(write_results(folder, results, model, study))
+        written = write_results(folder, results, model, study)
+        tracker.log_artifacts(path for path in written if not (tracking.log_model and path.name == "model"))
+        if tracking.log_model:
+            _log_model(tracker, tracking, model, study, split, results)
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     print_results(load_results(folder), folder, as_json, tracker.uri)
     return "trained"
+
+
+def _log_model(
+    tracker: Tracker, tracking: TrackingOptions, model: Predictor, study: Study, split: Split, results: Results
+) -> None:
+    """Hands the model to MLflow with what it needs to predict the run's lines and drugs."""
+    facts = {name: results.facts[name] for name in ("system", "seed", "data_hash", "split_hash")}
+    tracker.log_model(
+        partial(save_served_model, model, study, expression=tracking.log_expression),
+        served_model.__name__,
+        partial(example_request, model, study, split, expression=tracking.log_expression),
+        {**facts, "saw_target_labels": results.rows[0].saw_target_labels},
+        tracking.register,
+        tracking.alias,
+    )
 
 
 def _split(config: DictConfig, seed: int, study: Study, folder: Path) -> Split:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from dadsp.data.tables import places, read_matrix, read_table
+from dadsp.data.tables import Frame, places, read_matrix, read_table
 from dadsp.drugs.structures import structure_keys
 from dadsp.errors import MissingIdsError, SchemaError, examples
 from dadsp.schema import BoolArray, CellLines, Domain, Drugs, Note, Pairs, Responses, Screen, duplicates
@@ -17,15 +17,15 @@ OnUnknown = Literal["error", "drop"]
 
 
 def read_pairs(
-    pairs: Path,
+    pairs: Path | Frame,
     *,
-    expression: Path | None,
-    drugs: Path | None,
+    expression: Path | Frame | None,
+    drugs: Path | Frame | None,
     known: Sequence[Screen],
     domain: Domain,
     on_unknown: OnUnknown = "error",
 ) -> tuple[Pairs, pd.DataFrame, tuple[Note, ...]]:
-    """The pairs of a file, ready for ``Predictor.predict``.
+    """The pairs of a table, in a file or in memory, ready for ``Predictor.predict``.
 
     Args:
         pairs: Table with columns cell_id, drug_id.
@@ -64,20 +64,18 @@ def read_pairs(
         raise MissingIdsError(
             f"{pairs}: none of {len(table)} pairs can be predicted. Check that its ids are those of the tables."
         )
-    nothing = np.zeros(0, dtype=np.int64)
-    responses = Responses(nothing, nothing, nothing.astype(np.float32), nothing.astype(bool))
-    screen = Screen(pairs.stem, genes, cells, compounds, responses)
+    screen = Screen(pairs.stem, genes, cells, compounds, Responses.none())
     return Pairs(screen, domain, cell_idx[kept], drug_idx[kept]), table[kept].reset_index(drop=True), notes
 
 
-def _read_lines(path: Path) -> tuple[CellLines, tuple[str, ...]]:
+def _read_lines(path: Path | Frame) -> tuple[CellLines, tuple[str, ...]]:
     matrix = read_matrix(path, "cell_id")
     _refuse_repeated(matrix.rows, "cell lines", path)
     nobody = (None,) * len(matrix.rows)
     return CellLines(matrix.rows, nobody, nobody, matrix.numbers), matrix.columns
 
 
-def _read_drugs(path: Path, on_unknown: OnUnknown) -> tuple[Drugs, tuple[Note, ...]]:
+def _read_drugs(path: Path | Frame, on_unknown: OnUnknown) -> tuple[Drugs, tuple[Note, ...]]:
     table = read_table(
         path, {"drug_id": "drug_id", "smiles": "smiles"}, optional=("smiles",) if on_unknown == "drop" else ()
     )
@@ -124,7 +122,7 @@ def _joined(tables: Sequence[Drugs]) -> Drugs:
     return Drugs(*(tuple(getattr(drugs, column.name)[row] for drugs, row in chosen) for column in fields(Drugs)))
 
 
-def _refuse_repeated(ids: Sequence[str], what: str, path: Path) -> None:
+def _refuse_repeated(ids: Sequence[str], what: str, path: Path | Frame) -> None:
     repeated = duplicates(ids)
     if repeated:
         raise SchemaError(

@@ -52,6 +52,44 @@ class Matrix:
     numbers: FloatArray
 
 
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """A table in memory, read as a file of the same columns would be.
+
+    Attributes:
+        name: What messages call it.
+        frame: The table.
+    """
+
+    name: str
+    frame: pd.DataFrame
+
+    suffix = ".parquet"  # typed columns, rows without line numbers
+
+    @property
+    def stem(self) -> str:
+        return self.name
+
+    def __str__(self) -> str:
+        return self.name
+
+    def arrow(self, columns: Sequence[str], types: Mapping[str, pa.DataType]) -> pa.Table:
+        """These columns, as text or float32.
+
+        Raises:
+            _NotANumber: A column asked for as numbers holds something else.
+        """
+        frame = self.frame.set_axis(self.frame.columns.map(str), axis="columns")
+
+        def typed(name: str) -> Any:
+            return frame[name].astype("str") if types[name] == pa.string() else frame[name].to_numpy(np.float32)
+
+        try:
+            return pa.table({name: pa.array(typed(name)) for name in columns})
+        except (TypeError, ValueError) as error:
+            raise _NotANumber from error
+
+
 @contextmanager
 def files_read() -> Iterator[set[Path]]:
     """A set that fills with the files that are read inside."""
@@ -80,7 +118,7 @@ def check_file(path: Path) -> None:
 
 
 def read_table(
-    path: Path,
+    path: Path | Frame,
     columns: Mapping[str, str | None],
     *,
     numbers: Collection[str] = (),
@@ -90,7 +128,8 @@ def read_table(
     """The mapped columns of a file under our own names.
 
     Args:
-        path: .csv, .tsv, .txt or .gct (tab-separated), each also with .gz, .xlsx (its first sheet) or .parquet.
+        path: .csv, .tsv, .txt or .gct (tab-separated), each also with .gz, .xlsx (its first sheet) or .parquet; or a table
+            in memory.
         columns: Our name → the file's name; a name mapped to None is left out.
         numbers: Our names of the columns that hold numbers; all others are text.
         optional: Our names of the columns whose cells may be empty.
@@ -133,7 +172,7 @@ def read_table(
 
 
 def read_matrix(
-    path: Path,
+    path: Path | Frame,
     id_column: str,
     *,
     ignore: Sequence[str] = (),
@@ -203,7 +242,7 @@ def read_matrix(
     return Matrix(tuple(rows), tuple(map(str, columns)), np.ascontiguousarray(values))
 
 
-def places(path: Path, rows: Collection[int]) -> str:
+def places(path: Path | Frame, rows: Collection[int]) -> str:
     """Where the first few data rows stand: line numbers in a text file, row numbers in a Parquet or Excel file."""
     word, first = {".parquet": ("row", 1), ".xlsx": ("row", 2)}.get(path.suffix, ("line", 2 + _lines_above_header(path)))
     return examples([f"{word} {row + first}" for row in list(rows)[:4]])
@@ -230,7 +269,7 @@ def _cleaned(written: Sequence[object]) -> list[str | None]:
     return [None if text in _EMPTY else text for text in texts]
 
 
-def _numbers(table: pa.Table, name: str, path: Path) -> tuple[NDArray[np.float64], BoolArray]:
+def _numbers(table: pa.Table, name: str, path: Path | Frame) -> tuple[NDArray[np.float64], BoolArray]:
     """A column as float64, NaN where empty, NA or refused, and where it was refused."""
     column = pd.Series(table.column(name).to_pandas())
     if column.dtype.kind in "iuf":
@@ -252,13 +291,15 @@ def _numbers(table: pa.Table, name: str, path: Path) -> tuple[NDArray[np.float64
     return np.where(refused, np.nan, values), refused
 
 
-def header_of(path: Path, delimiter: Delimiter | None = None) -> list[str]:
+def header_of(path: Path | Frame, delimiter: Delimiter | None = None) -> list[str]:
     """Column names of a file, as they stand there.
 
     Raises:
         ConfigError: The file is absent.
         SchemaError: The file is empty or damaged.
     """
+    if isinstance(path, Frame):
+        return [str(name) for name in path.frame.columns]
     check_file(path)
     try:
         if path.suffix == ".parquet":
@@ -286,7 +327,7 @@ def _neighbours(path: Path) -> str:
     return nearest(path.name, names) if names else "Its folder holds no file: check data.root."
 
 
-def _mark(path: Path, delimiter: Delimiter | None) -> str:
+def _mark(path: Path | Frame, delimiter: Delimiter | None) -> str:
     if delimiter is not None:
         return _MARKS[delimiter]
     suffix = _suffix(path)
@@ -296,11 +337,11 @@ def _mark(path: Path, delimiter: Delimiter | None) -> str:
     return _BY_SUFFIX[suffix]
 
 
-def _suffix(path: Path) -> str:
+def _suffix(path: Path | Frame) -> str:
     return Path(path.stem).suffix if path.suffix == ".gz" else path.suffix
 
 
-def _lines_above_header(path: Path) -> int:
+def _lines_above_header(path: Path | Frame) -> int:
     return _LINES_ABOVE_HEADER.get(_suffix(path), 0)
 
 
@@ -317,7 +358,7 @@ def _sheet(path: Path, changed_ns: int) -> tuple[list[str], list[list[str]]]:
     return [" ".join(str(name).split()) for name in rows[0]], [[str(value) for value in row] for row in rows[1:]]
 
 
-def _require(path: Path, header: list[str], wanted: Mapping[str, str], delimiter: Delimiter | None) -> None:
+def _require(path: Path | Frame, header: list[str], wanted: Mapping[str, str], delimiter: Delimiter | None) -> None:
     """Every wanted column stands in the header exactly once."""
     absent = [(ours, theirs) for ours, theirs in wanted.items() if theirs not in header]
     if absent and len(header) == 1 and path.suffix not in (".parquet", ".xlsx"):
@@ -355,7 +396,9 @@ def _name(mark: str) -> str:
     return next(name for name, known in _MARKS.items() if known == mark)
 
 
-def _load(path: Path, delimiter: Delimiter | None, columns: list[str], types: Mapping[str, pa.DataType]) -> pa.Table:
+def _load(path: Path | Frame, delimiter: Delimiter | None, columns: list[str], types: Mapping[str, pa.DataType]) -> pa.Table:
+    if isinstance(path, Frame):
+        return path.arrow(columns, types)
     try:
         if path.suffix == ".parquet":
             return pa.parquet.read_table(path, columns=columns)

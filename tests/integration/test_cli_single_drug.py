@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
+import dadsp
 from dadsp.cli import single_drug
 from dadsp.cli.configuration import build, compose
 from dadsp.cli.main import main
@@ -165,6 +166,8 @@ def test_predict_repeats_what_was_scored_and_names_the_class(finished: Path, tmp
     out = tmp_path / "out.csv"
     assert main(["predict", f"run={finished}", f"pairs={pairs}", f"out={out}", "repeat=1", f"form={form}"]) == 0
     predicted = pd.read_csv(out)
+    in_python = dadsp.load_single_drug(finished).predict(pd.read_csv(pairs), repeat=1, form=form)  # type: ignore[arg-type]
+    pd.testing.assert_frame_equal(in_python, predicted, check_dtype=False, rtol=1e-6)
     assert np.allclose(predicted["response"], expected["y_pred"], atol=1e-5)
     cuts = {
         drug: read_json(finished / "drugs" / f"{row:03d}_{drug}" / "repeat_1" / "result.json")["cuts"]
@@ -231,3 +234,8 @@ def test_a_sweep_has_a_finished_folder_per_job(tmp_path: Path) -> None:
     few = ["protocol.methods=[svr,mean]", "protocol.repeats=1", "tracking=none"]
     assert main([*TINY, *few, "seed=0,1", f"runs={tmp_path}", "-m"]) == 0
     assert sorted(metrics(path.parent)["run"]["seed"] for path in tmp_path.rglob("metrics.json")) == [0, 1]
+
+
+def test_registering_a_model_is_refused_before_training(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*TINY, f"runs={tmp_path / 'runs'}", "tracking.register=sensitivity"]) == 2
+    assert "only dadsp train logs a model" in capsys.readouterr().err

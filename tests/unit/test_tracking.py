@@ -9,6 +9,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pandas as pd
@@ -276,6 +277,33 @@ def test_dead_store_is_left_alone_and_tried_again_later(runs: Path, monkeypatch:
     now += tracking.PAUSE_AFTER_FAILURE_S
     tracker.log_epoch({"loss": 1.0}, 5)
     assert dead.calls == 2
+
+
+def write_nothing(folder: Path) -> None:
+    raise DadspError("Cannot write the model: no space left.")
+
+
+def write_one_file(folder: Path) -> None:
+    folder.mkdir()
+    (folder / "model.json").write_text("{}")
+
+
+@pytest.mark.parametrize("fails", ["the store", "the disk"])
+def test_model_that_cannot_be_logged_costs_one_warning_and_no_run(
+    runs: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, fails: str
+) -> None:
+    example = pd.DataFrame({"cell_id": ["L1"], "drug_id": ["D1"]})
+    write = write_nothing if fails == "the disk" else write_one_file
+    with start(runs) as tracker:
+        if fails == "the store":
+            refuse = Mock(side_effect=MlflowException("database is locked"))
+            monkeypatch.setattr(tracker._client, "finalize_logged_model", refuse)
+        tracker.log_model(write, "dadsp.served_model", lambda: example, {"seed": 0}, "sensitivity", "champion")
+    assert read(tracker).info.status == "FINISHED"
+    messages = [record.getMessage() for record in caplog.records if record.name == "dadsp.tracking"]
+    assert {"the store": "database is locked", "the disk": "no space left"}[fails] in messages[0]
+    assert messages[1].startswith("1 entries of this run are missing")
+    assert MlflowClient(tracking_uri=tracker.uri).search_registered_models() == []
 
 
 def test_entry_mlflow_refuses_does_not_stop_the_next(runs: Path) -> None:

@@ -10,7 +10,7 @@ import pyarrow
 import pyarrow.csv
 import pytest
 
-from dadsp.data.tables import read_matrix, read_table
+from dadsp.data.tables import Frame, read_matrix, read_table
 from dadsp.errors import ConfigError, DadspError, SchemaError
 
 COLUMNS = {"cell_id": "COSMIC_ID", "value": "LN_IC50"}
@@ -152,6 +152,29 @@ def test_a_matrix_keeps_names_order_and_numbers(tmp_path: Path) -> None:
     assert (matrix.rows, matrix.columns) == (("7", "5"), ("B", "A"))
     assert matrix.numbers.dtype == np.float32
     np.testing.assert_array_equal(matrix.numbers, [[1, 2.5], [0, -3]])
+
+
+@pytest.mark.parametrize("ids", [["a ", "b"], [907295.0, 5.0], [7, 8], ["1.0", None]])
+def test_a_frame_is_read_as_a_file_of_it_would_be(tmp_path: Path, ids: list[object]) -> None:
+    frame = pd.DataFrame({"id": ids, "value": [1.5, np.nan], "unused": [object(), object()]})
+    frame[["id", "value"]].to_csv(tmp_path / "table.csv", index=False)
+    columns = {"name": "id", "number": "value"}
+    read = [
+        read_table(source, columns, numbers=["number"], optional=["name", "number"])
+        for source in (Frame("frame", frame), tmp_path / "table.csv")
+    ]
+    pd.testing.assert_frame_equal(*read)
+
+
+def test_a_matrix_in_memory_is_read_and_its_gaps_are_placed() -> None:
+    frame = pd.DataFrame({"id": ["L1", "L2"], "G1": [1, 2], 7: [0.5, 1.5]})  # a column named by a number
+    matrix = read_matrix(Frame("lines", frame), "id")
+    assert (matrix.rows, matrix.columns) == (("L1", "L2"), ("G1", "7"))
+    assert matrix.numbers.tolist() == [[1.0, 0.5], [2.0, 1.5]]
+    with pytest.raises(SchemaError, match=r"lines: 1 of 4 values are missing or infinite.*L2/G1"):
+        read_matrix(Frame("lines", frame.assign(G1=[1.0, np.inf])), "id")
+    with pytest.raises(SchemaError, match=r"lines: 1 of 2 rows have no 'id' \(e\.g\. row 2\)"):
+        read_matrix(Frame("lines", frame.assign(id=["L1", None])), "id")
 
 
 def test_a_parquet_matrix_of_whole_numbers_is_read(tmp_path: Path) -> None:

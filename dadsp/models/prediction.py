@@ -1,0 +1,81 @@
+"""Predicting the pairs of a user's tables by a fitted system: what ``dadsp predict``, notebooks and served models share."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from dadsp.data.new_pairs import OnUnknown, read_pairs
+from dadsp.data.tables import Frame
+from dadsp.errors import examples
+from dadsp.models.base import Predictor
+from dadsp.options import check_choice
+from dadsp.schema import Domain, Note, Screen
+
+
+class Predicted(NamedTuple):
+    """Predicted pairs, ready to be written.
+
+    Attributes:
+        system: Who predicted.
+        frame: cell_id, drug_id and the predictions.
+        column: The column of the predicted response.
+        unit: What it is.
+        notes: What was left out.
+    """
+
+    system: str
+    frame: pd.DataFrame
+    column: str
+    unit: str
+    notes: tuple[Note, ...]
+
+
+def predict_new(
+    model: Predictor,
+    pairs: Path | Frame,
+    *,
+    expression: Path | Frame | None,
+    drugs: Path | Frame | None,
+    known: Callable[[], tuple[Screen, Screen]],
+    domain: Domain,
+    on_unknown: OnUnknown,
+) -> Predicted:
+    """Potency of the pairs by a cross-screen system.
+
+    Args:
+        model: The fitted system.
+        pairs: Table with columns cell_id, drug_id.
+        expression: Table of lines: column cell_id, every other column a gene. None takes the known lines of ``domain``.
+        drugs: Table with columns drug_id, smiles. None takes the known drugs of both screens.
+        known: Source and target screen; called only where a table is missing.
+        domain: Which screen's platform measured the expression.
+        on_unknown: As for ``read_pairs``.
+
+    Returns:
+        Columns cell_id, drug_id, neg_log10_ic50_um (−log10 IC50(µM)) and ic50_um.
+
+    Raises:
+        ConfigError: ``domain`` or ``on_unknown`` is no choice, or a file is absent.
+        DadspError: A table cannot be used, or the model lacks what it needs.
+    """
+    check_choice("domain", domain, Domain)
+    check_choice("on_unknown", on_unknown, OnUnknown)
+    screens = [] if expression and drugs else list(known())
+    read, frame, notes = read_pairs(
+        pairs,
+        expression=expression,
+        drugs=drugs,
+        known=screens if domain == "source" else screens[::-1],
+        domain=domain,
+        on_unknown=on_unknown,
+    )
+    unused = sorted(set(read.screen.genes) - set(model.genes)) if model.genes else []
+    if unused:
+        notes = (*notes, Note("genes the model does not know, not used", len(unused), examples(unused)))
+    potency = model.predict(read)
+    frame["neg_log10_ic50_um"] = potency
+    frame["ic50_um"] = 10.0 ** -potency.astype(np.float64)
+    return Predicted(model.name, frame, "neg_log10_ic50_um", "−log10 IC50(µM)", notes)

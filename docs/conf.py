@@ -29,9 +29,6 @@ autodoc_member_order = "bysource"
 autodoc_default_options = {"members": True, "show-inheritance": True}
 autodoc_typehints_format = "short"
 
-# Pages that are written elsewhere, such as a how-to of a newer verb, are listed by pattern and may be absent.
-suppress_warnings = ["toc.empty_glob"]
-
 html_theme = "furo"
 html_extra_path = ["start"]
 html_copy_source = False

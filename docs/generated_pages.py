@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 from sphinx.application import Sphinx
-from yaml.nodes import MappingNode, Node
+from yaml.nodes import MappingNode, Node, SequenceNode
 
 CONF = Path(__file__).parents[1] / "conf"
 
@@ -15,6 +15,9 @@ CONF = Path(__file__).parents[1] / "conf"
 PRIMARY = {"config": "dadsp train", "fetch": "dadsp data fetch", "single_drug": "dadsp single-drug"}
 CHOSEN_BY = {"screen": "screen@data.source={0} screen@data.target={0}", "hydra/launcher": "hydra/launcher={0}"}
 INTERNAL = ("hydra/hydra_logging", "hydra/job_logging", "hydra/sweeper")
+
+# Pages that docs/index.md lists where they exist.
+OPTIONAL = ("report", "python", "mlflow")
 
 PUBLIC = (
     "dadsp.api",
@@ -48,18 +51,21 @@ def api_page() -> str:
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    """Appends the generated part to the pages that introduce it."""
-    app.connect("source-read", _append)
+    """Completes pages as they are read."""
+    app.connect("source-read", _complete)
     return {"parallel_read_safe": True}
 
 
-def _append(app: Sphinx, page: str, text: list[str]) -> None:
+def _complete(app: Sphinx, page: str, text: list[str]) -> None:
     if page == "docs/configuration":
         for path in CONF.rglob("*.yaml"):
             app.env.note_dependency(str(path), docname=page)
         text[0] += "\n" + configuration_page()
     elif page == "docs/api":
         text[0] += "\n" + api_page()
+    elif page == "docs/index":
+        absent = [name for name in OPTIONAL if f"docs/{name}" not in app.env.found_docs]
+        text[0] = "\n".join(line for line in text[0].splitlines() if line not in absent)
 
 
 def _section(path: Path) -> str:
@@ -73,7 +79,7 @@ def _section(path: Path) -> str:
     # What the heading comment shows as a command is one; the rest is text.
     prose = " ".join(_escaped(line) for line in head if not line.startswith("  "))
     commands = "\n".join(line.strip() for line in head if line.startswith("  "))
-    table = [f"| {' | '.join(row)} |" for row in (("key", "default", ""), ("---",) * 3, *_rows(lines))]
+    table = [f"| {' | '.join(row)} |" for row in (("key", "default", "comment"), ("---",) * 3, *_rows(lines))]
     parts = [f"### `{title}`", f"`conf/{path.relative_to(CONF).as_posix()}`", prose]
     parts += [f"```text\n{commands}\n```"] if commands else []
     return "\n\n".join([*parts, "\n".join(table)] if len(table) > 2 else parts)
@@ -113,7 +119,9 @@ def _entries(node: Node | None, above: str = "") -> Iterator[tuple[str, Node, No
 
 
 def _source(lines: list[str], node: Node) -> str:
-    """The text of a value as it stands in the file, without comments inside it."""
+    """The text of a value as it stands in the file, without comments inside it; items of a list with commas between them."""
+    if isinstance(node, SequenceNode) and not node.flow_style:
+        return ", ".join(_source(lines, item).strip() for item in node.value)
     start, end = node.start_mark, node.end_mark
     if start.line == end.line:
         return lines[start.line][start.column : end.column]

@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup run test test-slow lint format smoke lock clean
+.PHONY: help setup run test test-slow lint format smoke docs lock clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*  ## /\1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
@@ -23,7 +23,7 @@ $(READY): pyproject.toml constraints.txt
 		|| { echo "No virtual environment could be made in $(VENV). Install Python's venv module (Debian: python3-venv)." >&2; exit 1; }
 	@echo "Installing into $(VENV) (first torch, then the rest)"
 	@$(BIN)/python -m pip install -qq --constraint constraints.txt torch
-	@$(BIN)/python -m pip install -qq --constraint constraints.txt --editable '.[dev,launchers]'
+	@$(BIN)/python -m pip install -qq --constraint constraints.txt --editable '.[dev,docs,launchers]'
 	@touch $@
 
 run: $(READY)  ## train the default system (make run ARGS="seed=1" changes settings)
@@ -46,6 +46,10 @@ lint: $(READY)  ## ruff, formatting, types
 format: $(READY)  ## mend what ruff can mend by itself
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
+
+docs: $(READY)  ## build the documentation; open build/docs/index.html
+	@$(BIN)/sphinx-build -c docs -q -W --keep-going . build/docs
+	@echo "build/docs/index.html"
 
 lock: $(READY)  ## write the installed versions into constraints.txt, below its heading
 	@{ sed -n '/^#/p' constraints.txt; \

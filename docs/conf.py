@@ -1,0 +1,40 @@
+"""Sphinx settings of the documentation: ``make docs`` builds it from the repository's root into build/docs."""
+
+import sys
+from pathlib import Path
+
+from pygments.lexers.special import TextLexer
+from sphinx.application import Sphinx
+
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE.parent), str(HERE)]
+from generated_pages import PUBLIC  # noqa: E402
+
+project = "dadsp"
+html_title = "dadsp"
+copyright = "the authors of dadsp, Apache-2.0"
+
+# The root of the sources is the repository's, so that pages link to the READMEs of experiments and to files of conf/.
+root_doc = "docs/index"
+include_patterns = ["docs/*.md", "experiments/*/README.md", "CONTRIBUTING.md", "CHANGELOG.md"]
+exclude_patterns = [".*", "build", "runs", "dadsp", "tests", "conf"]
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "generated_pages"]
+myst_heading_anchors = 3
+
+# References to the modules that have a page must resolve; others, and other projects (pages are built offline), have none.
+nitpicky = True
+nitpick_ignore_regex = [("py:.*", rf"(?!({'|'.join(PUBLIC)})\.).*")]
+autodoc_member_order = "bysource"
+autodoc_default_options = {"members": True, "show-inheritance": True}
+autodoc_typehints_format = "short"
+
+html_theme = "furo"
+html_extra_path = ["start"]
+html_copy_source = False
+highlight_language = "text"
+
+
+def setup(app: Sphinx) -> None:
+    """Blocks of CSV are shown as they are."""
+    app.add_lexer("csv", TextLexer)

@@ -27,7 +27,7 @@ from dadsp.splits.store import load_split
 Table = str | Path | pd.DataFrame
 
 
-class _Run:
+class LoadedRun:
     """The folder of a finished run."""
 
     _table = "comparison.csv"
@@ -49,7 +49,7 @@ class _Run:
         return pd.read_csv(path)
 
 
-class LoadedModel(_Run):
+class LoadedModel(LoadedRun):
     """The model of a finished run of ``dadsp train``, and what it came from.
 
     Attributes:
@@ -146,7 +146,7 @@ class LoadedModel(_Run):
             raise LoadError(f"{error} Or give expression= and drugs=.") from error
 
 
-class LoadedSingleDrug(_Run):
+class LoadedSingleDrug(LoadedRun):
     """The networks of a finished run of ``dadsp single-drug``, one per drug and repeat.
 
     Attributes:

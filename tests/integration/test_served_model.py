@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 from urllib.error import URLError
 from urllib.request import Request, urlopen
 
@@ -60,7 +61,8 @@ def artifact(folder: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def logged(folder: Path) -> PyFuncModel:
-    return mlflow.pyfunc.load_model("models:/sensitivity@champion")
+    loaded: PyFuncModel = mlflow.pyfunc.load_model("models:/sensitivity@champion")
+    return loaded
 
 
 def new_pairs(run: dadsp.LoadedModel) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame]:
@@ -71,8 +73,15 @@ def new_pairs(run: dadsp.LoadedModel) -> tuple[pd.DataFrame, pd.DataFrame, pd.Da
     drugs = pd.DataFrame({"drug_id": ["D1", "D2"], "smiles": ["CCO", "CCN"]})
     pairs = pd.DataFrame({"cell_id": ["N1", "N2", "N1"], "drug_id": ["D1", "D1", "D2"]})
     first, second = (dict(zip(run.genes, map(float, row), strict=True)) for row in levels)
-    request = pairs.assign(smiles=["CCO", None, "CCN"], expression=[first, second, None])
+    columns: dict[str, list[object]] = {"smiles": ["CCO", None, "CCN"], "expression": [first, second, None]}
+    request = pd.concat([pairs, pd.DataFrame(columns)], axis=1)
     return pairs, lines, drugs, request
+
+
+def predicted(model: PyFuncModel, request: Any, params: dict[str, Any] | None = None) -> pd.DataFrame:
+    answer = model.predict(request, params)
+    assert isinstance(answer, pd.DataFrame)
+    return answer
 
 
 @pytest.mark.parametrize("domain", ["source", "target"])
@@ -85,23 +94,23 @@ def test_known_pairs_are_predicted_as_dadsp_predict_does(
     arguments = [f"pairs={tmp_path / 'pairs.csv'}", f"domain={domain}", f"out={tmp_path / 'out.parquet'}"]
     assert main(["predict", f"run={run.folder}", *arguments]) == 0
     expected = pd.read_parquet(tmp_path / "out.parquet")
-    pd.testing.assert_frame_equal(logged.predict(pairs, params={"domain": domain}), expected)
+    pd.testing.assert_frame_equal(predicted(logged, pairs, params={"domain": domain}), expected)
 
 
 def test_new_lines_and_drugs_come_with_the_request(run: dadsp.LoadedModel, logged: PyFuncModel) -> None:
     pairs, lines, drugs, request = new_pairs(run)
-    pd.testing.assert_frame_equal(logged.predict(request), run.predict(pairs, lines, drugs))
+    pd.testing.assert_frame_equal(predicted(logged, request), run.predict(pairs, lines, drugs))
     with pytest.raises(SchemaError, match="N1 two different expressions"):
-        logged.predict(request.assign(expression=[*request["expression"][:2], request["expression"][1]]))
+        predicted(logged, request.assign(expression=[*request["expression"][:2], request["expression"][1]]))
     with pytest.raises(SchemaError, match="1 drugs stand more than once"):
-        logged.predict(request.assign(smiles=["CCO", "CCCO", "CCN"]))
+        predicted(logged, request.assign(smiles=["CCO", "CCCO", "CCN"]))
 
 
 def test_signature_example_and_metadata_say_what_the_model_is(run: dadsp.LoadedModel, logged: PyFuncModel) -> None:
     inputs, outputs = logged.metadata.get_input_schema(), logged.metadata.get_output_schema()
     assert inputs.input_names() == ["cell_id", "drug_id", "smiles", "expression"]
     assert inputs.required_input_names() == ["cell_id", "drug_id"]
-    answer = logged.predict(logged.input_example)
+    answer = predicted(logged, logged.input_example)
     assert answer.columns.tolist() == outputs.input_names()
     facts = read_json(run.folder / "metrics.json")["run"]
     kept = {name: facts[name] for name in ("system", "seed", "data_hash", "split_hash")}
@@ -125,8 +134,8 @@ def test_run_address_and_older_versions_load_too(folder: Path, logged: PyFuncMod
     same = mlflow.pyfunc.load_model(f"runs:/{logged.metadata.run_id}/model")
     naive = mlflow.pyfunc.load_model("models:/sensitivity@plain")
     assert naive.metadata.metadata["system"] == "source drug mean (capped labels)"
-    assert len(naive.predict(pairs)) == len(pairs)
-    pd.testing.assert_frame_equal(same.predict(pairs), logged.predict(pairs))
+    assert len(predicted(naive, pairs)) == len(predicted(logged, pairs))
+    pd.testing.assert_frame_equal(predicted(same, pairs), predicted(logged, pairs))
     assert not (folder / "mlflow.db").exists()  # nothing went to the store that mlflow takes by default
 
 

@@ -22,7 +22,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 from urllib.error import HTTPError, URLError
 from urllib.parse import unquote, urlsplit
 from urllib.request import urlopen
@@ -57,6 +57,22 @@ MLFLOW_DEFAULTS = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
     "MLFLOW_UV_AUTO_DETECT": "false",  # a logged model would take along the lock file of whatever folder one stands in
 }
+
+
+class FinishedModel(NamedTuple):
+    """A model as a run hands it to MLflow.
+
+    Attributes:
+        write: Writes its files into the folder it is given.
+        loader_module: The installed module whose ``_load_pyfunc`` reads them.
+        example: Gives a request that it can answer.
+        facts: Stand in its metadata and on its page.
+    """
+
+    write: Callable[[Path], None]
+    loader_module: str
+    example: Callable[[], "pd.DataFrame"]
+    facts: Mapping[str, object]
 
 
 class RunTracker:
@@ -184,36 +200,17 @@ class RunTracker:
             else:
                 self._send(partial(self._client.log_artifact, self.run_id, str(path)))
 
-    def log_model(
-        self,
-        write: Callable[[Path], None],
-        loader_module: str,
-        example: Callable[[], "pd.DataFrame"],
-        facts: Mapping[str, object],
-        register: str | None = None,
-        alias: str | None = None,
-    ) -> None:
+    def log_model(self, model: FinishedModel, register: str | None = None, alias: str | None = None) -> None:
         """Logs a model of flavour python_function under ``runs:/<run id>/model``; its loading runs no pickled code.
 
         Args:
-            write: Writes the model's files into the folder it is given.
-            loader_module: The installed module whose ``_load_pyfunc`` reads them.
-            example: Gives a request that the model can answer.
-            facts: Stand in the model's metadata and on its page.
+            model: What is logged.
             register: Name of the registered model that gets this one as a new version.
             alias: Alias of that version, taken from an earlier one.
         """
-        self._send(lambda: self._log_model(write, loader_module, example(), facts, register, alias))
+        self._send(lambda: self._log_model(model, register, alias))
 
-    def _log_model(
-        self,
-        write: Callable[[Path], None],
-        loader_module: str,
-        example: "pd.DataFrame",
-        facts: Mapping[str, object],
-        register: str | None,
-        alias: str | None,
-    ) -> None:
+    def _log_model(self, model: FinishedModel, register: str | None, alias: str | None) -> None:
         from mlflow.entities import LoggedModelOutput
         from mlflow.models import Model
 
@@ -222,24 +219,24 @@ class RunTracker:
             from mlflow import pyfunc
 
         client = self._client
-        tags = {name: str(value) for name, value in facts.items()}
+        tags = {name: str(value) for name, value in model.facts.items()}
         logged = client.create_logged_model(self.experiment_id, MODEL, self.run_id, tags)
         with TemporaryDirectory() as scratch:
             data, folder = Path(scratch) / "dadsp", Path(scratch) / "mlflow"
-            write(data)
+            model.write(data)
             pyfunc.save_model(
                 folder,
-                loader_module=loader_module,
+                loader_module=model.loader_module,
                 data_path=str(data),
                 mlflow_model=Model(
                     artifact_path=logged.artifact_location,
                     run_id=self.run_id,
                     model_id=logged.model_id,
                     model_uuid=logged.model_id,
-                    metadata=dict(facts),
+                    metadata=dict(model.facts),
                 ),
                 signature=_signature(),
-                input_example=example,
+                input_example=model.example(),
                 # Named rather than inferred, which would load the model in another process.
                 pip_requirements=[f"{package}=={version(package)}" for package in ("dadsp", "mlflow")],
             )
@@ -320,7 +317,7 @@ class NullTracker:
     def log_artifacts(self, paths: Iterable[Path]) -> None:
         """Does nothing."""
 
-    def log_model(self, *arguments: object) -> None:
+    def log_model(self, model: FinishedModel, register: str | None = None, alias: str | None = None) -> None:
         """Does nothing."""
 
     def __enter__(self) -> Self:

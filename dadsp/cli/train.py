@@ -19,7 +19,7 @@ from dadsp.models.naive import Naive
 from dadsp.schema import Split, Study
 from dadsp.served_model import example_request, save_served_model
 from dadsp.splits.store import load_split, save_split
-from dadsp.tracking import PARENT, RunTracker, Tracker, environment_tags
+from dadsp.tracking import PARENT, FinishedModel, RunTracker, Tracker, environment_tags
 
 KEYS = ("data", "split", "drug_features", "model", "trainer", "tracking", "seed", "resume", "runs", "sweep")
 
@@ -91,14 +91,13 @@ def _log_model(
 ) -> None:
     """Hands the model to MLflow with what it needs to predict the run's lines and drugs."""
     facts = {name: results.facts[name] for name in ("system", "seed", "data_hash", "split_hash")}
-    tracker.log_model(
-        partial(save_served_model, model, study, expression=tracking.log_expression),
-        served_model.__name__,
-        partial(example_request, model, study, split, expression=tracking.log_expression),
-        {**facts, "saw_target_labels": results.rows[0].saw_target_labels},
-        tracking.register,
-        tracking.alias,
+    finished = FinishedModel(
+        write=partial(save_served_model, model, study, expression=tracking.log_expression),
+        loader_module=served_model.__name__,
+        example=partial(example_request, model, study, split, expression=tracking.log_expression),
+        facts={**facts, "saw_target_labels": results.rows[0].saw_target_labels},
     )
+    tracker.log_model(finished, tracking.register, tracking.alias)
 
 
 def _split(config: DictConfig, seed: int, study: Study, folder: Path) -> Split:

@@ -20,7 +20,7 @@ from mlflow.exceptions import MlflowException
 
 from dadsp import tracking
 from dadsp.errors import DadspError, LoadError
-from dadsp.tracking import NullTracker, RunTracker, code_hash, environment_tags, git_sha
+from dadsp.tracking import FinishedModel, NullTracker, RunTracker, code_hash, environment_tags, git_sha
 
 
 @pytest.fixture(autouse=True)
@@ -298,7 +298,8 @@ def test_model_that_cannot_be_logged_costs_one_warning_and_no_run(
         if fails == "the store":
             refuse = Mock(side_effect=MlflowException("database is locked"))
             monkeypatch.setattr(tracker._client, "finalize_logged_model", refuse)
-        tracker.log_model(write, "dadsp.served_model", lambda: example, {"seed": 0}, "sensitivity", "champion")
+        model = FinishedModel(write, "dadsp.served_model", lambda: example, {"seed": 0})
+        tracker.log_model(model, "sensitivity", "champion")
     assert read(tracker).info.status == "FINISHED"
     messages = [record.getMessage() for record in caplog.records if record.name == "dadsp.tracking"]
     assert {"the store": "database is locked", "the disk": "no space left"}[fails] in messages[0]

@@ -31,6 +31,8 @@ autodoc_typehints_format = "short"
 
 html_theme = "furo"
 html_extra_path = ["start"]
+html_static_path = ["static"]
+html_css_files = ["site.css"]
 html_copy_source = False
 highlight_language = "text"
 

@@ -47,7 +47,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the built site."""
     folder = tmp_path_factory.mktemp("site")
     options: list[str | Path] = ["-c", ROOT / "docs", "-d", folder / "doctrees", "-q", "-W", "--keep-going"]
-    command: list[str | Path] = [sys.executable, "-m", "sphinx", *options, ROOT, folder / "html"]
+    command = [sys.executable, "-m", "sphinx", *options, ROOT, folder / "html"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     return folder / "html"

@@ -13,7 +13,7 @@ from dadsp.cli.main import main
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "tutorial.md").read_text(encoding="utf-8")
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # one test carries the set-up, all commands of the page
 
 
 @pytest.fixture(scope="module")

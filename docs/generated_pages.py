@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 
 import yaml
@@ -15,9 +14,6 @@ CONF = Path(__file__).parents[1] / "conf"
 PRIMARY = {"config": "dadsp train", "fetch": "dadsp data fetch", "single_drug": "dadsp single-drug"}
 CHOSEN_BY = {"screen": "screen@data.source={0} screen@data.target={0}", "hydra/launcher": "hydra/launcher={0}"}
 INTERNAL = ("hydra/hydra_logging", "hydra/job_logging", "hydra/sweeper")
-
-# Pages that docs/index.md lists where they exist.
-OPTIONAL = ("report", "python", "mlflow")
 
 PUBLIC = (
     "dadsp.api",
@@ -46,8 +42,8 @@ def configuration_page() -> str:
 
 
 def api_page() -> str:
-    """One section for each public module that exists, filled by autodoc."""
-    return "\n\n".join(f"## `{name}`\n\n```{{eval-rst}}\n.. automodule:: {name}\n```" for name in PUBLIC if find_spec(name))
+    """One section for each public module, filled by autodoc."""
+    return "\n\n".join(f"## `{name}`\n\n```{{eval-rst}}\n.. automodule:: {name}\n```" for name in PUBLIC)
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
@@ -63,9 +59,6 @@ def _complete(app: Sphinx, page: str, text: list[str]) -> None:
         text[0] += "\n" + configuration_page()
     elif page == "docs/api":
         text[0] += "\n" + api_page()
-    elif page == "docs/index":
-        absent = [name for name in OPTIONAL if f"docs/{name}" not in app.env.found_docs]
-        text[0] = "\n".join(line for line in text[0].splitlines() if line not in absent)
 
 
 def _section(path: Path) -> str:

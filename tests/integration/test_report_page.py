@@ -146,7 +146,7 @@ def test_tables_hold_the_numbers_of_the_run_and_mark_oracles(page: str, run: Pat
 @needs_browser
 def test_tab_reaches_contents_and_scrolling_boxes_in_order_and_shows_where_it_is(page: str, tmp_path: Path) -> None:
     with typed_at(page, 400, tmp_path) as opened:
-        stops = []
+        stops: list[list[Any]] = []
         while not stops or stops[-1][0] not in ("BODY", "HTML"):
             opened.press_tab()
             stops.append(opened.run(FOCUSED))

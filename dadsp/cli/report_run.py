@@ -279,7 +279,7 @@ def _summary(run: ReportedRun) -> list[str]:
         f"{decimal(pooled['r2'])}, pooled, in {UNIT}; {percent(pooled['n_censored'] / pooled['n'])} of them are at the cap. "
         f"Among the lines of one drug, Pearson r is {decimal(own['per_drug_median']['median']['pearson'])} in the median."
     ]
-    if skill["vs"]:
+    if skill["vs"] and skill["vs"] != run.system:
         lines.append(
             f"Against the best naive row that saw no more labels ({skill['vs']}) its skill is {decimal(skill['value'])}: "
             "1 − MSE / MSE of that row."

@@ -159,11 +159,11 @@ def test_a_frame_is_read_as_a_file_of_it_would_be(tmp_path: Path, ids: list[obje
     frame = pd.DataFrame({"id": ids, "value": [1.5, np.nan], "unused": [object(), object()]})
     frame[["id", "value"]].to_csv(tmp_path / "table.csv", index=False)
     columns = {"name": "id", "number": "value"}
-    from_memory, from_disk = (
+    in_memory, in_file = (
         read_table(source, columns, numbers=["number"], optional=["name", "number"])
         for source in (Frame("frame", frame), tmp_path / "table.csv")
     )
-    pd.testing.assert_frame_equal(from_memory, from_disk)
+    pd.testing.assert_frame_equal(in_memory, in_file)
 
 
 def test_a_matrix_in_memory_is_read_and_its_gaps_are_placed() -> None:
@@ -174,7 +174,7 @@ def test_a_matrix_in_memory_is_read_and_its_gaps_are_placed() -> None:
     with pytest.raises(SchemaError, match=r"lines: 1 of 4 values are missing or infinite.*L2/G1"):
         read_matrix(Frame("lines", frame.assign(G1=[1.0, np.inf])), "id")
     with pytest.raises(SchemaError, match=r"lines: 1 of 2 rows have no 'id' \(e\.g\. row 2\)"):
-        read_matrix(Frame("lines", frame.assign(id=["L1", np.nan])), "id")
+        read_matrix(Frame("lines", frame.assign(id=pd.Series(["L1", None]))), "id")
 
 
 def test_a_parquet_matrix_of_whole_numbers_is_read(tmp_path: Path) -> None:

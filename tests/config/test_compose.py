@@ -1,6 +1,7 @@
 """Every choice of every group composes and builds."""
 
 from dataclasses import asdict
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -42,14 +43,17 @@ def test_every_experiment_names_an_mlflow_experiment_of_its_own(choice: str) -> 
 def test_every_system_of_a_table_builds_and_published_numbers_name_it(table: str) -> None:
     params = yaml.safe_load((conf_folder() / "experiment" / f"{table}.yaml").read_text())["hydra"]["sweeper"]["params"]
     assert params.pop("seed") == "0,1,2,3,4"
-    (swept,) = (group for group, choices in params.items() if "," in choices)
-    names = {
-        choice: build(compose("config", [f"experiment={table}", f"{swept}={choice}"]).model, "model").name
-        for choice in params[swept].split(",")
-    }
+    names = {}
+    for chosen in product(*(choices.split(",") for choices in params.values())):
+        config = compose("config", [f"experiment={table}", *map("=".join, zip(params, chosen, strict=True))])
+        name = build(config.model, "model").name
+        if "drug_features" in params:  # dadsp compare adds what varies within a system
+            name += f" [drug_features={config.drug_features._target_.rpartition('.')[2]}]"
+        names[chosen] = name
     assert len(set(names.values())) == len(names)
     expected = pd.read_csv(ROOT / "experiments" / table / "expected.csv")
-    assert expected["system"].tolist() == [names[choice] for choice in expected[swept]]
+    keys = zip(*(expected.get(group, ["dadsp_a"] * len(expected)) for group in params), strict=True)
+    assert expected["system"].tolist() == [names[key] for key in keys]
 
 
 def test_tiny_study_and_split_build() -> None:

@@ -97,7 +97,9 @@ def test_mlflow_holds_params_epochs_scores_tags_and_artifacts(finished: Path) ->
     assert len(client.get_metric_history(run.info.run_id, "val/source/rmse")) == 3
     assert run.data.tags["data_hash"] == metrics(finished)["run"]["data_hash"]
     stored = {item.path for item in client.list_artifacts(run.info.run_id)}
-    assert {"metrics.json", "predictions.parquet", "model", "figures", "config.yaml"} <= stored
+    assert {"metrics.json", "predictions.parquet", "figures", "config.yaml"} <= stored
+    (model,) = client.search_logged_models([run.info.experiment_id], f"source_run_id = '{run.info.run_id}'")
+    assert model.name == "model"
 
 
 def test_same_seed_gives_bit_identical_metrics(finished: Path, tmp_path: Path) -> None:

@@ -116,6 +116,7 @@ def test_artifact_holds_plain_data_and_no_code(artifact: Path) -> None:
     data = {f"data/dadsp/{name}" for name in ("model/model.json", "model/weights.safetensors", "screens.json")}
     data.add("data/dadsp/expression.safetensors")
     examples = {"input_example.json", "serving_input_example.json"}
+    files -= {"registered_model_meta"}  # mlflow's note of the name and version by which it loaded the model
     assert files == data | examples | {"MLmodel", "requirements.txt", "conda.yaml", "python_env.yaml"}
     flavour = yaml.safe_load((artifact / "MLmodel").read_text())["flavors"]["python_function"]
     assert (flavour["loader_module"], flavour["code"]) == ("dadsp.served_model", None)

@@ -14,6 +14,7 @@ help:  ## show this list
 
 setup: $(READY)  ## build .venv from constraints.txt (does nothing when it is up to date)
 
+# Modules are compiled when first imported: most never are, and compiling all takes as long as copying them.
 # The stamp comes last: a set-up that was interrupted is taken up again, and no other target reinstalls anything.
 # torch has a line of its own because it is the long download; pip takes its pinned version from constraints.txt.
 $(READY): pyproject.toml constraints.txt
@@ -22,8 +23,8 @@ $(READY): pyproject.toml constraints.txt
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(VENV) \
 		|| { echo "No virtual environment could be made in $(VENV). Install Python's venv module (Debian: python3-venv)." >&2; exit 1; }
 	@echo "Installing into $(VENV) (first torch, then the rest)"
-	@$(BIN)/python -m pip install -qq --constraint constraints.txt torch
-	@$(BIN)/python -m pip install -qq --constraint constraints.txt --editable '.[dev,docs,launchers]'
+	@$(BIN)/python -m pip install -qq --no-compile --constraint constraints.txt torch
+	@$(BIN)/python -m pip install -qq --no-compile --constraint constraints.txt --editable '.[dev,docs,launchers]'
 	@touch $@
 
 run: $(READY)  ## train the default system (make run ARGS="seed=1" changes settings)
@@ -36,7 +37,7 @@ test: $(READY)  ## unit and quick integration tests (make test ARGS="-k split" c
 	@$(BIN)/pytest -q -n auto --maxprocesses 8 --dist loadfile $(ARGS)
 
 test-slow: $(READY)  ## the slow tests: servers, the built wheel, real data
-	@$(BIN)/pytest -q -m slow -n auto --maxprocesses 8 $(ARGS)
+	@$(BIN)/pytest -q -m slow -n auto --maxprocesses 8 --dist loadfile $(ARGS)
 
 lint: $(READY)  ## ruff, formatting, types
 	@$(BIN)/ruff check

@@ -38,7 +38,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     place = tmp_path_factory.mktemp("served")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(place)
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        patch.setenv("MLFLOW_TRACKING_URI", "")  # so that it ends as it was: mlflow's own setter writes it, too
+        patch.delenv("MLFLOW_TRACKING_URI")
         before = mlflow.get_tracking_uri()
         assert main(["train", "experiment=smoke", *REGISTERED]) == 0
         assert main(["train", "data=simulated_tiny", "model=naive_drug_mean", REGISTERED[0], "tracking.alias=plain"]) == 0

@@ -23,7 +23,7 @@ from dadsp.evaluation.document import Document, Section, Table, Text, html, mark
 from dadsp.files import write_atomically, write_text
 from dadsp.options import validated
 
-COPIED = ("trainer.", "drug_features.")  # groups that a configuration repeats inside model
+COPIED = ("trainer.", "drug_features.", "alignment.")  # groups that a configuration repeats inside model
 NO_SETTINGS = ("runs", "resume", "sweep", "tracking.")  # where things lie
 
 

@@ -21,7 +21,7 @@ from dadsp.served_model import example_request, save_served_model
 from dadsp.splits.store import load_split, save_split
 from dadsp.tracking import PARENT, FinishedModel, RunTracker, Tracker, environment_tags
 
-KEYS = ("data", "split", "drug_features", "model", "trainer", "tracking", "seed", "resume", "runs", "sweep")
+KEYS = ("data", "split", "drug_features", "alignment", "model", "trainer", "tracking", "seed", "resume", "runs", "sweep")
 
 
 def run(arguments: list[str], as_json: bool) -> None:

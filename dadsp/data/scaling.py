@@ -101,6 +101,11 @@ def fit_scaler(
     return ExpressionScaler(*source, *(source if scope == "joint" else _fit(kind, parts[1])))
 
 
+def fit_common_scaler(kind: ScalerKind, lines: FloatArray) -> ExpressionScaler:
+    """A scaler fitted on aligned expression of source lines, shape (n_lines, n_genes), that serves both screens alike."""
+    return ExpressionScaler(*_fit(kind, [lines]) * 2)
+
+
 def _fit(kind: ScalerKind, parts: list[FloatArray]) -> tuple[FloatArray, FloatArray]:
     """Shift and scale over the rows of all parts, without joining them into one matrix."""
     parts = [part for part in parts if len(part)]

@@ -306,7 +306,7 @@ class CrossScreenNetwork(CrossScreenPredictor):
             PotencyFunction(
                 network=self.network,
                 encoder=self._encoder(pairs.domain),
-                scale=partial(self.scaler.transform, domain=pairs.domain),
+                scale=partial(self.expression_input.scale, domain=pairs.domain),
                 labels=self.labels,
                 representation=self.fitted_features,
                 drug_row=torch.from_numpy(self._drug_rows(pairs.screen, pairs.drug_idx[:1])),

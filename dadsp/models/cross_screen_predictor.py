@@ -12,11 +12,13 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from dadsp.data.scaling import ExpressionScaler, LabelScaler, ScalerKind, ScalerScope, fit_scaler
+from dadsp.data.alignment.base import Alignment
+from dadsp.data.expression_input import ExpressionInput
+from dadsp.data.scaling import LabelScaler, ScalerKind, ScalerScope
 from dadsp.drugs.features import DrugFeatures
 from dadsp.drugs.morgan import Morgan
 from dadsp.drugs.representations import from_facts
-from dadsp.errors import MissingIdsError, SchemaError, examples
+from dadsp.errors import MissingIdsError, examples
 from dadsp.models.base import Arrays, FitContext, Predictor
 from dadsp.models.pretraining import PretrainingOptions, pretrain_encoder
 from dadsp.models.rowspace import InputBasis, RowSpace
@@ -44,7 +46,7 @@ class SystemOptions:
         input_basis: ``"rowspace"`` learns the first layer in coordinates of the training lines' span where lines are fewer
             than genes (see ``dadsp.models.rowspace``); ``"genes"`` never does.
         expression_scaling: ``"zscore"`` or ``"minmax"`` (code).
-        scaling_scope: Each screen by itself, or both together (code).
+        scaling_scope: Each screen by itself, or both together (code); an alignment puts both on one scale anyway.
     """
 
     name: str = ""
@@ -62,6 +64,7 @@ class CrossScreenPredictor(Predictor):
     Args:
         drug_features: Turns structures into features; fitted on the training drugs by ``fit``.
         training: Length and speed of whatever is trained in epochs; device and threads.
+        alignment: Brings the expression of both platforms onto one scale; None aligns nothing.
         options: Fields of the system's options.
 
     Raises:
@@ -71,18 +74,20 @@ class CrossScreenPredictor(Predictor):
     options_type: ClassVar[type[SystemOptions]]
     options: SystemOptions
     labels: LabelScaler
-    scaler: ExpressionScaler
+    expression_input: ExpressionInput
     fitted_features: DrugFeatures
 
     def __init__(
         self,
         drug_features: DrugFeatures | None = None,
         training: TrainingOptions | dict[str, Any] | None = None,
+        alignment: Alignment | None = None,
         **options: Any,
     ) -> None:
         self.options = validated(self.options_type, options, "model")
         self.training = validated(TrainingOptions, training or {}, "trainer")
         self.drug_features = drug_features or Morgan()
+        self.alignment = alignment
         self.name = self._display_name()
         self.histories: dict[str, list[dict[str, float]]] = {}
         self.drug_notes: list[dict[str, Any]] = []
@@ -92,14 +97,13 @@ class CrossScreenPredictor(Predictor):
         return self.options.name
 
     def _start(self, study: Study, split: Split) -> Responses:
-        """Claims device and threads, fits scalers and drug features on what trains; returns the training pairs."""
+        """Claims device and threads, fits alignment, scaler and drug features on what trains; returns the training pairs."""
         claim_device(self.training)
         train = study.source.responses.take(split.train_idx)
         self.genes = study.genes
         self.labels = LabelScaler.fit(train.potency)
-        self.scaler = fit_scaler(
-            self.options.expression_scaling, self.options.scaling_scope, study, train.cell_idx, split.adapt_cell_idx
-        )
+        kind, scope = self.options.expression_scaling, self.options.scaling_scope
+        self.expression_input = ExpressionInput.fit(study, split, alignment=self.alignment, kind=kind, scope=scope)
         self.fitted_features = self.drug_features.fit(*structures(study.source, np.unique(train.drug_idx)))
         self.drug_notes = self._drug_notes(study)
         return train
@@ -122,8 +126,8 @@ class CrossScreenPredictor(Predictor):
 
     def _lines(self, study: Study, split: Split) -> tuple[Tensor, IntArray, IntArray]:
         """Scaled expression of source lines, then target lines; rows that train, and rows that lend their expression."""
-        source = self.scaler.transform(study.source.cells.expression, "source")
-        target = self.scaler.transform(study.target.cells.expression, "target")
+        source = self.scaled_expression(study.source, "source")
+        target = self.scaled_expression(study.target, "target")
         source_lines = np.unique(study.source.responses.cell_idx[split.train_idx])
         return torch.from_numpy(np.concatenate([source, target])), source_lines, len(source) + split.adapt_cell_idx
 
@@ -161,14 +165,7 @@ class CrossScreenPredictor(Predictor):
         Raises:
             SchemaError: The screen lacks genes of the model.
         """
-        lacking = sorted(set(self.genes) - set(screen.genes))
-        if lacking:
-            raise SchemaError(
-                f"{screen.name} lacks {len(lacking)} of the model's {len(self.genes)} genes (e.g. {examples(lacking)}). "
-                "Add them, or train a model on the genes you have."
-            )
-        expression = (screen if screen.genes == self.genes else screen.with_genes(self.genes)).cells.expression
-        return self.scaler.transform(expression if rows is None else expression[rows], domain)
+        return self.expression_input.transform(screen, domain, rows)
 
     @abstractmethod
     def _scaled_potency(
@@ -197,7 +194,7 @@ class CrossScreenPredictor(Predictor):
         return pd.DataFrame([{"stage": stage, **epoch} for stage, epochs in self.histories.items() for epoch in epochs])
 
     def state(self) -> tuple[dict[str, Any], Arrays]:
-        """Options, genes, label range; what was learned, and the scaler."""
+        """Options, genes, label range; what was learned, alignment and scaler."""
         facts = {
             "name": self.name,
             "options": asdict(self.options),
@@ -206,8 +203,9 @@ class CrossScreenPredictor(Predictor):
             "drug_notes": self.drug_notes,
             "labels": {"unit": "-log10 IC50(uM)", "low": self.labels.low, "high": self.labels.high},
             "genes": list(self.genes),
+            "alignment": self.expression_input.facts(),
         }
-        return facts, self._learned() | {f"scaler.{name}": value for name, value in self.scaler.to_arrays().items()}
+        return facts, self._learned() | self.expression_input.arrays()
 
     @classmethod
     def from_state(cls, facts: dict[str, Any], arrays: Arrays) -> Self:
@@ -217,7 +215,7 @@ class CrossScreenPredictor(Predictor):
         predictor.fitted_features, predictor.drug_notes = features, facts["drug_notes"]
         predictor.genes = tuple(facts["genes"])
         predictor.labels = LabelScaler(facts["labels"]["low"], facts["labels"]["high"])
-        predictor.scaler = ExpressionScaler.from_arrays(under("scaler.", arrays))
+        predictor.expression_input = ExpressionInput.from_state(predictor.genes, facts.get("alignment"), arrays)
         predictor._restore(arrays)
         return predictor
 

@@ -9,6 +9,7 @@ import pandas as pd
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
+from dadsp.data.alignment.base import Alignment
 from dadsp.data.scaling import fit_scaler
 from dadsp.drugs.features import DrugFeatures
 from dadsp.errors import ConfigError
@@ -62,10 +63,11 @@ class DeepDsc1(Predictor):
     Args:
         drug_features: Turns structures into features.
         training: Length and speed of each network's training.
+        alignment: None, or one that aligns nothing: the networks learn inside one screen.
         options: Fields of ``DeepDsc1Options``.
 
     Raises:
-        ConfigError: An option is unknown or impossible.
+        ConfigError: An option is unknown or impossible, or something is to be aligned.
     """
 
     sees_target_labels = True
@@ -74,8 +76,14 @@ class DeepDsc1(Predictor):
         self,
         drug_features: DrugFeatures | None = None,
         training: TrainingOptions | dict[str, Any] | None = None,
+        alignment: Alignment | None = None,
         **options: Any,
     ) -> None:
+        if alignment is not None and alignment.kind != "none":
+            raise ConfigError(
+                f"alignment={alignment.kind} brings two platforms onto one scale, and DeepDSC-1 learns inside one screen. "
+                "Set alignment=none."
+            )
         self.options = validated(DeepDsc1Options, options, "model")
         self.training = validated(TrainingOptions, training or {}, "trainer")
         self.drug_features = drug_features
@@ -104,9 +112,10 @@ class DeepDsc1(Predictor):
                 self.drug_features, self.training, **{**shared, "scaling_scope": "joint", "adversarial_weight": 0.0}
             ).fit(within, self._split_of(rows, groups, fold_of_row == fold, inside.seed), inside)
             if self.options.scaling_scope == "per_domain":
-                network.scaler = replace(
-                    network.scaler, target_shift=outside.source_shift, target_scale=outside.source_scale
+                scaler = replace(
+                    network.expression_input.scaler, target_shift=outside.source_shift, target_scale=outside.source_scale
                 )
+                network.expression_input = replace(network.expression_input, scaler=scaler)
             self.networks.append(network)
         self.genes, self.cell_ids, self.drug_ids = study.genes, screen.cells.ids, screen.drugs.ids
         # One row and one column more than there are: −1, the position of an unknown id, finds −1 there, no fold.

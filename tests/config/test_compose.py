@@ -23,7 +23,7 @@ from dadsp.singledrug.network import NetworkOptions
 from dadsp.singledrug.settings import SingleDrugOptions
 
 PANELS = sorted(path.stem for path in (conf_folder() / "panel").glob("*.yaml"))
-GROUPS = ("data", "split", "drug_features", "model", "trainer", "tracking", "experiment")
+GROUPS = ("data", "split", "drug_features", "alignment", "model", "trainer", "tracking", "experiment")
 ROOT = Path(__file__).resolve().parents[2]
 CHOICES = [(group, path.stem) for group in GROUPS for path in sorted((conf_folder() / group).glob("*.yaml"))]
 
@@ -70,7 +70,7 @@ def test_yaml_of_a_deep_system_states_the_code_s_own_defaults(choice: str, syste
     config = compose("config", [f"model={choice}"]).model
     assert build(config, "model").options == system().options
     assert build(config, "model").training == system().training
-    assert {str(key) for key in config} - {"_target_", "_convert_", "drug_features", "training"} == set(
+    assert {str(key) for key in config} - {"_target_", "_convert_", "drug_features", "alignment", "training"} == set(
         asdict(system().options)
     )
 

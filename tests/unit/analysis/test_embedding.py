@@ -46,7 +46,7 @@ def test_lines_without_partners_have_no_partner_rank() -> None:
 def test_codes_are_those_of_each_screens_own_encoder() -> None:
     model, study = trained(DadspB)
     assert isinstance(model, DadspB)
-    scaled = torch.from_numpy(model.scaler.transform(study.target.cells.expression, "target"))
+    scaled = torch.from_numpy(model.expression_input.scaler.transform(study.target.cells.expression, "target"))
     with torch.no_grad():
         own, source = model.network.target_encoder(scaled).numpy(), model.network.encoder(scaled).numpy()
     codes = model.codes(study.target, "target")

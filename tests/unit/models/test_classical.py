@@ -50,7 +50,7 @@ def source_pairs(study: Study, rows: np.ndarray[Any, Any]) -> Pairs:
 def training_matrix(model: Classical, study: Study, split: Split) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     """X row by row and y, made from scaled expression and fingerprints without the code under test."""
     train = study.source.responses.take(split.train_idx)
-    lines = model.scaler.transform(study.source.cells.expression, "source")
+    lines = model.expression_input.scaler.transform(study.source.cells.expression, "source")
     drugs = model.drug_features(study.source.drugs.smiles, study.source.drugs.names)  # type: ignore[arg-type]
     blocks = []
     for table, rows in ((lines, train.cell_idx), (drugs, train.drug_idx)):
@@ -134,7 +134,7 @@ def test_system_predicts_what_its_forest_predicts(study: Study, split: Split) ->
 
 def test_pca_features_are_those_of_scikit_learn(study: Study, split: Split) -> None:
     model = fitted(study, split, "ridge", "pca", pca_components=3)
-    lines = model.scaler.transform(study.source.cells.expression, "source")
+    lines = model.expression_input.scaler.transform(study.source.cells.expression, "source")
     train = np.unique(study.source.responses.cell_idx[split.train_idx])
     expected = PCA(3, svd_solver="full").fit(lines[train]).transform(lines)
     layer = model.line_features[0]
@@ -144,7 +144,7 @@ def test_pca_features_are_those_of_scikit_learn(study: Study, split: Split) -> N
 
 def test_encoder_features_are_those_of_the_pretrained_autoencoder(study: Study, split: Split) -> None:
     model = fitted(study, split, "ridge", "encoder")
-    lines = model.scaler.transform(study.source.cells.expression, "source")
+    lines = model.expression_input.scaler.transform(study.source.cells.expression, "source")
     hidden = lines
     for layer in model.line_features:
         linear = layer[0]  # type: ignore[index]

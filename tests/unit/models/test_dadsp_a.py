@@ -38,9 +38,9 @@ def test_no_target_label_can_change_a_weight(study: Study, split: Split, target_
     honest = fitted(study, split, target_sampling=target_sampling)
     other = fitted(poisoned(study), split, target_sampling=target_sampling)
     assert same(weights(honest), weights(other))
-    assert honest.scaler.to_arrays().keys() == other.scaler.to_arrays().keys()
-    for name, array in honest.scaler.to_arrays().items():
-        assert np.array_equal(array, other.scaler.to_arrays()[name])
+    assert honest.expression_input.scaler.to_arrays().keys() == other.expression_input.scaler.to_arrays().keys()
+    for name, array in honest.expression_input.scaler.to_arrays().items():
+        assert np.array_equal(array, other.expression_input.scaler.to_arrays()[name])
     assert honest.labels == other.labels
     assert "oracle" not in honest.name
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from dadsp.data.alignment.base import Alignment, AlignmentLines, FittedAlignment
 from dadsp.data.alignment.identity import Identity
 from dadsp.data.alignment.registry import load_alignment
-from dadsp.data.scaling import ExpressionScaler, ScalerKind, ScalerScope, fit_common_scaler, fit_scaler
+from dadsp.data.scaling import ExpressionScaler, ScalerKind, ScalerScope, fit_scaler, shift_and_scale
 from dadsp.errors import SchemaError, examples
 from dadsp.schema import Domain, FloatArray, IntArray, Screen, Split, Study
 
@@ -52,7 +52,8 @@ class ExpressionInput:
             return cls(study.genes, Identity(), fit_scaler(kind, scope, study, train_lines, split.adapt_cell_idx))
         lines = AlignmentLines.of(study, split)
         fitted = alignment.fit(lines)
-        return cls(study.genes, fitted, fit_common_scaler(kind, fitted.transform(lines.source, "source")))
+        scaler = ExpressionScaler(*shift_and_scale(kind, [fitted.transform(lines.source, "source")]) * 2)
+        return cls(study.genes, fitted, scaler)
 
     def transform(self, screen: Screen, domain: Domain, rows: IntArray | None = None) -> FloatArray:
         """Expression as the system takes it, float32, shape (n_lines, n_genes), of the lines in ``rows`` (all by default).

@@ -1,6 +1,6 @@
 """Scalers fitted on training lines or labels only, to travel inside a saved model."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
@@ -97,17 +97,20 @@ def fit_scaler(
             raise SchemaError(
                 f"There is no {domain} line to fit the expression scaler on. Let the split offer some, or scale jointly."
             )
-    source = _fit(kind, parts[0])
-    return ExpressionScaler(*source, *(source if scope == "joint" else _fit(kind, parts[1])))
+    source = shift_and_scale(kind, parts[0])
+    return ExpressionScaler(*source, *(source if scope == "joint" else shift_and_scale(kind, parts[1])))
 
 
-def fit_common_scaler(kind: ScalerKind, lines: FloatArray) -> ExpressionScaler:
-    """A scaler fitted on aligned expression of source lines, shape (n_lines, n_genes), that serves both screens alike."""
-    return ExpressionScaler(*_fit(kind, [lines]) * 2)
+def shift_and_scale(kind: ScalerKind, parts: Sequence[FloatArray]) -> tuple[FloatArray, FloatArray]:
+    """Shift and scale of each gene over the rows of all parts, without joining them into one matrix.
 
+    Args:
+        kind: As for ``fit_scaler``.
+        parts: Matrices of shape (n_lines, n_genes); at least one has a row.
 
-def _fit(kind: ScalerKind, parts: list[FloatArray]) -> tuple[FloatArray, FloatArray]:
-    """Shift and scale over the rows of all parts, without joining them into one matrix."""
+    Returns:
+        Two float32 arrays of shape (n_genes,).
+    """
     parts = [part for part in parts if len(part)]
     if kind == "minmax":
         shift = np.min([part.min(axis=0) for part in parts], axis=0).astype(np.float64)

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from dadsp.errors import SchemaError
+from dadsp.errors import LoadError, SchemaError
 from dadsp.schema import Domain, FloatArray, Split, Study
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -64,13 +64,29 @@ class AlignmentLines:
             across=across,
         )
 
+    @property
+    def n_shared(self) -> int:
+        """How many lines both screens profiled, each counted once."""
+        return len(np.unique(self.shared_line))
+
     def counts(self) -> dict[str, int]:
         """How many lines of each kind there are."""
         return {
             "n_lines_source": len(self.source),
             "n_lines_target": len(self.target),
-            "n_shared": len(self.shared_source),
+            "n_shared": self.n_shared,
         }
+
+
+def array(arrays: Arrays, name: str) -> FloatArray:
+    """The array of that name, as float32.
+
+    Raises:
+        LoadError: It is absent.
+    """
+    if name not in arrays:
+        raise LoadError(f"A saved alignment lacks {name}. Train the model again.")
+    return np.asarray(arrays[name], dtype=np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,9 +95,11 @@ class FittedAlignment(ABC):
 
     Attributes:
         stated: JSON-able facts: ``kind``, the options, how many lines it was fitted on.
+        gene_wise: Whether a gene's aligned value depends on that gene alone.
     """
 
     stated: dict[str, Any]
+    gene_wise: ClassVar[bool] = True
 
     @abstractmethod
     def transform(self, expression: FloatArray, domain: Domain) -> FloatArray:

@@ -3,10 +3,23 @@
 from typing import Any
 
 from dadsp.data.alignment.base import Arrays, FittedAlignment
+from dadsp.data.alignment.bridge import FittedBridge
+from dadsp.data.alignment.coral import Recolouring
+from dadsp.data.alignment.gene_wise import GeneWise
 from dadsp.data.alignment.identity import Identity
+from dadsp.data.alignment.quantile import QuantileMap
+from dadsp.data.alignment.rank import RankScores
 from dadsp.errors import LoadError, nearest
 
-FITTED: dict[str, type[FittedAlignment]] = {"none": Identity}
+FITTED: dict[str, type[FittedAlignment]] = {
+    "none": Identity,
+    "zscore": GeneWise,
+    "rank": RankScores,
+    "quantile": QuantileMap,
+    "coral": Recolouring,
+    "bridge": FittedBridge,
+    "combat": GeneWise,
+}  # ``auto`` is saved as the one that it took
 
 
 def load_alignment(stated: dict[str, Any], arrays: Arrays) -> FittedAlignment:

@@ -1,0 +1,165 @@
+"""Similarities of cell lines and of drugs, and the linear system that their Kronecker product makes over measured pairs.
+
+A label minus its drug's mean is modelled as f(line, drug) + noise with f ~ N(0, K_L ⊗ K_D). Over the grid of all training
+lines × drugs a matrix A stands for a vector over pairs, and (K_L ⊗ K_D) vec(A) is K_L A K_D: no matrix of pairs × pairs is
+ever made.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dadsp.schema import BoolArray
+
+Values = NDArray[np.float64]
+Matrix = NDArray[Any]
+LineKernel = Literal["linear", "rbf", "mixed"]
+
+
+def tanimoto(a: Matrix, b: Matrix) -> Values:
+    """x·y / (x·x + y·y − x·y) of rows, shape (n_a, n_b): shared bits over all bits of either where rows are fingerprints.
+
+    1 for equal rows; rows of zeros are alike to themselves and to nothing else. A valid kernel for rows of any real numbers
+    (Ralaivola et al., Graph kernels for chemical informatics, Neural Networks 2005).
+    """
+    a, b = a.astype(np.float64), b.astype(np.float64)
+    inner = a @ b.T
+    either = (a * a).sum(1)[:, None] + (b * b).sum(1) - inner
+    return np.where(either > 0, inner / np.where(either > 0, either, 1), 1.0)
+
+
+def squared_distances(a: Matrix, b: Matrix) -> Values:
+    """‖x − y‖² of rows, shape (n_a, n_b)."""
+    a, b = a.astype(np.float64), b.astype(np.float64)
+    squares: Values = (a * a).sum(1)[:, None] + (b * b).sum(1) - 2 * (a @ b.T)
+    return np.maximum(squares, 0)
+
+
+def median_distance(rows: Matrix) -> float:
+    """Median ‖x − y‖² over pairs of different rows; 1 where all rows are equal."""
+    squares = squared_distances(rows, rows)[np.triu_indices(len(rows), 1)]
+    return float(np.median(squares)) if len(squares) and np.median(squares) > 0 else 1.0
+
+
+def line_similarity(kind: LineKernel, a: Matrix, b: Matrix, width: float) -> Values:
+    """How alike the expression of lines is, shape (n_a, n_b).
+
+    Args:
+        kind: ``"linear"``: x·y/p over p genes, which is 1 on average for z-scores; ``"rbf"``: exp(−‖x − y‖²/width);
+            ``"mixed"``: the mean of the two.
+        a: Scaled expression, shape (n_a, p).
+        b: Scaled expression, shape (n_b, p).
+        width: Of the radial kernel, in squared units of scaled expression.
+    """
+    linear = a.astype(np.float64) @ b.astype(np.float64).T / a.shape[1] if kind != "rbf" else np.zeros(())
+    if kind == "linear":
+        return linear
+    radial: Values = np.exp(-squared_distances(a, b) / width)
+    return radial if kind == "rbf" else (linear + radial) / 2
+
+
+def equal(a: Sequence[str], b: Sequence[str]) -> Values:
+    """1 where two keys are equal, else 0, shape (n_a, n_b)."""
+    codes: dict[str, int] = {}
+    left, right = (np.array([codes.setdefault(key, len(codes)) for key in keys], dtype=np.int64) for keys in (a, b))
+    return (left[:, None] == right).astype(np.float64)
+
+
+def shared_targets(a: Sequence[frozenset[str]], b: Sequence[frozenset[str]]) -> Values:
+    """Jaccard similarity of sets of target names, shape (n_a, n_b); 0 where either set is empty."""
+    return np.array([[len(x & y) / len(x | y) if x and y else 0.0 for y in b] for x in a]).reshape(len(a), len(b))
+
+
+@dataclass(frozen=True, eq=False)
+class PairSystem:
+    """(P (K_L ⊗ K_D) Pᵀ + noise·I) α = r over the measured pairs, P choosing them from the grid.
+
+    Attributes:
+        lines: K_L, shape (n_lines, n_lines).
+        drugs: K_D, shape (n_drugs, n_drugs).
+        measured: Which pairs of the grid have a label, shape (n_lines, n_drugs).
+        noise: Variance of the noise, in units of the kernels.
+    """
+
+    lines: Values
+    drugs: Values
+    measured: BoolArray
+    noise: float
+
+    @cached_property
+    def spectra(self) -> tuple[Values, Values, Values, Values]:
+        """Eigenvalues and eigenvectors of K_L, then of K_D."""
+        of_lines, of_drugs = (np.linalg.eigh(kernel) for kernel in (self.lines, self.drugs))
+        return np.maximum(of_lines[0], 0), of_lines[1], np.maximum(of_drugs[0], 0), of_drugs[1]
+
+    def solve(self, labels: Values, tolerance: float = 1e-3, max_steps: int = 500) -> tuple[Values, int]:
+        """α on the grid, 0 where nothing was measured, and the steps that it took.
+
+        Conjugate gradients, preconditioned with the inverse on the whole grid, which the two eigen-decompositions give
+        exactly; where all pairs are measured the first step is the solution.
+
+        Args:
+            labels: r, shape (n_lines, n_drugs); what stands at unmeasured pairs does not matter.
+            tolerance: Of the residual's norm, relative to that of the labels.
+            max_steps: At most.
+        """
+        values_l, vectors_l, values_d, vectors_d = self.spectra
+        inverse = 1 / (np.outer(values_l, values_d) + self.noise)
+        mask = self.measured.astype(np.float64)
+
+        def precondition(residual: Values) -> Values:
+            rotated = (vectors_l.T @ residual @ vectors_d) * inverse
+            return mask * (vectors_l @ rotated @ vectors_d.T)
+
+        residual = np.where(self.measured, labels, 0.0)
+        weights, enough = np.zeros_like(residual), tolerance * np.linalg.norm(residual)
+        preconditioned = precondition(residual)
+        direction, power = preconditioned, np.vdot(residual, preconditioned)
+        for step in range(max_steps):
+            if np.linalg.norm(residual) <= enough:
+                return weights, step
+            applied = mask * (self.lines @ direction @ self.drugs) + self.noise * direction
+            length = power / np.vdot(direction, applied)
+            weights = weights + length * direction
+            residual = residual - length * applied
+            preconditioned = precondition(residual)
+            previous, power = power, np.vdot(residual, preconditioned)
+            direction = preconditioned + power / previous * direction
+        return weights, max_steps
+
+    def explained(self, lines: Values, drugs: Values) -> Values:
+        """Variance of f that the labels remove, for every pair of some lines and drugs, shape (n_new_lines, n_new_drugs).
+
+        kᵀ (K_L ⊗ K_D + noise'·I)⁻¹ k on the whole grid, with noise' = noise · (pairs of the grid / measured pairs): exact
+        where all pairs are measured. Elsewhere it spreads the labels evenly over the grid, which overstates what is known
+        of a drug measured in few lines.
+
+        Args:
+            lines: Covariance of the lines with the training lines, shape (n_new_lines, n_lines).
+            drugs: Covariance of the drugs with the training drugs, shape (n_new_drugs, n_drugs).
+        """
+        values_l, vectors_l, values_d, vectors_d = self.spectra
+        noise = self.noise * self.measured.size / max(1, int(self.measured.sum()))
+        gain = 1 / (np.outer(values_l, values_d) + noise)
+        result: Values = (lines @ vectors_l) ** 2 @ gain @ ((drugs @ vectors_d) ** 2).T
+        return result
+
+    def log_evidence(self, labels: Values) -> float:
+        """Log marginal likelihood of the labels up to a constant, the scale of the kernels being free.
+
+        −n/2·log(rᵀα) − ½·log det, the determinant from the largest n eigenvalues of the whole grid shrunk by the share that
+        was measured; exact where all pairs are.
+
+        Reference: Wilson, Gilboa, Nehorai and Cunningham, Fast kernel learning for multidimensional pattern extrapolation,
+        NeurIPS 2014, section 4.2.
+        """
+        n = int(self.measured.sum())
+        weights, _ = self.solve(labels)
+        values_l, _, values_d, _ = self.spectra
+        largest = np.sort(np.outer(values_l, values_d).ravel())[::-1][:n]
+        determinant = np.log(largest * (n / self.measured.size) + self.noise).sum()
+        return float(-n / 2 * np.log(np.vdot(np.where(self.measured, labels, 0.0), weights)) - determinant / 2)

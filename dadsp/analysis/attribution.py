@@ -20,18 +20,23 @@ from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
+from dadsp.data.alignment.registry import FITTED
 from dadsp.errors import ConfigError, DadspError, examples
 from dadsp.models.base import Predictor
 from dadsp.models.cross_screen_network import CrossScreenNetwork
 from dadsp.models.deepdsc1 import DeepDsc1
 from dadsp.models.potency_function import PotencyFunction
-from dadsp.schema import FloatArray, IntArray, Pairs
+from dadsp.schema import Domain, FloatArray, IntArray, Pairs
 from dadsp.seeding import derive_seed
 
 Baseline = Literal["zero", "mean_line", "random_lines"]
 
 # A smooth function needs few Gauss-Legendre points. The kinks of ReLUs need many, whose places would take minutes to find.
 MOST_GAUSS_POINTS = 256
+
+SOURCE_BY_GENE = ("bridge", "coral")  # mix genes of target lines only
+
+MEASURED = "each gene as measured: what the model reads of it depends on that gene alone"
 
 MEANING: dict[str, str] = {
     "zero": "scaled expression 0 in every gene: the mean (z-scores) or the lowest value (min-max) over the lines that "
@@ -104,6 +109,17 @@ def potency_functions(model: Predictor, pairs: Pairs) -> list[PotencyFunction]:
             f"{model.name} has no gradients to integrate. Explain a run of a network: DADSP-A, DADSP-B, DeepDSC or SLA."
         )
     return model.potency_functions(pairs)
+
+
+def meaning_of_genes(model: Predictor, domain: Domain) -> str:
+    """Whether attributions are to genes as they were measured, or to genes as the model's alignment makes them."""
+    kind = model.input_facts().get("alignment", {}).get("kind", "none")
+    if FITTED[kind].gene_wise or (domain == "source" and kind in SOURCE_BY_GENE):
+        return MEASURED
+    return (
+        f"genes as alignment={kind} gives them to the model: such a gene draws on other genes of the line too, so its "
+        "attribution is not one to the measurement of that gene alone"
+    )
 
 
 def attribute_genes(

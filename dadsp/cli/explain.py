@@ -16,7 +16,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from dadsp import __version__
-from dadsp.analysis.attribution import MEANING
+from dadsp.analysis.attribution import MEANING, MEASURED, meaning_of_genes
 from dadsp.analysis.attribution_figures import atoms_figure, stability_figure, top_genes_figure
 from dadsp.analysis.enrichment import GeneSets, read_gmt
 from dadsp.analysis.enrichment_figures import SIGNIFICANT, dot_plot
@@ -97,6 +97,7 @@ def _explain(config: DictConfig, as_json: bool) -> None:
         "chosen": choice,
         "unit": UNIT,
         "baselines": {name: MEANING[name] for name in options.attribution.baselines},
+        "genes": meaning_of_genes(run.model, asked.domain),
         **_checks(explanation, options),
         "enriched": {name: _significant(table) for name, table in enriched.items()},
         "options": asdict(options),
@@ -267,6 +268,8 @@ def _print(folder: Path, answer: Answer) -> None:
     explanation, facts = answer.explanation, answer.facts
     print(f"{answer.title}: {len(facts['lines'])} lines, {facts['chosen']}")
     print(f"compared with {explanation.baseline}: {MEANING[explanation.baseline]}")
+    if facts["genes"] != MEASURED:
+        print(f"attributions are of {facts['genes']}")
     potency = explanation.by_baseline[explanation.baseline].potency
     for (name, genes), predicted in zip(explanation.top.groupby("cell_id", sort=False), potency, strict=True):
         best = "  ".join(f"{row.gene} {row.attribution:+.3f}" for row in genes.head(5).itertuples())

@@ -110,7 +110,7 @@ def write_results(folder: Path, results: Results, model: Predictor, study: Study
         loss_curves(main, figures / "loss_curves.png", best_epoch)
     notes = {screen.name: [asdict(note) for note in screen.notes] for screen in (study.source, study.target)}
     write_json(folder / "data_notes.json", notes)
-    write_json(folder / "data_facts.json", {**describe(study), "drug_names": names})
+    write_json(folder / "data_facts.json", {**describe(study), "drug_names": names, **model.input_facts()})
     write_json(folder / "metrics.json", {"run": results.facts, **to_json(results.rows)})
     kept = ["config.yaml", "split.json", "data_facts.json", "data_notes.json", "predictions.parquet", "comparison.csv"]
     kept += ["history.csv", "metrics.json"]

@@ -71,6 +71,10 @@ class Predictor(ABC):
     def from_state(cls, facts: dict[str, Any], arrays: Arrays) -> Self:
         """The fitted predictor that ``state`` described."""
 
+    def input_facts(self) -> dict[str, Any]:
+        """What the fitted system did to the expression of the study before it learned, for the facts of a run; JSON-able."""
+        return {}
+
     def history(self) -> pd.DataFrame:
         """Per-epoch metrics of training, column ``epoch`` first; empty for systems without epochs."""
         return pd.DataFrame()

@@ -189,6 +189,10 @@ class CrossScreenPredictor(Predictor):
     def _restore(self, learned: Arrays) -> None:
         """Takes back what ``_learned`` gave."""
 
+    def input_facts(self) -> dict[str, Any]:
+        """How the platforms were aligned."""
+        return {"alignment": self.expression_input.facts()}
+
     def history(self) -> pd.DataFrame:
         """One row per epoch of each stage, in the order trained."""
         return pd.DataFrame([{"stage": stage, **epoch} for stage, epochs in self.histories.items() for epoch in epochs])

@@ -59,10 +59,10 @@ class FittedBridge(FittedAlignment):
 class Bridge(Alignment):
     """Ridge regression from all genes' z-scores in the target to each gene's in the source, over the shared lines.
 
-    W minimises ‖Y − XW‖² + λ‖W‖². X and Y are z-scores by all lines of their screen that may be used, so the mean target line
-    goes to the mean source line and there is no further intercept. With X = U diag(s) Vᵀ, W = V diag(1/(s² + λ)) (XV)ᵀ Y.
-    λ is the candidate with the least squared error over all genes of shared lines held out in turn. z-scores are not fitted
-    anew inside the folds; they hold no information on how the platforms relate.
+    W minimises ‖Y − XW‖² + λ‖W‖². X and Y are z-scores by all lines of their screen that may be used, so the mean target
+    line goes to the mean source line and there is no further intercept. With X = U diag(s) Vᵀ,
+    W = V diag(1/(s² + λ)) (XV)ᵀ Y. λ is the candidate with the least squared error over all genes of shared lines held out
+    in turn. z-scores are not fitted anew inside the folds; they say nothing of how the platforms relate.
 
     Attributes:
         penalties: Candidates for λ.
@@ -83,13 +83,15 @@ class Bridge(Alignment):
         scores = z_scores(lines)
         x = scores.transform(lines.shared_target, "target").astype(np.float64)
         y = scores.transform(lines.shared_source, "source").astype(np.float64)
-        errors = held_out_errors(x, y, lines.shared_line, self.penalties, self.folds)
-        best = int(np.argmin(errors.sum(axis=1)))
+        residuals, alike = held_out_residuals(x, lines.shared_line, self.penalties, self.folds), y @ y.T
+        errors = [float(((weights @ alike) * weights).sum()) for weights in residuals]
+        best = int(np.argmin(errors))
         penalty = self.penalties[best]
         if len(self.penalties) > 1 and penalty in (min(self.penalties), max(self.penalties)):
             log.warning("alignment=bridge: the best penalty, %g, is the end of alignment.penalties; offer more.", penalty)
         axes, squared = principal_axes(x)
         outward = ((x @ axes).T @ y) / (squared + penalty)[:, None]
+        unexplained = ((residuals[best] @ y) ** 2).sum(axis=0)
         spread = ((y - y.mean(axis=0)) ** 2).sum(axis=0)
         varies = spread > 0
         stated = {
@@ -98,47 +100,51 @@ class Bridge(Alignment):
             "penalty": penalty,
             "penalties": list(self.penalties),
             "folds": self.folds,
-            "mean_squared_errors": (errors.sum(axis=1) / y.size).tolist(),
-            "median_r2_of_genes": float(np.median(1 - errors[best, varies] / spread[varies])) if varies.any() else None,
+            "mean_squared_errors": [error / y.size for error in errors],
+            "median_r2_of_genes": float(np.median(1 - unexplained[varies] / spread[varies])) if varies.any() else None,
         }
         return FittedBridge(stated, scores, axes.astype(np.float32), outward.astype(np.float32))
 
     def _check(self, lines: AlignmentLines) -> None:
         if not lines.across:
             raise ConfigError(
-                "alignment=bridge joins two platforms, and this split stands inside one screen. Set alignment=none, or split "
-                "across screens."
+                "alignment=bridge joins two platforms, and this split stands inside one screen. Set alignment=none, or "
+                "split across screens."
             )
         fewest = max(FEWEST, self.folds)
         if lines.n_shared < fewest:
             raise ConfigError(
                 f"alignment=bridge learns from lines that both screens profiled: {fewest} are needed and there are "
-                f"{lines.n_shared} among {len(lines.target)} target lines. Give the lines of both screens common link ids, or "
-                f"set alignment to {WITHOUT_SHARED_LINES}, which do without."
+                f"{lines.n_shared} among {len(lines.target)} target lines. Give the lines of both screens common link ids, "
+                f"or set alignment to {WITHOUT_SHARED_LINES}, which do without."
             )
 
 
-def held_out_errors(x: Values, y: Values, line: IntArray, penalties: Sequence[float], folds: int) -> Values:
-    """Squared errors of ridge regression on held-out lines, summed over lines, shape (n_penalties, n_genes).
+def held_out_residuals(x: Values, line: IntArray, penalties: Sequence[float], folds: int) -> Values:
+    """What ridge regression leaves of held-out lines, as weights of all lines: R with (R·Y)ᵢ = yᵢ − ŷᵢ for any Y.
+
+    ŷᵢ = xᵢ Xᵀ (XXᵀ + λI)⁻¹ Y over the lines outside i's fold. Since R needs no Y, a penalty's error over all genes is
+    tr(R YYᵀ Rᵀ), and nothing is multiplied out gene by gene until a penalty is chosen.
 
     Args:
         x: z-scores in the target, shape (n, n_genes).
-        y: z-scores of the same lines in the source, shape (n, n_genes).
         line: Number of each row's line, shape (n,); the lines go to the folds in turn.
         penalties: Candidates for λ.
         folds: At most the number of lines.
+
+    Returns:
+        R for each penalty, shape (n_penalties, n, n).
     """
     fold = np.unique(line, return_inverse=True)[1] % folds
     gram = x @ x.T
-    errors = np.zeros((len(penalties), y.shape[1]))
+    residuals = np.tile(np.eye(len(x)), (len(penalties), 1, 1))
     for number in range(folds):
-        out, rest = fold == number, fold != number
+        out, rest = np.flatnonzero(fold == number), np.flatnonzero(fold != number)
         squared, vectors = np.linalg.eigh(gram[np.ix_(rest, rest)])
-        known, asked = vectors.T @ y[rest], gram[np.ix_(out, rest)] @ vectors
-        for row, penalty in enumerate(penalties):
-            # x_out Xᵀ (XXᵀ + λI)⁻¹ Y, the same regression seen from the lines
-            errors[row] += ((y[out] - (asked / (squared + penalty)) @ known) ** 2).sum(axis=0)
-    return errors
+        asked = gram[np.ix_(out, rest)] @ vectors
+        for weights, penalty in zip(residuals, penalties, strict=True):
+            weights[np.ix_(out, rest)] = -(asked / (squared + penalty)) @ vectors.T
+    return residuals
 
 
 @dataclass(frozen=True, config={"extra": "forbid"})

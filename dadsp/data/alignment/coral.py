@@ -60,8 +60,8 @@ class Recolouring(FittedAlignment):
 class Coral(Alignment):
     """Correlation alignment of the target with the source.
 
-    The paper recolours the source as the target and then trains; here the target is recoloured as the source, so that a model
-    learns from the source as it was measured.
+    The paper recolours the source as the target and then trains; here the target is recoloured as the source, so that a
+    model learns from the source as it was measured.
 
     Attributes:
         penalty: λ, added to each gene's variance, which is 1 (the paper's choice is 1).

@@ -18,9 +18,9 @@ GENES_AT_ONCE = 1024
 class QuantileMap(FittedAlignment):
     """A rising map of each gene from its quantiles in the target to those in the source; the source stays as it is.
 
-    Between quantiles it is linear. Beyond the outermost ones a value keeps its distance to them, in units of the gene's range:
-    a new line that exceeds all fitted ones still does. Where quantiles of the target coincide (zeros in RNA-seq), all of them
-    go to the mean of theirs in the source.
+    Between quantiles it is linear. Beyond the outermost ones a value keeps its distance to them, in units of the gene's
+    range: a new line that exceeds all fitted ones still does. Where quantiles of the target coincide (zeros in RNA-seq), all
+    of them go to the mean of theirs in the source.
 
     Attributes:
         source: Quantiles of each gene, float32, shape (n_points, n_genes), rising; equal where the target's are.

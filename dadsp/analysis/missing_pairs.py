@@ -19,7 +19,7 @@ from dadsp.analysis.back_test import Scored, back_test, drug_scores, error_facts
 from dadsp.analysis.conformal import Values, coverage_curve, half_width
 from dadsp.errors import ConfigError, SchemaError
 from dadsp.evaluation.metrics import null_if_nan
-from dadsp.models.base import Part, Predictor, seen_in_training
+from dadsp.models.base import Part, Predictor, learned_split, seen_in_training
 from dadsp.schema import BoolArray, Domain, Drugs, IntArray, Pairs, Screen, Split, Study
 
 NEAR_CAP = 0.1  # share of the cap's IC50 within which medians are not told apart
@@ -95,8 +95,9 @@ def impute(model: Predictor, study: Study, split: Split, options: ImputeOptions)
 
     held_out, tested = (Scored.of(part, model, study, split) for part in get_args(Part))
     width = half_width(held_out.error, held_out.line, options.alpha)
-    near = applicability(study, split, screen, options.domain, options.percentile)
-    pairs = _described(missing, potency, width, near, seen_in_training(study, split, screen, cell_idx, drug_idx))
+    learned = learned_split(model, split)
+    near = applicability(study, learned, screen, options.domain, options.percentile)
+    pairs = _described(missing, potency, width, near, seen_in_training(study, learned, screen, cell_idx, drug_idx))
     scored = tested if options.domain == "target" else held_out
     n_missing = pairs["drug_id"].value_counts()
     rows = back_test(model, study, split, scored, n_missing)

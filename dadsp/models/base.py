@@ -2,8 +2,8 @@
 
 import importlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -15,6 +15,7 @@ from safetensors.numpy import load_file, save_file
 
 from dadsp.errors import LoadError
 from dadsp.files import read_json, write_atomically, write_json
+from dadsp.models.source_labels import Codes, profiled_in_source, source_labels
 from dadsp.schema import BoolArray, Domain, FloatArray, IntArray, Pairs, PredictionTable, Screen, Split, Study
 
 Arrays = dict[str, NDArray[Any]]
@@ -46,12 +47,15 @@ class Predictor(ABC):
         name: How tables call it.
         genes: Genes it needs, in its order; empty where it needs none.
         sees_target_labels: True when target labels reach it; its name then carries the word ``oracle``.
+        learns_from_validation: True when validation labels reach the fitted parameters; lines and drugs of validation pairs
+            then count as seen.
         main_stage: The stage of training whose metrics stand for the system; tracking prefixes those of the others.
     """
 
     name: str
     genes: tuple[str, ...] = ()
     sees_target_labels: bool = False
+    learns_from_validation: bool = False
     main_stage: str = ""
 
     @abstractmethod
@@ -78,6 +82,22 @@ class Predictor(ABC):
     def history(self) -> pd.DataFrame:
         """Per-epoch metrics of training, column ``epoch`` first; empty for systems without epochs."""
         return pd.DataFrame()
+
+    def interval(self, pairs: Pairs, level: float = 0.9) -> tuple[FloatArray, FloatArray] | None:
+        """Lower and upper end of the system's own interval for each pair's label, shape (n_pairs,) each; None: it has none.
+
+        Args:
+            pairs: To predict.
+            level: Share of labels that the intervals should hold.
+        """
+        return None
+
+    def without_validation_labels(self) -> "Predictor":
+        """The same system as it was before it learned from validation pairs: itself, unless it did so.
+
+        Predictions of validation pairs, and all that is calibrated on them, are made with this one.
+        """
+        return self
 
 
 def save_model(predictor: Predictor, folder: Path) -> None:
@@ -128,23 +148,39 @@ def predict_split(
     return PredictionTable(pd.concat([_table(predictor, study, split, part) for part in parts], ignore_index=True))
 
 
+def learned_split(predictor: Predictor, split: Split) -> Split:
+    """The split with all rows that the predictor's parameters were learned from as training rows."""
+    if not predictor.learns_from_validation:
+        return split
+    return replace(split, train_idx=np.sort(np.concatenate([split.train_idx, split.val_idx])))
+
+
 def _table(predictor: Predictor, study: Study, split: Split, part: Part) -> pd.DataFrame:
     domain: Domain = "source" if part == "val" else "target"
     screen, rows = (study.source, split.val_idx) if part == "val" else (study.target, split.test_idx)
     responses = screen.responses.take(rows)
-    cell_seen, drug_seen, pair_seen = seen_in_training(study, split, screen, responses.cell_idx, responses.drug_idx)
+    cell_idx, drug_idx = responses.cell_idx, responses.drug_idx
+    learned = learned_split(predictor, split)
+    if part == "val" and (earlier := predictor.without_validation_labels()) is not predictor:
+        predictor, learned = earlier, split
+    seen = seen_in_training(study, learned, screen, cell_idx, drug_idx)
+    pairs = Pairs(screen, domain, cell_idx, drug_idx)
+    unknown = np.full(len(pairs), np.nan)
+    low, high = predictor.interval(pairs) or (unknown, unknown)
     return pd.DataFrame(
         {
-            "cell_id": np.array(screen.cells.ids, dtype=object)[responses.cell_idx],
-            "drug_id": np.array(screen.drugs.ids, dtype=object)[responses.drug_idx],
+            "cell_id": np.array(screen.cells.ids, dtype=object)[cell_idx],
+            "drug_id": np.array(screen.drugs.ids, dtype=object)[drug_idx],
             "domain": study.trained_on if part == "val" else study.tested_on,
             "split": part,
             "y_true": responses.potency.astype(np.float64),
-            "y_pred": predictor.predict(Pairs(screen, domain, responses.cell_idx, responses.drug_idx)),
+            "y_pred": predictor.predict(pairs),
             "censored": responses.censored,
-            "cell_seen": cell_seen,
-            "drug_seen": drug_seen,
-            "pair_seen": pair_seen,
+            **dict(zip(("cell_seen", "drug_seen", "pair_seen"), seen, strict=True)),
+            "cell_profiled": profiled_in_source(study, screen)[cell_idx],
+            "y_source": unknown if part == "val" else source_labels(study, cell_idx, drug_idx),
+            "y_low": low,
+            "y_high": high,
         }
     )
 
@@ -160,7 +196,7 @@ def seen_in_training(
         Three boolean arrays of shape (n_pairs,).
     """
     train = study.source.responses.take(split.train_idx)
-    lines, structures = _Codes(), _Codes()
+    lines, structures = Codes(), Codes()
     train_lines = lines(study.source.line_keys)[train.cell_idx]
     train_structures = structures(study.source.drug_keys)[train.drug_idx]
     these_lines = lines(screen.line_keys)[cell_idx]
@@ -171,13 +207,3 @@ def seen_in_training(
         np.isin(these_structures, train_structures),
         np.isin(these_lines * width + these_structures, train_lines * width + train_structures),
     )
-
-
-class _Codes:
-    """Gives equal names equal integers across calls."""
-
-    def __init__(self) -> None:
-        self.known: dict[str, int] = {}
-
-    def __call__(self, names: Iterable[str]) -> IntArray:
-        return np.array([self.known.setdefault(name, len(self.known)) for name in names], dtype=np.int64)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from dadsp.schema import PREDICTION_COLUMNS
+from dadsp.schema import OPTIONAL_COLUMNS, PREDICTION_COLUMNS
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -75,5 +75,5 @@ def test_smoke_run_works_from_an_installed_wheel_in_an_empty_folder(wheel: Path,
     (metrics,) = workplace.glob("runs/*/metrics.json")
     assert json.loads(metrics.read_text(encoding="utf-8"))
     predictions = pd.read_parquet(metrics.parent / "predictions.parquet")
-    assert list(predictions.columns) == list(PREDICTION_COLUMNS)
+    assert list(predictions.columns) == [*PREDICTION_COLUMNS, *OPTIONAL_COLUMNS]
     assert len(predictions) > 0

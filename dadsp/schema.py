@@ -52,7 +52,8 @@ class Drugs:
         ids: The screen's own identifiers, unique.
         names: Display names.
         smiles: Structure; None where unpublished.
-        structure_keys: First InChIKey block, the identity of a drug across screens; None without a structure.
+        structure_keys: First InChIKey block, the identity of a drug across screens; the whole InChIKey where a screen holds
+            several stereoisomers of one skeleton; None without a structure.
         targets: Target genes or description as published; None where unknown.
     """
 
@@ -75,12 +76,14 @@ class Responses:
         drug_idx: int64, shape (n,), rows of the screen's drugs.
         potency: float32, shape (n,), −log10 IC50(µM), or another measure if the screen says so; higher is more sensitive.
         censored: bool, shape (n,); True where the IC50 was not reached at the top dose (potency is an upper bound).
+        origin: int64, shape (n,), which of ``Screen.origins`` each label came from; None in a screen of one source.
     """
 
     cell_idx: IntArray
     drug_idx: IntArray
     potency: FloatArray
     censored: BoolArray
+    origin: IntArray | None = None
 
     def __len__(self) -> int:
         return len(self.potency)
@@ -99,6 +102,7 @@ class Responses:
             drug_idx=self.drug_idx[rows],
             potency=self.potency[rows],
             censored=self.censored[rows],
+            origin=None if self.origin is None else self.origin[rows],
         )
 
 
@@ -132,6 +136,8 @@ class Screen:
         truth: Facts known only for simulated screens (causal genes …); empty otherwise.
         measure: What the labels are: ``"ic50"`` and ``"ec50"`` as −log10 µM; ``"auc"`` as 1 − AUC, ``"aac"`` and
             ``"act_area"`` as published, ``"amax"`` with its sign turned. Higher is always more sensitive.
+        origins: In a screen combined of several, where its labels come from: the name of each and, for pairs whose label
+            was merged, the names joined by "+". Empty in a screen of one source.
     """
 
     name: str
@@ -143,9 +149,13 @@ class Screen:
     notes: tuple[Note, ...] = ()
     truth: dict[str, Any] = field(default_factory=dict)
     measure: Measure = "ic50"
+    origins: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         _check_tables(self.name, self.genes, self.cells, self.drugs)
+        origin = self.responses.origin
+        if origin is not None and len(origin) and not 0 <= origin.min() <= origin.max() < len(self.origins):
+            raise SchemaError(f"{self.name}: some labels name an origin that is none of its {len(self.origins)}.")
         key = self.responses.cell_idx * len(self.drugs) + self.responses.drug_idx
         if len(np.unique(key)) != len(key):
             raise SchemaError(f"{self.name}: some (line, drug) pairs stand more than once. Merge replicates first.")
@@ -186,6 +196,8 @@ class Screen:
             digest.update(np.ascontiguousarray(array).tobytes())
         digest.update(str(self.cap).encode())
         digest.update(b"" if self.measure == "ic50" else self.measure.encode())
+        # First blocks follow from the structures; whole keys follow from what else the study holds.
+        digest.update("".join(key for key in self.drugs.structure_keys if key is not None and is_whole_key(key)).encode())
         return digest.hexdigest()
 
 
@@ -412,6 +424,11 @@ def _check_tables(name: str, genes: tuple[str, ...], cells: CellLines, drugs: Dr
             f"{name}: expression is {cells.expression.dtype} {cells.expression.shape}, "
             f"expected float32 {shape} (cell lines × genes)."
         )
+
+
+def is_whole_key(key: str) -> bool:
+    """Whether a structure key is a whole InChIKey: three blocks, of which the first names the skeleton."""
+    return [len(block) for block in key.split("-")] == [14, 10, 1]
 
 
 def duplicates(ids: Iterable[str]) -> list[str]:

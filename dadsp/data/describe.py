@@ -18,8 +18,8 @@ def describe(study: Study) -> dict[str, Any]:
 
     A screen: ``name``, ``lines``, ``labelled_lines``, ``drugs``, ``labelled_drugs``, ``pairs``,
     ``grid_share`` (pairs over labelled lines × labelled drugs), ``expression`` and ``labels`` (min, max, mean, sd; labels in
-    −log10 IC50 µM), ``censored_share``, ``cap``, ``measure``, ``published_value_rises_with_sensitivity``, ``notes``,
-    ``content_hash``.
+    −log10 IC50 µM), ``censored_share``, ``cap``, ``measure``, ``published_value_rises_with_sensitivity``, ``origins`` (of a
+    combined screen: pairs by where their label came from), ``notes``, ``content_hash``.
 
     ``overlap``: ``lines`` (target lines that the source has), ``labelled_target_lines`` (those of them with target labels),
     ``lines_labelled_in_both``, ``labelled_target_drugs`` (those whose structure has source labels), ``pairs`` (target pairs
@@ -54,9 +54,17 @@ def _screen(screen: Screen) -> dict[str, Any]:
         "cap": screen.cap,
         "measure": screen.measure,
         "published_value_rises_with_sensitivity": RISES[screen.measure],
+        "origins": _origins(screen),
         "notes": [asdict(note) for note in screen.notes],
         "content_hash": screen.content_hash,
     }
+
+
+def _origins(screen: Screen) -> dict[str, int]:
+    origin = screen.responses.origin
+    if origin is None:
+        return {}
+    return dict(zip(screen.origins, np.bincount(origin, minlength=len(screen.origins)).tolist(), strict=True))
 
 
 def _range(values: FloatArray) -> dict[str, float] | None:

@@ -26,6 +26,7 @@ RISES: dict[Measure, bool] = {  # does the published number rise with sensitivit
     "act_area": True,
     "amax": False,
 }
+SHARES_OF_AREA: frozenset[Measure] = frozenset({"auc", "aac"})  # both labels are the share of the area that is lost
 TYPICAL = (-2.5, 2.5)  # −log10 µM; the median of a whole screen lies well inside
 # (power of ten, distance from the drug's median, share of the labels beyond it on one side). GDSC1, GDSC2 and CCLE hold at
 # most 0.5 % beyond 2.5, and none beyond 4.5.
@@ -80,11 +81,26 @@ def to_label(
         refuse(
             UnitsError(
                 f"{where}: {int(outside.sum())} of {len(values)} values read as {measure} (e.g. {_few(values[outside])}) "
-                f"give labels outside [{low:g}, {high:g}]. Set responses.measure, divide by the number of doses or by 100, "
-                "or widen responses.plausible."
+                f"give labels outside [{low:g}, {high:g}]. Set responses.measure, give the value of a full area as "
+                "responses.full_area (100 for percent, else the number of doses or so), or widen responses.plausible."
             )
         )
     return labels.astype(np.float32)
+
+
+def same_measure(one: Measure, other: Measure) -> bool:
+    """Whether labels of both are the same quantity: 1 − AUC and AAC are."""
+    return one == other or {one, other} <= SHARES_OF_AREA
+
+
+def share_of_area(values: NDArray[np.float64], full_area: float) -> NDArray[np.float64]:
+    """Published areas as shares of a full one, so that areas over different doses compare.
+
+    Args:
+        values: As published.
+        full_area: The published value where the whole area is meant, e.g. 8 for an ActArea that sums eight doses.
+    """
+    return np.asarray(values, dtype=np.float64) / full_area
 
 
 def suspicions(potency: FloatArray, pairs: pd.DataFrame, unit: Unit) -> tuple[Note, ...]:

@@ -5,7 +5,8 @@ from typing import Literal
 
 import numpy as np
 
-from dadsp.data.potency import RISES
+from dadsp.data.potency import RISES, same_measure
+from dadsp.data.stereoisomers import kept_apart
 from dadsp.errors import ConfigError, MissingIdsError, SchemaError, examples
 from dadsp.schema import Drugs, FloatArray, Note, Screen, Study
 
@@ -34,7 +35,8 @@ def make_study(
         on_missing_structure: ``"drop"`` leaves out drugs without a structure and their responses, with a note;
             ``"error"`` refuses them.
         on_different_measures: ``"error"`` refuses screens whose labels are different measures, such as IC50 and ActArea;
-            ``"allow"`` takes them as they stand (higher is more sensitive in both), with a note.
+            ``"allow"`` takes them as they stand (higher is more sensitive in both), with a note. AUC and AAC are one
+            measure, the share of the area that is lost.
         min_genes: Fewest shared genes to accept.
 
     Raises:
@@ -47,6 +49,7 @@ def make_study(
     source, target = (
         _with_structures(screen, on_missing_structure) for screen in _on_shared_genes(source, target, min_genes)
     )
+    source, target = kept_apart(source, target)
     raw = source.responses.potency
     if label_cap == "target":
         source = _clipped(source, target)
@@ -63,7 +66,7 @@ def make_study(
 
 def _comparable(source: Screen, target: Screen, on_different: OnDifferentMeasures) -> Screen:
     """The target, with a note if its labels are another measure than the source's."""
-    if source.measure == target.measure:
+    if same_measure(source.measure, target.measure):
         return target
     said = [
         f"{screen.name} has {screen.measure}, which {'rises' if RISES[screen.measure] else 'falls'} with sensitivity"

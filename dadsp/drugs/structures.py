@@ -1,10 +1,12 @@
 """Parsing SMILES and naming the structure they stand for."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from rdkit import Chem, rdBase
 
 from dadsp.errors import SchemaError, examples
+from dadsp.schema import is_whole_key
 
 
 def parse(smiles: Sequence[str], names: Sequence[str]) -> list[Chem.Mol]:
@@ -44,9 +46,25 @@ def structure_keys(smiles: Sequence[str | None], names: Sequence[str]) -> tuple[
         SchemaError: Some SMILES are not valid.
     """
     known = [row for row, text in enumerate(smiles) if text is not None]
-    molecules = parse([smiles[row] or "" for row in known], [names[row] for row in known])
-    keys: list[str | None] = [None] * len(smiles)
+    parse([smiles[row] or "" for row in known], [names[row] for row in known])
+    return tuple(None if text is None else skeleton_of(whole_key(text)) for text in smiles)
+
+
+@lru_cache(maxsize=100_000)  # the sources of one study name the same drugs
+def whole_key(smiles: str) -> str:
+    """The whole InChIKey of a valid structure, stereochemistry included; its canonical SMILES where InChI has no name."""
     with rdBase.BlockLogs():
-        for row, molecule in zip(known, molecules, strict=True):
-            keys[row] = Chem.MolToInchiKey(molecule)[:14] or Chem.MolToSmiles(molecule)
-    return tuple(keys)
+        molecule = Chem.MolFromSmiles(smiles)
+        return Chem.MolToInchiKey(molecule) or Chem.MolToSmiles(molecule)
+
+
+def skeleton_of(key: str) -> str:
+    """The first block of a whole InChIKey; another key as it is."""
+    return key[:14] if is_whole_key(key) else key
+
+
+def has_defined_stereo(smiles: str) -> bool:
+    """Whether a valid structure leaves no stereocentre or double bond open."""
+    with rdBase.BlockLogs():
+        sites = Chem.FindPotentialStereo(Chem.MolFromSmiles(smiles))
+    return all(site.specified != Chem.StereoSpecified.Unspecified for site in sites)

@@ -8,11 +8,14 @@ from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from dadsp.data.combine import Combine, combined
 from dadsp.data.genes import GeneOptions, harmonised
 from dadsp.data.ids import MatchBy, line_keys, one_to_one, structures_of
 from dadsp.data.potency import (
+    SHARES_OF_AREA,
     OnImplausible,
     Replicates,
     Unit,
@@ -20,6 +23,7 @@ from dadsp.data.potency import (
     check_units,
     not_reached,
     replicates,
+    share_of_area,
     suspicions,
     to_label,
     to_potency,
@@ -29,7 +33,7 @@ from dadsp.data.study import LabelCap, OnDifferentMeasures, make_study
 from dadsp.data.tables import Delimiter, Matrix, places, read_matrix, read_table
 from dadsp.drugs.structures import structure_keys
 from dadsp.errors import ConfigError, MissingIdsError, SchemaError, examples, nearest
-from dadsp.options import validated
+from dadsp.options import check_choice, validated
 from dadsp.schema import BoolArray, CellLines, Drugs, FloatArray, Measure, Note, Responses, Screen, Study, duplicates
 
 OnMissing = Literal["error", "drop"]
@@ -104,6 +108,10 @@ class ResponseColumns(Options):
     top_dose: str | None = None
 
 
+_AREAS = SHARES_OF_AREA | {"act_area"}
+_SHARES = (-1.0, 1.0)  # credible labels where areas are divided: cells that grow beyond the control lose less than nothing
+
+
 class ResponseFile(File):
     """Measured pairs, one row each.
 
@@ -111,6 +119,8 @@ class ResponseFile(File):
         columns: Headers.
         measure: What the values are.
         unit: Unit of the values; the measures other than IC50 and EC50 have none.
+        full_area: What the file calls a full area, for ``auc``, ``aac`` and ``act_area``; values are divided by it, so that
+            areas over different doses compare, and an ``act_area`` becomes an ``aac``.
         cap: Highest tested concentration, in ``unit``; values at or beyond it are censored and set to it.
         beyond_top_dose: Values at or beyond their own row's top dose are censored; ``"flag"`` keeps them as extrapolated,
             ``"clip"`` sets them to that dose.
@@ -126,6 +136,7 @@ class ResponseFile(File):
     columns: ResponseColumns
     measure: Measure = "ic50"
     unit: Unit | None = None
+    full_area: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     cap: float | None = None
     beyond_top_dose: Literal["flag", "clip"] = "flag"
     replicates: Replicates = "median"
@@ -157,7 +168,14 @@ class ResponseFile(File):
             )
         if self.cap is not None and self.unit is None:
             raise ValueError(f"measure {self.measure} knows no cap in concentration. Leave cap out.")
+        if self.full_area is not None and self.measure not in _AREAS:
+            raise ValueError(f"measure {self.measure} is no area. Leave full_area out, or set measure: auc, aac or act_area.")
         return self
+
+    @property
+    def label_measure(self) -> Measure:
+        """What the labels are: a share of the full area where that is given."""
+        return "aac" if self.measure == "act_area" and self.full_area is not None else self.measure
 
     def table(self, root: Path) -> pd.DataFrame:
         """Columns as ``ResponseColumns`` names them; the index counts the data rows of the file."""
@@ -215,10 +233,12 @@ class DrugFile(File):
     Attributes:
         columns: Headers.
         structures: Where the SMILES stand, if not here.
+        smiles: Drug id → SMILES, in place of what the files say: structures that they lack or have wrong.
     """
 
     columns: DrugColumns
     structures: StructureFile | None = None
+    smiles: dict[str, str] | None = None
 
     @model_validator(mode="after")
     def _smiles_stand_somewhere(self) -> "DrugFile":
@@ -331,21 +351,25 @@ class ScreenOptions(Options):
 
 def tidy_study(
     root: str | Path | None,
-    source: Mapping[str, Any] | ScreenOptions,
-    target: Mapping[str, Any] | ScreenOptions,
+    source: Mapping[str, Any] | ScreenOptions | None = None,
+    target: Mapping[str, Any] | ScreenOptions | None = None,
     *,
+    sources: Mapping[str, Mapping[str, Any] | ScreenOptions] | None = None,
+    combine: Combine = "prefer",
     folder: str | None = None,
     label_cap: LabelCap = "none",
     on_missing_structure: Literal["drop", "error"] = "drop",
     on_different_measures: OnDifferentMeasures = "error",
     min_genes: int = 2,
 ) -> Study:
-    """A study from the files of two screens.
+    """A study from the files of two screens, or of several source screens and a target.
 
     Args:
         root: Folder to which relative paths refer.
         source: Options of the screen whose labels train.
         target: Options of the screen whose labels are held out.
+        sources: In place of ``source``, options of several screens under keys of the user's choice, the preferred one first.
+        combine: What becomes of a drug that several sources measured; see ``combined``.
         folder: If ``root`` holds a folder of this name, paths refer to that one.
         label_cap: See ``make_study``.
         on_missing_structure: See ``make_study``.
@@ -363,13 +387,26 @@ def tidy_study(
         "min_genes": min_genes,
     }
     joining = validated(_StudyOptions, given, "data")
+    check_choice("data.combine", combine, Combine)
+    if (source is None) == (not sources):
+        raise ConfigError(
+            f"data has {'neither source nor sources' if source is None else 'both source and sources'}. Give one screen as "
+            "data.source, or several as data.sources: {KEY: screen, …}, the preferred one first."
+        )
+    if target is None:
+        raise ConfigError("data.target is required. Set it.")
     base = base_folder(root, folder, "data")
-    sides = [validated(ScreenOptions, options, f"data.{side}") for side, options in (("source", source), ("target", target))]
+    nodes = {"source": source} if source is not None else {f"sources.{key}": node for key, node in (sources or {}).items()}
+    sides = [validated(ScreenOptions, node, f"data.{key}") for key, node in {**nodes, "target": target}.items()]
     screens = [attempt(side.name, partial(tidy_screen, side, base)) for side in sides]
     read = [screen for screen in screens if screen is not None]
-    if len(read) < 2:
+    if len(read) < len(sides):
         raise Unreadable("The study cannot be joined.")
-    return make_study(*read, **joining.model_dump())
+    policies = [side.responses.replicates for side in sides[:-1]]
+    one = attempt("sources", lambda: combined(read[:-1], combine, policies))
+    if one is None:
+        raise Unreadable("The sources cannot be combined.")
+    return make_study(one, read[-1], **joining.model_dump())
 
 
 def tidy_screen(options: Mapping[str, Any] | ScreenOptions, root: str | Path = ".") -> Screen:
@@ -405,7 +442,7 @@ def tidy_screen(options: Mapping[str, Any] | ScreenOptions, root: str | Path = "
         responses=labels.responses,
         cap=labels.cap,
         notes=(*expression[1], *cells[1], *drugs[1], *labels.notes),
-        measure=options.responses.measure,
+        measure=options.responses.label_measure,
     )
 
 
@@ -536,12 +573,27 @@ def _drugs(file: DrugFile, root: Path) -> tuple[Drugs, tuple[Note, ...]]:
         columns = file.structures.columns.model_dump()
         known = read_table(path, columns, optional=("key", "smiles"), delimiter=file.structures.delimiter)
         smiles, notes = structures_of(table.assign(name=list(names)), known, file.structures.by, str(path))
+    if file.smiles:
+        smiles, more = _given_structures(file.smiles, ids, smiles, root / file.path)
+        notes = (*notes, *more)
     try:
         keys = structure_keys(smiles, names)
     except SchemaError as error:
         refuse(SchemaError(f"{path}: {error}"))
         keys = (None,) * len(ids)
     return Drugs(ids=ids, names=names, smiles=smiles, structure_keys=keys, targets=_texts(table, "target")), notes
+
+
+def _given_structures(
+    given: Mapping[str, str], ids: tuple[str, ...], smiles: tuple[str | None, ...], path: Path
+) -> tuple[tuple[str | None, ...], tuple[Note, ...]]:
+    """The structures with those of the configuration in place of the files' own."""
+    unknown = [name for name in given if name not in set(ids)]
+    if unknown:
+        hint = nearest(unknown[0], ids)
+        raise ConfigError(f"drugs.smiles names {len(unknown)} drugs that {path} lacks (e.g. {examples(unknown)}). {hint}")
+    note = Note("structures taken from drugs.smiles", len(given), examples(given))
+    return tuple(given.get(name, own) for name, own in zip(ids, smiles, strict=True)), (note,)
 
 
 def _responses(
@@ -561,7 +613,8 @@ def _responses(
     table, notes = complete(
         table.assign(cell_idx=rows_of(cell_names, cell_ids), drug_idx=rows_of(table["drug_id"], drug_ids)), file, path
     )
-    potency = to_label(table["value"].to_numpy(), file.measure, file.unit, file.plausible, str(path), file.on_implausible)
+    potency, more = _labels(table["value"].to_numpy(), file, path)
+    notes = (*notes, *more)
     credible = ~np.isnan(potency)
     if not credible.all():
         left_out = places(path, table.index[~credible])
@@ -579,6 +632,19 @@ def _responses(
     measured = Responses(cell_idx, drug_idx, potency, censored)
     merged, merge_notes = replicates(measured, file.replicates, cell_ids, drug_ids, str(path))
     return _Labels(merged, cap, (*notes, *merge_notes))
+
+
+def _labels(values: NDArray[np.float64], file: ResponseFile, path: Path) -> tuple[FloatArray, tuple[Note, ...]]:
+    """The label of each value, NaN where it is not credible and may be dropped; and a note on shares beyond a whole."""
+    plausible = file.plausible
+    if file.full_area is not None:
+        values, plausible = share_of_area(values, file.full_area), plausible or _SHARES
+    labels = to_label(values, file.label_measure, file.unit, plausible, str(path), file.on_implausible)
+    if file.full_area is None:
+        return labels, ()
+    low, high = int((labels < 0).sum()), int((labels > 1).sum())
+    what = f"areas of {len(labels)} that exceed the full area of {file.full_area:g} ({low}) or lie below 0 ({high}), kept"
+    return labels, (Note(what, low + high),) if low + high else ()
 
 
 def _censored(

@@ -166,6 +166,8 @@ def _read(folder: Path) -> Finished:
         predictions = PredictionTable(pd.read_parquet(folder / "predictions.parquet"))
         naive = pd.read_csv(folder / "comparison.csv")
         settings = dict(flat(OmegaConf.to_container(config.model)))
+        if settings.get("alignment._target_", "").endswith(".NoAlignment"):
+            del settings["alignment._target_"]  # as in runs made before there were alignments
         repeated = [f"{key} {config.split[key]}" for key in REPETITIONS if key in config.split]
         replicate = ", ".join([f"seed {facts['seed']}", *repeated])
         naive = naive[(naive["kind"] != "model") & (naive["system"] != facts["system"])]

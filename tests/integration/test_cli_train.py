@@ -240,3 +240,14 @@ def test_run_resumes_from_another_folder_with_its_own_store(
     assert main(["train", f"resume=../here/{folder.name}"]) == 0
     assert metrics(folder)["systems"] == expected == metrics(finished)["systems"]
     assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def test_run_under_an_alignment_states_it_and_its_lines(tmp_path: Path) -> None:
+    assert (
+        train(tmp_path, "alignment=bridge", "model=linear", "model.features=raw", "data=simulated_tiny", verb=["train"]) == 0
+    )
+    folder = folder_of(tmp_path)
+    stated = json.loads((folder / "data_facts.json").read_text())["alignment"]
+    assert stated == json.loads((folder / "model" / "model.json").read_text())["alignment"]
+    assert stated["kind"] == "bridge"
+    assert stated["n_shared"] == 14

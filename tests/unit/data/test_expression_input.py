@@ -79,7 +79,8 @@ def test_only_training_and_adapting_lines_and_partners_of_these_change_an_alignm
     partners = study.target_cell_in_source[split.adapt_cell_idx]
     idle = np.setdiff1d(np.arange(len(study.source.cells)), np.union1d(train, partners))
     left = np.setdiff1d(np.arange(len(study.target.cells)), split.adapt_cell_idx)
-    assert len(idle) and len(left)
+    assert len(idle)
+    assert len(left)
     clean = fit(study, split, alignment)
     other = replace(study, source=_other_lines(study.source, idle), target=_other_lines(study.target, left))
     assert same(clean, fit(other, split, alignment))
@@ -96,9 +97,8 @@ def test_bridge_uses_shared_lines_whatever_labels_train(study: Study, split: Spl
     assert facts["n_lines_source"] == len(AlignmentLines.of(study, removed).source) < 48 - 36 + 1
 
 
-def test_study_inside_one_screen_is_not_bridged(study: Study) -> None:
+def test_study_inside_one_screen_is_not_bridged(study: Study, split: Split) -> None:
     within = study.within("source")
-    split = cross_screen(within, seed=0, val_fraction=0.2)
     with pytest.raises(ConfigError, match="inside one screen"):
         fit(within, split, Bridge())
     assert fit(within, split, ZScore()).facts()["n_shared"] == 0

@@ -380,7 +380,7 @@ class PredictionTable:
     """What every predictor emits and the only thing evaluation reads: one row per predicted pair.
 
     Attributes:
-        frame: The columns of ``PREDICTION_COLUMNS``, without missing values, then those of ``OPTIONAL_COLUMNS``, in that order.
+        frame: The columns of ``PREDICTION_COLUMNS``, without missing values, then those of ``OPTIONAL_COLUMNS``, in order.
             Of the latter, ``cell_profiled`` is as ``cell_seen`` and the others NaN where a table came without them.
     """
 

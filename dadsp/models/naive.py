@@ -1,6 +1,7 @@
-"""Naive predictors: means of labels. A system that does not beat them has learned nothing about cell lines."""
+"""Naive predictors: means and copies of labels. A system that does not beat them has learned nothing about cell lines."""
 
-from dataclasses import dataclass, field
+import re
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Self, cast, get_args
 
 import numpy as np
@@ -11,6 +12,7 @@ from dadsp.errors import ConfigError, nearest
 from dadsp.models.base import Arrays, FitContext, Predictor
 from dadsp.schema import FloatArray, IntArray, Pairs, Responses, Screen, Split, Study
 
+Names = NDArray[Any]
 Effects = Literal["mean", "drug_mean", "cell_mean", "drug_cell"]
 EFFECT_NAMES: dict[Effects, str] = {
     "mean": "mean",
@@ -18,6 +20,13 @@ EFFECT_NAMES: dict[Effects, str] = {
     "cell_mean": "cell mean",
     "drug_cell": "drug + cell",
 }
+Lookup = Literal["tissue_drug", "copied_label", "copied_label_shrunken"]
+LOOKUP_NAMES: dict[Lookup, str] = {
+    "tissue_drug": "tissue × drug mean",
+    "copied_label": "copied label",
+    "copied_label_shrunken": "copied label, shrunken",
+}
+SHRINKAGE = 0.5  # from a copied label towards drug + cell; stated beforehand, tuned on nothing
 
 
 class Naive(Predictor):
@@ -38,7 +47,8 @@ class Naive(Predictor):
                 raise ConfigError(f"model.{key} cannot be {value!r}. {nearest(str(value), valid)}")
         self.effects = effects
         self.labels = labels
-        self.name = f"source {EFFECT_NAMES[effects]}"
+        self.words = EFFECT_NAMES[effects]
+        self.name = f"source {self.words}"
         self._means: _Means | None = None
 
     def fit(self, study: Study, split: Split, context: FitContext | None = None) -> Self:
@@ -46,7 +56,7 @@ class Naive(Predictor):
         rows = np.sort(np.concatenate([split.train_idx, split.val_idx]))
         raw = study.raw_source_potency[rows] if self.labels == "raw" else None
         if study.label_cap == "target":
-            self.name = f"source {EFFECT_NAMES[self.effects]} ({'raw' if raw is not None else 'capped'} labels)"
+            self.name = f"source {self.words} ({'raw' if raw is not None else 'capped'} labels)"
         self._means = _Means.of(study.source, study.source.responses.take(rows), raw)
         return self
 
@@ -54,7 +64,11 @@ class Naive(Predictor):
         """Potency of each pair, float32, shape (n_pairs,)."""
         if self._means is None:
             raise ValueError("Fit the predictor before it predicts.")
-        return self._means.predict(pairs, self.effects)
+        return self._means.predict(pairs, self.effects).astype(np.float32)
+
+    def note(self, pairs: Pairs) -> str:
+        """What a reader should know of its predictions of these pairs; empty where nothing."""
+        return ""
 
     def state(self) -> tuple[dict[str, Any], Arrays]:
         """The means, by structure key and link id."""
@@ -73,6 +87,99 @@ class Naive(Predictor):
         predictor.name = facts["name"]
         predictor._means = _Means(**facts["means"])
         return predictor
+
+
+class LabelLookup(Naive):
+    """Source labels looked up for each pair, and means of source labels where there is none to find.
+
+    ``tissue_drug`` is the mean label of the line's tissue for the structure, else the drug's mean. ``copied_label`` is the
+    label of the same line for the same structure, else drug + cell. ``copied_label_shrunken`` lies halfway between such a
+    label and drug + cell, since one measurement is noisy. Only rows of the split are looked up: labels that the split keeps
+    from training are not copied. Tissues are matched by name, whatever its case and punctuation. Validation pairs count as
+    training pairs, except where validation pairs are predicted.
+
+    Args:
+        lookup: What is looked up.
+        labels: As in ``Naive``.
+    """
+
+    def __init__(self, lookup: Lookup = "copied_label", labels: Literal["study", "raw"] = "study") -> None:
+        if lookup not in get_args(Lookup):
+            raise ConfigError(f"model.lookup cannot be {lookup!r}. {nearest(str(lookup), get_args(Lookup))}")
+        super().__init__("drug_mean" if lookup == "tissue_drug" else "drug_cell", labels)
+        self.lookup = lookup
+        self.words = LOOKUP_NAMES[lookup]
+        self.name = f"source {self.words}"
+        self._labels: _PairMeans | None = None
+        self._earlier: LabelLookup | None = None
+
+    def fit(self, study: Study, split: Split, context: FitContext | None = None) -> Self:
+        """Learns from all source pairs of the split."""
+        super().fit(study, split, context)
+        rows = np.sort(np.concatenate([split.train_idx, split.val_idx]))
+        responses = study.source.responses.take(rows)
+        potency = study.raw_source_potency[rows] if self.labels == "raw" else responses.potency
+        pairs = Pairs(study.source, "source", responses.cell_idx, responses.drug_idx)
+        self._labels = _PairMeans.of(*self._keys(pairs), potency.astype(np.float64))
+        if len(split.val_idx):
+            untaught = replace(split, val_idx=split.val_idx[:0])
+            self._earlier = LabelLookup(self.lookup, self.labels).fit(study, untaught)
+        return self
+
+    def without_validation_labels(self) -> Predictor:
+        """The same, fitted on training pairs alone: a validation pair would find its own label otherwise."""
+        return self._earlier or self
+
+    def predict(self, pairs: Pairs) -> FloatArray:
+        """Potency of each pair, float32, shape (n_pairs,)."""
+        found = self._find(pairs)
+        otherwise = super().predict(pairs).astype(np.float64)
+        kept = 1 - SHRINKAGE if self.lookup == "copied_label_shrunken" else 1.0
+        return np.where(np.isnan(found), otherwise, kept * found + (1 - kept) * otherwise).astype(np.float32)
+
+    def note(self, pairs: Pairs) -> str:
+        """How many of the pairs found no label."""
+        absent = int(np.isnan(self._find(pairs)).sum())
+        if not absent:
+            return ""
+        reason = "no label of their tissue and drug" if self.lookup == "tissue_drug" else "no label of their line and drug"
+        return f"{absent:,} of {len(pairs):,} pairs have {reason} in training and take the {EFFECT_NAMES[self.effects]}"
+
+    def state(self) -> tuple[dict[str, Any], Arrays]:
+        """The means, and the labels by tissue or line and structure."""
+        facts, _ = super().state()
+        labels = self._labels
+        if labels is None:
+            raise ValueError("Fit the predictor before it is saved.")
+        names = {"groups": labels.groups, "structures": labels.structures}
+        arrays = {"group": labels.group, "structure": labels.structure, "label": labels.label}
+        facts |= {"options": {"lookup": self.lookup, "labels": self.labels}, "looked_up": names}
+        if self._earlier is not None:
+            facts["earlier"], earlier = self._earlier.state()
+            arrays |= {f"earlier.{name}": array for name, array in earlier.items()}
+        return facts, arrays
+
+    @classmethod
+    def from_state(cls, facts: dict[str, Any], arrays: Arrays) -> Self:
+        """The saved predictor."""
+        predictor = super().from_state(facts, arrays)
+        own = {name: array for name, array in arrays.items() if not name.startswith("earlier.")}
+        predictor._labels = _PairMeans(**facts["looked_up"], **own)
+        if "earlier" in facts:
+            earlier = {name.removeprefix("earlier."): array for name, array in arrays.items() if name not in own}
+            predictor._earlier = cls.from_state(facts["earlier"], earlier)
+        return predictor
+
+    def _find(self, pairs: Pairs) -> NDArray[np.float64]:
+        if self._labels is None:
+            raise ValueError("Fit the predictor before it predicts.")
+        return self._labels.find(*self._keys(pairs))
+
+    def _keys(self, pairs: Pairs) -> tuple[Names, Names]:
+        """Tissue or line, and structure, of each pair."""
+        screen = pairs.screen
+        groups = _plain(screen.cells.tissues) if self.lookup == "tissue_drug" else screen.line_keys
+        return np.array(groups, dtype=object)[pairs.cell_idx], np.array(screen.drug_keys, dtype=object)[pairs.drug_idx]
 
 
 class OracleNaive(Naive):
@@ -101,6 +208,7 @@ def naive_rows(study: Study) -> list[Naive]:
     # Raw labels make a row of their own only where the study clipped them.
     treatments: list[Literal["study", "raw"]] = ["study", "raw"] if study.label_cap == "target" else ["study"]
     source = [Naive(cast(Effects, effect), labels) for labels in treatments for effect in effects]
+    source += [LabelLookup(lookup) for lookup in get_args(Lookup)]
     return [*source, *(OracleNaive(cast(Effects, effect)) for effect in effects)]
 
 
@@ -119,7 +227,7 @@ class _Means:
             lines=_group_means(screen.line_keys, responses.cell_idx, labels),
         )
 
-    def predict(self, pairs: Pairs, effects: Effects) -> FloatArray:
+    def predict(self, pairs: Pairs, effects: Effects) -> NDArray[np.float64]:
         def deviation(keys: tuple[str, ...], means: dict[str, float]) -> NDArray[np.float64]:
             return np.array([means.get(key, self.overall) - self.overall for key in keys])
 
@@ -128,7 +236,49 @@ class _Means:
             predicted += deviation(pairs.screen.drug_keys, self.drugs)[pairs.drug_idx]
         if effects in ("cell_mean", "drug_cell"):
             predicted += deviation(pairs.screen.line_keys, self.lines)[pairs.cell_idx]
-        return predicted.astype(np.float32)
+        return predicted
+
+
+@dataclass
+class _PairMeans:
+    """Mean label of each (group, structure): a group is a tissue or a line.
+
+    Attributes:
+        groups: Their names.
+        structures: Keys.
+        group: Rows of ``groups``, int64, shape (n,).
+        structure: Rows of ``structures``, the same shape.
+        label: float64, the same shape.
+    """
+
+    groups: list[str]
+    structures: list[str]
+    group: IntArray
+    structure: IntArray
+    label: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, groups: Names, structures: Names, labels: NDArray[np.float64]) -> "_PairMeans":
+        """From one group (None where unknown), structure and label per measured pair."""
+        frame = pd.DataFrame({"group": groups, "structure": structures, "label": labels}).dropna()
+        means = frame.groupby(["group", "structure"], sort=True)["label"].mean()
+        group, structure = (means.index.get_level_values(level) for level in (0, 1))
+        (group_code, known), (structure_code, keys) = pd.factorize(group), pd.factorize(structure)
+        codes = (code.astype(np.int64) for code in (group_code, structure_code))
+        return cls(known.tolist(), keys.tolist(), *codes, means.to_numpy(dtype=np.float64))
+
+    def find(self, groups: Names, structures: Names) -> NDArray[np.float64]:
+        """The mean of each pair's group and structure, NaN where there is none."""
+        width = len(self.structures)
+        group, structure = pd.Index(self.groups).get_indexer(groups), pd.Index(self.structures).get_indexer(structures)
+        wanted = np.where((group < 0) | (structure < 0), -1, group * width + structure)
+        found: NDArray[np.float64] = pd.Series(self.label, self.group * width + self.structure).reindex(wanted).to_numpy()
+        return found
+
+
+def _plain(names: tuple[str | None, ...]) -> list[str | None]:
+    """Names without case and punctuation; None where nothing is left."""
+    return [None if name is None else re.sub(r"[\W_]+", " ", name.casefold()).strip() or None for name in names]
 
 
 def _group_means(keys: tuple[str, ...], rows: IntArray, labels: NDArray[np.float64]) -> dict[str, float]:

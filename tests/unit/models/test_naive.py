@@ -1,13 +1,14 @@
 """Naive rows against hand arithmetic."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from dadsp.errors import ConfigError
-from dadsp.models.base import predict_split, seen_in_training
-from dadsp.models.naive import Naive, OracleNaive, naive_rows
+from dadsp.models.base import load_model, predict_split, save_model, seen_in_training
+from dadsp.models.naive import LabelLookup, Naive, OracleNaive, naive_rows
 from dadsp.schema import Pairs, Split, Study
 from dadsp.splits.cross_screen import cross_screen
 from tests.studies import small_study
@@ -106,3 +107,84 @@ def test_seen_flags_against_a_slow_loop(study: Study, split: Split) -> None:
     for row, (cell, drug) in enumerate(zip(responses.cell_idx, responses.drug_idx, strict=True)):
         link, key = target.cells.link_ids[cell], target.drugs.structure_keys[drug]
         assert [flag[row] for flag in flags] == [link in lines, key in keys, link is not None and (link, key) in both]
+
+
+def with_tissues(study: Study) -> Study:
+    """Source lines of two tissues and one unknown, target lines of the same under other spellings and one more."""
+    named: dict[str, tuple[str | None, ...]] = {
+        "source": ("Lung",) * 5 + ("breast",) * 6 + (None,),
+        "target": ("LUNG", "lung", "Breast ", "breast", None, "skin", "lung", "breast", "lung"),
+    }
+    screens = {
+        role: replace(screen, cells=replace(screen.cells, tissues=named[role]))
+        for role, screen in (("source", study.source), ("target", study.target))
+    }
+    return replace(study, **screens)
+
+
+def test_tissue_drug_mean_against_a_slow_loop(study: Study, split: Split) -> None:
+    study = with_tissues(study)
+    responses = study.source.responses
+    unmeasured = (responses.cell_idx >= 5) & (responses.drug_idx == 2)  # no line of breast or unknown tissue has drug 2
+    rows = np.flatnonzero(~unmeasured)
+    split = replace(split, train_idx=np.intersect1d(split.train_idx, rows), val_idx=np.intersect1d(split.val_idx, rows))
+    naive, pairs = LabelLookup("tissue_drug").fit(study, split), all_target(study)
+    expected, absent = [], 0
+    for cell, drug in zip(pairs.cell_idx, pairs.drug_idx, strict=True):
+        tissue = (study.target.cells.tissues[cell] or "").strip().casefold()
+        lines = [row for row, name in enumerate(study.source.cells.tissues) if (name or "?").casefold() == tissue]
+        of_drug = [row for row in rows if responses.drug_idx[row] == drug]
+        of_tissue = [row for row in of_drug if responses.cell_idx[row] in lines]
+        absent += not of_tissue
+        expected.append(responses.potency[of_tissue or of_drug].mean(dtype=np.float64))
+    assert naive.predict(pairs) == pytest.approx(expected, abs=1e-6)
+    assert naive.note(pairs) == (
+        f"{absent} of {len(pairs)} pairs have no label of their tissue and drug in training and take the drug mean"
+    )
+
+
+@pytest.mark.parametrize(("lookup", "kept"), [("copied_label", 1.0), ("copied_label_shrunken", 0.5)])
+def test_a_copied_label_is_that_of_the_line_and_structure_else_drug_and_cell(
+    study: Study, split: Split, lookup: str, kept: float
+) -> None:
+    naive, pairs = LabelLookup(lookup).fit(study, split), all_target(study)  # type: ignore[arg-type]
+    otherwise = Naive("drug_cell").fit(study, split).predict(pairs)
+    label = study.source.responses.potency.reshape(12, 5)[np.minimum(pairs.cell_idx, 11), pairs.drug_idx]
+    expected = np.where(pairs.cell_idx < 4, kept * label + (1 - kept) * otherwise, otherwise)
+    assert naive.predict(pairs) == pytest.approx(expected, abs=1e-6)
+    assert naive.note(pairs).startswith("20 of 36 pairs have no label of their line and drug")
+
+
+def test_labels_that_the_split_removed_are_not_copied(study: Study) -> None:
+    split = cross_screen(study, seed=0, overlap="drop_lines")
+    pairs = all_target(study)
+    copied, otherwise = (each.fit(study, split).predict(pairs) for each in (LabelLookup(), Naive("drug_cell")))
+    assert np.array_equal(copied, otherwise)
+
+
+def test_a_validation_pair_does_not_find_its_own_label(study: Study, split: Split) -> None:
+    naive = LabelLookup().fit(study, split)
+    untaught = replace(split, val_idx=split.val_idx[:0])
+    validation = study.source.responses.take(split.val_idx)
+    expected = (
+        Naive("drug_cell")
+        .fit(study, untaught)
+        .predict(Pairs(study.source, "source", validation.cell_idx, validation.drug_idx))
+    )
+    found = predict_split(naive, study, split, parts=("val",)).frame["y_pred"].to_numpy()
+    assert np.array_equal(found, expected)
+
+
+@pytest.mark.parametrize("lookup", ["tissue_drug", "copied_label", "copied_label_shrunken"])
+def test_looked_up_labels_come_back_from_disk(study: Study, split: Split, tmp_path: Path, lookup: str) -> None:
+    naive = LabelLookup(lookup).fit(with_tissues(study), split)  # type: ignore[arg-type]
+    save_model(naive, tmp_path)
+    again = load_model(tmp_path)
+    first, second = (predict_split(each, with_tissues(study), split).frame for each in (naive, again))
+    assert first.equals(second)
+    assert again.name == naive.name
+
+
+def test_an_unknown_lookup_names_the_nearest() -> None:
+    with pytest.raises(ConfigError, match="Did you mean 'copied_label'"):
+        LabelLookup("copied_labels")  # type: ignore[arg-type]

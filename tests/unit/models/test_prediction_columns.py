@@ -1,4 +1,4 @@
-"""What a prediction table says beside labels and predictions: the source's own view of a pair, intervals, what was learned."""
+"""What a prediction table says beside labels and predictions: the source's own view of a pair, intervals, what was seen."""
 
 from dataclasses import replace
 from typing import Any, Self
@@ -116,17 +116,17 @@ def test_what_validation_taught_counts_as_seen_in_the_test_and_not_in_validation
     after = Constant(2, earlier=Constant(1), learns=True)
     frame = predict_split(after, study, split).frame
     val = frame["split"] == "val"
-    assert set(frame.loc[val, "y_pred"]) == {1} and set(frame.loc[~val, "y_pred"]) == {2}
+    assert set(frame.loc[val, "y_pred"]) == {1}
+    assert set(frame.loc[~val, "y_pred"]) == {2}
     assert frame.loc[val, "cell_seen"].tolist() == naive.loc[val, "cell_seen"].tolist()
     responses, links = study.source.responses, study.source.cells.link_ids
     learned = {links[row] for row in responses.cell_idx[[*split.train_idx, *split.val_idx]]} - {None}
     names = frame.loc[~val, "cell_id"].str.removeprefix("TGT-line")
     assert frame.loc[~val, "cell_seen"].tolist() == [f"L{name}" in learned for name in names]
-    assert frame.loc[val, "y_low"].to_numpy() == pytest.approx(0.1) and frame.loc[
-        ~val, "y_high"
-    ].to_numpy() == pytest.approx(2.9)
+    assert frame.loc[val, "y_low"].to_numpy() == pytest.approx(0.1)
+    assert frame.loc[~val, "y_high"].to_numpy() == pytest.approx(2.9)
     kept = predict_split(Constant(2, learns=True), study, split).frame  # no earlier self: its validation pairs are seen
-    assert kept.loc[val, "cell_seen"].all() and kept.loc[val, "pair_seen"].all()
+    assert kept.loc[val, ["cell_seen", "pair_seen"]].all(axis=None)
 
 
 def test_the_columns_join_into_a_table_made_without_them(study: Study, split: Split) -> None:

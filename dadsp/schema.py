@@ -156,8 +156,8 @@ class Screen:
         origin = self.responses.origin
         if origin is not None and len(origin) and not 0 <= origin.min() <= origin.max() < len(self.origins):
             raise SchemaError(f"{self.name}: some labels name an origin that is none of its {len(self.origins)}.")
-        key = self.responses.cell_idx * len(self.drugs) + self.responses.drug_idx
-        if len(np.unique(key)) != len(key):
+        key = np.sort(self.responses.cell_idx * len(self.drugs) + self.responses.drug_idx)
+        if (key[1:] == key[:-1]).any():
             raise SchemaError(f"{self.name}: some (line, drug) pairs stand more than once. Merge replicates first.")
 
     @property

@@ -92,6 +92,9 @@ def _describe(study: Study, as_json: bool) -> None:
         f"In both: {overlap['lines']} lines ({overlap['labelled_target_lines']} with target labels), "
         f"{overlap['labelled_target_drugs']} labelled target drugs by structure, {overlap['pairs']:,} measured pairs"
     )
+    for role in ("source", "target"):
+        if origins := facts[role]["origins"]:
+            print(f"Labels of {facts[role]['name']}: " + ", ".join(f"{n:,} from {name}" for name, n in origins.items()))
     print_notes((study.source, study.target))
     naive = Table(title="What naive predictors score on the target", title_justify="left")
     naive.add_column("predictor")

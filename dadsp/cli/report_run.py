@@ -204,6 +204,10 @@ def _screens(data: Mapping[str, Any], scope: str) -> list[Block]:
     rows.append(["Cap, µM", *(MISSING if cap is None else f"{10.0**-cap:.3g}" for cap in caps)])
     for words, name in ((f"Labels, {UNIT}", "labels"), ("Expression", "expression")):
         rows.append([f"{words}: min to max", *(_range(data[role][name]) for role in roles)])
+    origins = [data[role].get("origins") or {} for role in roles]  # runs of earlier versions have none
+    if any(origins):
+        shown = ["; ".join(f"{count:,} {name}" for name, count in found.items()) or MISSING for found in origins]
+        rows.append(["Labels come from", *shown])
     rows.append(["Hash of the content", *(str(data[role]["content_hash"])[:8] for role in roles)])
     headings = [f"{data[role]['name']} ({role})" if scope == "across" else data[role]["name"] for role in roles]
     blocks: list[Block] = [Table("Screens", ["", *headings], rows), Text([f"{data['n_genes']:,} genes."])]

@@ -7,7 +7,7 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -121,7 +121,8 @@ def _write_screen(screen: Screen, folder: Path) -> dict[str, Any]:
     """Writes arrays and tables; returns what else the screen holds."""
     cells, responses = screen.cells, screen.responses
     np.save(folder / "expression.npy", cells.expression, allow_pickle=False)
-    for name in _response_columns(screen.origins):
+    columns = [column.name for column in fields(Responses) if getattr(responses, column.name) is not None]
+    for name in columns:
         np.save(folder / f"{name}.npy", getattr(responses, name), allow_pickle=False)
     _texts({"gene": screen.genes}).to_parquet(folder / "genes.parquet")
     lines = {"ids": cells.ids, "link_ids": cells.link_ids, "tissues": cells.tissues}
@@ -136,6 +137,7 @@ def _write_screen(screen: Screen, folder: Path) -> dict[str, Any]:
         "cap": screen.cap,
         "measure": screen.measure,
         "origins": list(screen.origins),
+        "responses": columns,
         "notes": [asdict(note) for note in screen.notes],
         "truth": {name: value for name, value in screen.truth.items() if name not in arrays},
     }
@@ -156,18 +158,13 @@ def _open_screen(folder: Path, facts: dict[str, Any]) -> Screen:
         genes=genes["gene"],
         cells=CellLines(**lines, expression=_mapped(folder / "expression.npy")),
         drugs=Drugs(**drugs),
-        responses=Responses(**{name: _mapped(folder / f"{name}.npy") for name in _response_columns(facts["origins"])}),
+        responses=Responses(**{name: _mapped(folder / f"{name}.npy") for name in facts["responses"]}),
         cap=facts["cap"],
         notes=tuple(Note(**note) for note in facts["notes"]),
         truth=truth,
         measure=facts["measure"],
         origins=tuple(facts["origins"]),
     )
-
-
-def _response_columns(origins: Sequence[str]) -> list[str]:
-    """Names of the arrays of a screen's responses; only a combined screen says where its labels come from."""
-    return [column.name for column in fields(Responses) if column.name != "origin" or origins]
 
 
 def _mapped(path: Path) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from dadsp.cli.main import main
-from tests.raw_files import edit, write_config, write_panel
+from tests.raw_files import edit, write_config, write_panel, write_source
 
 Damage = Callable[[Path, dict[str, Any]], None]
 
@@ -71,6 +71,24 @@ def missing_file(root: Path, options: dict[str, Any]) -> None:
     (root / "target/drugs.csv").unlink()
 
 
+def source_and_sources(root: Path, options: dict[str, Any]) -> None:
+    options["sources"] = {"one": options["source"]}
+
+
+def sources_that_disagree_about_a_line(root: Path, options: dict[str, Any]) -> None:
+    second = {**write_source(root / "second"), "name": "SRC2"}
+    options["sources"] = {"first": options.pop("source"), "second": second}
+    edit(root / "second/expression.csv", "1002,1.5,", "1002,1.25,")
+
+
+def area_of_an_ic50(root: Path, options: dict[str, Any]) -> None:
+    options["source"]["responses"]["full_area"] = 8
+
+
+def structure_of_an_unknown_drug(root: Path, options: dict[str, Any]) -> None:
+    options["source"]["drugs"]["smiles"] = {"1": "CCO"}
+
+
 CASES: list[tuple[Damage, str]] = [
     (missing_column, r"responses\.csv has no column 'ln_ic50'.*Did you mean 'lnic50'"),
     (nan_expression, r"expression\.csv.*1 .*TP53.*1002|expression\.csv.*1 .*1002.*TP53"),
@@ -84,6 +102,10 @@ CASES: list[tuple[Damage, str]] = [
     (all_capped, r"cap"),
     (one_drug, r"one drug only \(ethanol\)"),
     (missing_file, r"There is no file .*drugs\.csv"),
+    (source_and_sources, r"data has both source and sources"),
+    (sources_that_disagree_about_a_line, r"1 of 5 lines of SRC2 .*\(e\.g\. 1002\)\. Give all sources one expression file"),
+    (area_of_an_ic50, r"measure ic50 is no area\. Leave full_area out"),
+    (structure_of_an_unknown_drug, r"drugs\.smiles names 1 drugs that .*drugs\.csv lacks \(e\.g\. 1\)"),
 ]
 
 

@@ -388,16 +388,9 @@ def tidy_study(
     }
     joining = validated(_StudyOptions, given, "data")
     check_choice("data.combine", combine, Combine)
-    if (source is None) == (not sources):
-        raise ConfigError(
-            f"data has {'neither source nor sources' if source is None else 'both source and sources'}. Give one screen as "
-            "data.source, or several as data.sources: {KEY: screen, …}, the preferred one first."
-        )
-    if target is None:
-        raise ConfigError("data.target is required. Set it.")
     base = base_folder(root, folder, "data")
-    nodes = {"source": source} if source is not None else {f"sources.{key}": node for key, node in (sources or {}).items()}
-    sides = [validated(ScreenOptions, node, f"data.{key}") for key, node in {**nodes, "target": target}.items()]
+    nodes = {**_source_nodes(source, sources), "target": target}
+    sides = [validated(ScreenOptions, node, f"data.{key}") for key, node in nodes.items()]
     screens = [attempt(side.name, partial(tidy_screen, side, base)) for side in sides]
     read = [screen for screen in screens if screen is not None]
     if len(read) < len(sides):
@@ -407,6 +400,20 @@ def tidy_study(
     if one is None:
         raise Unreadable("The sources cannot be combined.")
     return make_study(one, read[-1], **joining.model_dump())
+
+
+def _source_nodes(source: Any, sources: Any) -> dict[str, Any]:
+    """The options of each source by its key below ``data``, the preferred one first."""
+    if (source is None) == (not sources):
+        raise ConfigError(
+            f"data has {'neither source nor sources' if source is None else 'both source and sources'}. Give one screen as "
+            "data.source, or several as data.sources: {KEY: screen, …}, the preferred one first."
+        )
+    if source is not None:
+        return {"source": source}
+    if not isinstance(sources, Mapping):
+        raise ConfigError("data.sources is no mapping. Give each screen under a key: {KEY: screen, …}, the preferred one first.")
+    return {f"sources.{key}": node for key, node in sources.items()}
 
 
 def tidy_screen(options: Mapping[str, Any] | ScreenOptions, root: str | Path = ".") -> Screen:

@@ -1,6 +1,6 @@
 import gzip
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from dadsp.data.sources.tidy import ScreenOptions, tidy_screen, tidy_study
 from dadsp.errors import ConfigError, DadspError, MissingIdsError, SchemaError, UnitsError
 from dadsp.schema import Screen
-from tests.raw_files import edit, write_panel, write_rows, write_source, write_target
+from tests.raw_files import SOURCE_LINES, edit, write_panel, write_rows, write_source, write_target
 
 Options = dict[str, Any]
 CONF = Path(__file__).resolve().parents[3] / "conf" / "data"
@@ -356,6 +356,51 @@ def test_malformed_input_gives_one_error_with_count_example_and_remedy(panel: Op
     with pytest.raises(kind, match=message) as caught:
         tidy_study(**panel)
     assert "\n" not in str(caught.value)
+
+
+def _areas(panel: Options, values: Sequence[float], **options: Any) -> Screen:
+    """The source with these published areas of its first drug."""
+    path = Path(panel["root"], panel["source"]["responses"]["path"])
+    write_rows(path, ["line", "drug", "ln_ic50"], [[line, "11", x] for line, x in zip(SOURCE_LINES, values, strict=False)])
+    columns = {"cell_id": "line", "drug_id": "drug", "value": "ln_ic50"}
+    panel["source"]["responses"] = {"path": panel["source"]["responses"]["path"], "columns": columns, **options}
+    return tidy_screen(panel["source"], panel["root"])
+
+
+def test_an_auc_is_divided_by_its_full_area_before_it_is_turned(panel: Options) -> None:
+    screen = _areas(panel, [15, 0, 3.75, 18], measure="auc", full_area=15)
+    np.testing.assert_allclose(screen.responses.potency, [0, 1, 0.75, -0.2], atol=1e-7)
+    assert screen.measure == "auc"
+    (note,) = (note for note in screen.notes if "full area" in note.what)
+    assert (note.count, "exceed the full area of 15 (1)" in note.what) == (1, True)
+
+
+def test_an_activity_area_with_a_full_area_is_the_area_above_the_curve(panel: Options) -> None:
+    screen = _areas(panel, [8, 0, 2], measure="act_area", full_area=8)
+    assert screen.responses.potency.tolist() == [1, 0, 0.25]
+    assert screen.measure == "aac"
+    assert not any("full area" in note.what for note in screen.notes)
+
+
+def test_an_area_far_beyond_the_full_one_is_refused(panel: Options) -> None:
+    with pytest.raises(UnitsError, match=r"1 of 2 values read as auc .*outside \[-1, 1\].*responses\.full_area"):
+        _areas(panel, [15, 31], measure="auc", full_area=15)
+    with pytest.raises(UnitsError, match=r"2 of 2 values read as auc .*outside \[-0\.5, 1\].*responses\.full_area"):
+        _areas(panel, [15, 12], measure="auc")
+
+
+@pytest.mark.parametrize("full_area", [0, -8, float("inf"), float("nan")])
+def test_a_full_area_is_a_positive_number(panel: Options, full_area: float) -> None:
+    with pytest.raises(ConfigError, match=r"responses\.full_area="):
+        _areas(panel, [1], measure="auc", full_area=full_area)
+
+
+def test_a_structure_of_the_configuration_goes_before_that_of_the_file(panel: Options) -> None:
+    panel["source"]["drugs"]["smiles"] = {"14": "CCCC", "11": "CCS"}
+    screen = tidy_screen(panel["source"], panel["root"])
+    assert screen.drugs.smiles == ("CCS", "c1ccccc1", "CC(=O)O", "CCCC")
+    (note,) = (note for note in screen.notes if "drugs.smiles" in note.what)
+    assert (note.count, note.examples) == (2, "14, 11")
 
 
 def test_root_may_be_the_folder_or_the_one_that_holds_it(tmp_path: Path) -> None:

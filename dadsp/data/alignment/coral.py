@@ -41,8 +41,9 @@ class Recolouring(FittedAlignment):
         z = self.scores.transform(expression, domain)
         if domain == "source":
             return z
-        z = z + ((z @ self.whitening) * self.whitening_gain) @ self.whitening.T
-        return z + ((z @ self.colouring) * self.colouring_gain) @ self.colouring.T
+        white: FloatArray = z + ((z @ self.whitening) * self.whitening_gain) @ self.whitening.T
+        coloured: FloatArray = white + ((white @ self.colouring) * self.colouring_gain) @ self.colouring.T
+        return coloured
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """z-scores, axes and gains."""

@@ -45,8 +45,7 @@ class FittedBridge(FittedAlignment):
         z = self.scores.transform(expression, domain)
         if domain == "source":
             return z
-        bridged: FloatArray = (z @ self.inward) @ self.outward
-        return bridged
+        return ((z @ self.inward) @ self.outward).astype(np.float32, copy=False)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """z-scores and the two factors of W."""

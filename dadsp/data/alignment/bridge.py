@@ -43,7 +43,9 @@ class FittedBridge(FittedAlignment):
     def transform(self, expression: FloatArray, domain: Domain) -> FloatArray:
         """z-scores of the source's platform, measured or predicted, float32, shape (n_lines, n_genes)."""
         z = self.scores.transform(expression, domain)
-        return z if domain == "source" else (z @ self.inward) @ self.outward
+        if domain == "source":
+            return z
+        return ((z @ self.inward) @ self.outward).astype(np.float32, copy=False)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """z-scores and the two factors of W."""

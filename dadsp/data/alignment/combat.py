@@ -55,7 +55,7 @@ class ComBat(Alignment):
             log.warning("alignment=combat: %s", text)
         # A gene's map is linear, so what it makes of two points tells it: the mean, and a standard deviation above.
         mean, spread = (part.astype(np.float64) for part in shift_and_scale("zscore", [lines.target]))
-        at_mean, above = model.transform(pd.DataFrame([mean, mean + spread]), batch=["target"] * 2).to_numpy()
+        at_mean, above = model.transform(pd.DataFrame([mean, mean + spread]), batch=np.repeat("target", 2)).to_numpy()
         constant = (lines.target == lines.target[0]).all(axis=0)  # nothing says how such a gene stretches
         scale = np.where(constant, 1, spread / np.where(constant, 1, above - at_mean))
         nothing, one = np.zeros(len(mean), np.float32), np.ones(len(mean), np.float32)

@@ -41,8 +41,9 @@ class Recolouring(FittedAlignment):
         z = self.scores.transform(expression, domain)
         if domain == "source":
             return z
-        z = z + ((z @ self.whitening) * self.whitening_gain) @ self.whitening.T
-        return z + ((z @ self.colouring) * self.colouring_gain) @ self.colouring.T
+        white = z + ((z @ self.whitening) * self.whitening_gain) @ self.whitening.T
+        coloured = white + ((white @ self.colouring) * self.colouring_gain) @ self.colouring.T
+        return coloured.astype(np.float32, copy=False)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """z-scores, axes and gains."""

@@ -42,7 +42,8 @@ def lines(n_source: int = 40, n_target: int = 30, n_genes: int = 6, n_shared: in
 
 
 def z(values: NDArray[Any], of: NDArray[Any]) -> NDArray[np.float64]:
-    return (values - of.mean(axis=0, dtype=np.float64)) / of.std(axis=0, dtype=np.float64)
+    scores: NDArray[np.float64] = (values - of.mean(axis=0, dtype=np.float64)) / of.std(axis=0, dtype=np.float64)
+    return scores
 
 
 def test_zscore_is_scipys_in_each_screen() -> None:
@@ -182,7 +183,7 @@ def test_combat_is_the_librarys_transform_without_the_library() -> None:
     np.testing.assert_allclose(fitted.transform(seen.target, "target"), expected[len(seen.source) :], atol=2e-4)
     new = seen.target[:3] * np.float32(1.7)
     new[:, 2] = 4
-    told = model.transform(pd.DataFrame(new.astype(np.float64)), batch=["target"] * 3)
+    told = model.transform(pd.DataFrame(new.astype(np.float64)), batch=np.repeat("target", 3))
     np.testing.assert_allclose(fitted.transform(new, "target"), told, atol=2e-4)
 
 

@@ -31,7 +31,7 @@ class DrugKernelRidge(KernelSystem):
     options_type = DrugKernelRidgeOptions
     options: DrugKernelRidgeOptions
 
-    def _weights(self, residuals: Values, measured: BoolArray) -> Values:
+    def _weights(self, residuals: Values, measured: BoolArray, start: Values | None) -> Values:
         return np.zeros_like(residuals)
 
     def _similarities(self, asked: Asked) -> tuple[Values, Values]:
@@ -77,7 +77,7 @@ class DrugRidge(KernelSystem):
         self.penalty = chosen
         log.info("%s: penalty %g", self.name, chosen)
 
-    def _weights(self, residuals: Values, measured: BoolArray) -> Values:
+    def _weights(self, residuals: Values, measured: BoolArray, start: Values | None) -> Values:
         n_genes = self.grid.expression.shape[1]
         inner = line_similarity("linear", self.grid.expression, self.grid.expression, 1.0)
         weights = np.zeros_like(residuals)

@@ -1,8 +1,8 @@
-"""What systems of kernels share: potency = level of the drug + Σ over training pairs of line similarity × weight × drug similarity.
+"""What systems of kernels share.
 
-They learn in closed form from labels that are clipped as the study gives them; epochs, widths and seeds have no meaning here.
-Such a system first learns without the validation pairs, which choose what is to be chosen and calibrate intervals, and then
-once more with them.
+Potency = level of the drug + Σ over training pairs of line similarity × weight × drug similarity. They learn in closed form
+from labels that are clipped as the study gives them; epochs, widths and seeds have no meaning here. Such a system first
+learns without the validation pairs, which choose what is to be chosen and calibrate intervals, and then once more with them.
 """
 
 import copy
@@ -158,8 +158,11 @@ class KernelSystem(Predictor):
             raise ConfigError(f"drug_features={kind} are codes that a network learns to read. Use morgan or ssp.")
 
     @abstractmethod
-    def _weights(self, residuals: Values, measured: BoolArray) -> Values:
-        """Weights of the pairs from their labels minus their drugs' levels, all of shape (n_lines, n_drugs)."""
+    def _weights(self, residuals: Values, measured: BoolArray, start: Values | None) -> Values:
+        """Weights of the pairs from their labels minus their drugs' levels, all of shape (n_lines, n_drugs).
+
+        ``start`` are weights of fewer labels, which an iterative solver may begin from.
+        """
 
     @abstractmethod
     def _similarities(self, asked: Asked) -> tuple[Values, Values]:
@@ -212,17 +215,17 @@ class KernelSystem(Predictor):
         if len(validation):
             self._calibrate(validation, held_out.potency)
         if options.refit:
-            self.learned = self._learn(labels, measured)
+            self.learned = self._learn(labels, measured, self.before_validation.weights)
 
     def _prepare(self, lines: BoolArray) -> None:
         """Computes what does not depend on labels; ``lines`` of the grid train."""
 
-    def _learn(self, labels: Values, measured: BoolArray) -> Learned:
+    def _learn(self, labels: Values, measured: BoolArray, start: Values | None = None) -> Learned:
         options, similarity = self.options, self._training_similarity
         level = DrugLevel.fit(labels, measured, similarity, options.level_power, options.level_penalty)
         residuals = np.where(measured, labels - np.nan_to_num(level.means), 0.0)
         spread = np.sqrt((residuals**2).sum(axis=0) / np.maximum(measured.sum(axis=0), 1))
-        return Learned(level, self._weights(residuals, measured), spread, measured)
+        return Learned(level, self._weights(residuals, measured, start), spread, measured)
 
     @property
     def _training_similarity(self) -> Values:
@@ -281,11 +284,7 @@ class KernelSystem(Predictor):
             return self
         earlier = copy.copy(self)
         earlier.learned, earlier.learns_from_validation = self.before_validation, False
-        earlier._forget()
         return earlier
-
-    def _forget(self) -> None:
-        """Drops what was computed from ``learned``."""
 
     def input_facts(self) -> dict[str, Any]:
         """What the alignment states of itself."""

@@ -18,6 +18,7 @@ from dadsp.schema import BoolArray
 Values = NDArray[np.float64]
 Matrix = NDArray[Any]
 LineKernel = Literal["linear", "rbf", "mixed"]
+SINGLE = 1e-4  # tolerances above it are reached in single precision
 
 
 def tanimoto(a: Matrix, b: Matrix) -> Values:
@@ -96,40 +97,58 @@ class PairSystem:
         of_lines, of_drugs = (np.linalg.eigh(kernel) for kernel in (self.lines, self.drugs))
         return np.maximum(of_lines[0], 0), of_lines[1], np.maximum(of_drugs[0], 0), of_drugs[1]
 
-    def solve(self, labels: Values, tolerance: float = 1e-3, max_steps: int = 500) -> tuple[Values, int]:
+    def with_labels_of(self, measured: BoolArray, noise: float) -> "PairSystem":
+        """The same kernels, decomposed once, with other measured pairs and noise."""
+        other = PairSystem(self.lines, self.drugs, measured, noise)
+        other.__dict__["spectra"] = self.spectra
+        return other
+
+    def solve(
+        self, labels: Values, tolerance: float = 1e-3, start: Values | None = None, max_steps: int = 500
+    ) -> tuple[Values, int]:
         """α on the grid, 0 where nothing was measured, and the steps that it took.
 
         Conjugate gradients, preconditioned with the inverse on the whole grid, which the two eigen-decompositions give
-        exactly; where all pairs are measured the first step is the solution.
+        exactly; where all pairs are measured the first step is the solution. A step is six products of grid and kernel; they
+        are taken in single precision where the tolerance allows.
 
         Args:
             labels: r, shape (n_lines, n_drugs); what stands at unmeasured pairs does not matter.
             tolerance: Of the residual's norm, relative to that of the labels.
+            start: Where to begin, e.g. the solution for fewer labels; 0 by default.
             max_steps: At most.
         """
-        values_l, vectors_l, values_d, vectors_d = self.spectra
-        inverse = 1 / (np.outer(values_l, values_d) + self.noise)
-        mask = self.measured.astype(np.float64)
+        precision = np.float32 if tolerance > SINGLE else np.float64
+        values_l, vectors_l, values_d, vectors_d = (part.astype(precision, copy=False) for part in self.spectra)
+        lines, drugs, mask = (part.astype(precision) for part in (self.lines, self.drugs, self.measured))
+        inverse = 1 / (np.outer(values_l, values_d) + precision(self.noise))
 
-        def precondition(residual: Values) -> Values:
-            rotated = (vectors_l.T @ residual @ vectors_d) * inverse
-            return mask * (vectors_l @ rotated @ vectors_d.T)
+        def apply(grid: Matrix) -> Matrix:
+            return mask * (lines @ grid @ drugs) + precision(self.noise) * grid
 
-        residual = np.where(self.measured, labels, 0.0)
-        weights, enough = np.zeros_like(residual), tolerance * np.linalg.norm(residual)
-        preconditioned = precondition(residual)
-        direction, power = preconditioned, np.vdot(residual, preconditioned)
+        def precondition(residual: Matrix) -> Matrix:
+            return mask * (vectors_l @ ((vectors_l.T @ residual @ vectors_d) * inverse) @ vectors_d.T)
+
+        residual = np.where(self.measured, labels, 0.0).astype(precision)
+        enough = tolerance * np.linalg.norm(residual)
+        weights = np.zeros_like(residual)
+        if start is not None:
+            weights = mask * start.astype(precision)
+            residual = residual - apply(weights)
+        direction, power = np.zeros_like(residual), 1.0
         for step in range(max_steps):
             if np.linalg.norm(residual) <= enough:
-                return weights, step
-            applied = mask * (self.lines @ direction @ self.drugs) + self.noise * direction
-            length = power / np.vdot(direction, applied)
+                break
+            preconditioned = precondition(residual)
+            previous, power = power, float(np.vdot(residual, preconditioned))
+            direction = preconditioned + (power / previous if step else 0.0) * direction
+            applied = apply(direction)
+            length = power / float(np.vdot(direction, applied))
             weights = weights + length * direction
             residual = residual - length * applied
-            preconditioned = precondition(residual)
-            previous, power = power, np.vdot(residual, preconditioned)
-            direction = preconditioned + power / previous * direction
-        return weights, max_steps
+        else:
+            step = max_steps
+        return weights.astype(np.float64), step
 
     def explained(self, lines: Values, drugs: Values) -> Values:
         """Variance of f that the labels remove, for every pair of some lines and drugs, shape (n_new_lines, n_new_drugs).

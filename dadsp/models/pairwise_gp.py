@@ -17,7 +17,6 @@ Rasmussen and Williams, Gaussian Processes for Machine Learning, 2006, eq. 2.25,
 
 import logging
 from dataclasses import asdict, replace
-from dataclasses import dataclass as plain_dataclass
 from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
@@ -27,7 +26,7 @@ from scipy.optimize import minimize
 from scipy.special import ndtr
 
 from dadsp.models.base import Arrays
-from dadsp.models.kernel_system import Asked, KernelOptions, KernelSystem, Learned
+from dadsp.models.kernel_system import Asked, KernelOptions, KernelSystem
 from dadsp.models.kernels import (
     LineKernel,
     PairSystem,
@@ -118,14 +117,6 @@ class Distribution(NamedTuple):
     expected: Values
 
 
-@plain_dataclass(frozen=True, eq=False)
-class Kernels:
-    """K_L and K_D of the training grid."""
-
-    lines: Values
-    drugs: Values
-
-
 class PairwiseGp(KernelSystem):
     """The process, in closed form up to the tolerance of conjugate gradients.
 
@@ -147,25 +138,19 @@ class PairwiseGp(KernelSystem):
         self.kernel = self.options.kernel
         self.search: list[dict[str, Any]] = []
         self.errors = normal_errors()
-        self._system: PairSystem | None = None
+        self._system: tuple[Kernel, PairSystem] | None = None  # the kernel, and what was computed of it
 
     def _prepare(self, lines: BoolArray) -> None:
         self.width = median_distance(self.grid.expression[lines])
-        self._kernels_of: dict[Kernel, Kernels] = {}
-        self._forget()
-
-    def _forget(self) -> None:
         self._system = None
 
-    def _kernels(self, kernel: Kernel) -> Kernels:
-        key = replace(kernel, noise=1.0)
-        if not hasattr(self, "_kernels_of"):  # loaded, not fitted
-            self._kernels_of = {}
-        if key not in self._kernels_of:
-            self._kernels_of = {
-                key: Kernels(self._of_lines(kernel, self.grid.expression, self.grid.line_keys), self._of_drugs(kernel))
-            }
-        return self._kernels_of[key]
+    def _pair_system(self, measured: BoolArray, kernel: Kernel | None = None) -> PairSystem:
+        """The linear system of the training grid; kernels are computed and decomposed anew only where they change."""
+        kernel = kernel or self.kernel
+        if self._system is None or self._system[0] != replace(kernel, noise=1.0):
+            lines = self._of_lines(kernel, self.grid.expression, self.grid.line_keys)
+            self._system = replace(kernel, noise=1.0), PairSystem(lines, self._of_drugs(kernel), measured, 1.0)
+        return self._system[1].with_labels_of(measured, kernel.noise)
 
     def _of_lines(self, kernel: Kernel, expression: FloatArray, keys: tuple[str, ...]) -> Values:
         grid = self.grid
@@ -183,10 +168,9 @@ class PairwiseGp(KernelSystem):
             total = total + kernel.targets * shared_targets(targets, self.grid.targets)
         return total
 
-    def _weights(self, residuals: Values, measured: BoolArray) -> Values:
-        kernels = self._kernels(self.kernel)
-        self._system = PairSystem(kernels.lines, kernels.drugs, measured, self.kernel.noise)
-        weights, steps = self._system.solve(residuals, self.options.tolerance)
+    def _weights(self, residuals: Values, measured: BoolArray, start: Values | None) -> Values:
+        system = self._pair_system(measured)
+        weights, steps = system.solve(residuals, self.options.tolerance, start)
         log.info("%s: %d steps for %d pairs", self.name, steps, measured.sum())
         return weights
 
@@ -215,8 +199,8 @@ class PairwiseGp(KernelSystem):
         The share of the prior that labels leave, times the variance of the drug's labels about its level in the source; and
         the variance of the level of a drug that was never measured.
         """
-        kernel, fit, grid, options = self.kernel, self.learned, self.grid, self.options
-        system = self._fitted_system(fit)
+        kernel, fit, options = self.kernel, self.learned, self.options
+        system = self._pair_system(fit.measured)
         of_lines, of_drugs = self._similarities(asked)
         own = line_similarity(kernel.lines, asked.expression, asked.expression, kernel.rbf_width * self.width)
         prior = np.outer(np.diag(own) + kernel.same_line, np.full(len(of_drugs), kernel.of_one_drug + kernel.targets))
@@ -230,12 +214,6 @@ class PairwiseGp(KernelSystem):
         )
         total: Values = spread**2 * (left + kernel.noise) / (prior + kernel.noise) + level
         return np.maximum(total, np.finfo(np.float32).eps)
-
-    def _fitted_system(self, fit: Learned) -> PairSystem:
-        if self._system is None or self._system.measured is not fit.measured:
-            kernels = self._kernels(self.kernel)
-            self._system = PairSystem(kernels.lines, kernels.drugs, fit.measured, self.kernel.noise)
-        return self._system
 
     def predict(self, pairs: Pairs) -> FloatArray:
         """As every kernel system; under ``point="expected"`` the expected value under the target's cap."""
@@ -270,9 +248,8 @@ class PairwiseGp(KernelSystem):
     def _choose_by_validation(self, labels: Values, measured: BoolArray, validation: Pairs, truth: FloatArray) -> None:
         given, best = self.options.kernel, np.inf
         kinds: tuple[LineKernel, ...] = ("linear", "rbf", "mixed")
-        for candidate in (
-            replace(given, lines=kind, noise=factor * given.noise) for kind in kinds for factor in (0.5, 1.0, 2.0)
-        ):
+        candidates = [replace(given, lines=kind, noise=factor * given.noise) for kind in kinds for factor in (0.5, 1.0, 2.0)]
+        for candidate in candidates:
             self.kernel = candidate
             self.learned = self._learn(labels, measured)
             rmse = float(np.sqrt(np.mean((super().predict(validation).astype(np.float64) - truth) ** 2)))
@@ -289,13 +266,9 @@ class PairwiseGp(KernelSystem):
 
         def loss(logs: Values) -> float:
             kernel = replace(given, **{name: float(np.exp(value)) for name, value in zip(free, logs, strict=True)})
-            kernels = self._kernels(kernel)
-            system = PairSystem(
-                kernels.lines[np.ix_(rows, rows)],
-                kernels.drugs[np.ix_(columns, columns)],
-                measured[np.ix_(rows, columns)],
-                kernel.noise,
-            )
+            whole, part = self._pair_system(measured, kernel), np.ix_(rows, columns)
+            lines, drugs = whole.lines[np.ix_(rows, rows)], whole.drugs[np.ix_(columns, columns)]
+            system = PairSystem(lines, drugs, measured[part], kernel.noise)
             evidence = system.log_evidence(residuals)
             self.search.append({**{name: getattr(kernel, name) for name in free}, "log_evidence": evidence})
             return -evidence / int(measured.sum())

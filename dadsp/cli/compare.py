@@ -20,6 +20,7 @@ from dadsp.errors import ConfigError, SchemaError, examples, nearest
 from dadsp.evaluation.compare import SCORES, Comparison, Run, compare
 from dadsp.evaluation.compare_page import page
 from dadsp.evaluation.compare_tables import render
+from dadsp.evaluation.report import read_comparison
 from dadsp.files import read_json, write_atomically, write_json, write_text
 from dadsp.options import validated
 from dadsp.schema import PredictionTable
@@ -164,7 +165,7 @@ def _read(folder: Path) -> Finished:
         config: Any = OmegaConf.load(folder / "config.yaml")
         kind = facts["split"] if "split" in facts else read_json(folder / "split.json")["kind"]
         predictions = PredictionTable(pd.read_parquet(folder / "predictions.parquet"))
-        naive = pd.read_csv(folder / "comparison.csv")
+        naive = read_comparison(folder / "comparison.csv")
         settings = dict(flat(OmegaConf.to_container(config.model)))
         if settings.get("alignment._target_", "").endswith(".NoAlignment"):
             del settings["alignment._target_"]  # as in runs made before there were alignments

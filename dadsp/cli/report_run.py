@@ -11,10 +11,12 @@ from omegaconf import OmegaConf
 
 from dadsp.cli.compare import REPETITIONS, flat
 from dadsp.cli.finished_run import complete
+from dadsp.cli.report_lines import lines_table, r_context
 from dadsp.evaluation.compare import STRATA
 from dadsp.evaluation.compare_tables import MISSING, number
 from dadsp.evaluation.document import SUFFIXES, Block, Facts, Figure, Figures, Listing, Section, Table, Text
-from dadsp.evaluation.report import caption, text_columns
+from dadsp.evaluation.report import caption, read_comparison, text_columns
+from dadsp.evaluation.scores import SIDES
 from dadsp.files import read_json
 from dadsp.splits.groups import PLURAL
 from dadsp.splits.integrity import PROMISES
@@ -93,7 +95,8 @@ class ReportedRun:
 
     def facts(self) -> dict[str, Any]:
         """The same for machines, without tables of pairs and drugs."""
-        kept = ("name", "kind", "saw_target_labels", "pooled", "strata", "per_drug_median", "skill")
+        kept = ["name", "kind", "saw_target_labels", "pooled", "strata", "per_drug_median", "skill"]
+        newer = ("median_drug_pearson_interval", "which_line", "note")  # older runs lack them
         return {
             "folder": str(self.folder),
             "run": self.results["run"],
@@ -101,7 +104,10 @@ class ReportedRun:
             "data": {key: value for key, value in self.data.items() if key != "drug_names"},
             "notes": self.notes,
             "split": self.split,
-            "systems": [{key: row[key] for key in kept} for row in self.results["systems"]],
+            "systems": [
+                {key: row[key] for key in [*kept, *(name for name in newer if name in row)]}
+                for row in self.results["systems"]
+            ],
             "figures": list(self.figures),
         }
 
@@ -123,7 +129,7 @@ def read_run(folder: Path) -> ReportedRun:
             results=read_json(folder / "metrics.json"),
             config=text,
             settings=dict(flat(OmegaConf.to_container(OmegaConf.create(text)))),
-            comparison=pd.read_csv(folder / "comparison.csv").fillna({"skill_vs": ""}),
+            comparison=read_comparison(folder / "comparison.csv"),
             split=split,
             predictions=pd.read_parquet(folder / "predictions.parquet"),
             data=_read_if_there(folder / "data_facts.json"),
@@ -281,12 +287,13 @@ def _summary(run: ReportedRun) -> list[str]:
     lines = [
         f"{run.system} predicts {pooled['n']:,} tested pairs of {target} with RMSE {decimal(pooled['rmse'])} and R² "
         f"{decimal(pooled['r2'])}, pooled, in {UNIT}; {percent(pooled['n_censored'] / pooled['n'])} of them are at the cap. "
-        f"Among the lines of one drug, Pearson r is {decimal(own['per_drug_median']['median']['pearson'])} in the median."
+        f"Among the lines of one drug, Pearson r is {decimal(own['per_drug_median']['median']['pearson'])} in the median"
+        f"{r_context(own)}."
     ]
     if skill["vs"] and skill["vs"] != run.system:
         lines.append(
-            f"Against the best naive row that saw no more labels ({skill['vs']}) its skill is {decimal(skill['value'])}: "
-            "1 − MSE / MSE of that row."
+            f"Against the best mean of labels that saw no more of them ({skill['vs']}) its skill is "
+            f"{decimal(skill['value'])}: 1 − MSE / MSE of that row."
         )
     if own["saw_target_labels"]:
         lines.append("† Oracle: it saw labels of the target screen, and is no fair rival to systems that did not.")
@@ -296,7 +303,7 @@ def _summary(run: ReportedRun) -> list[str]:
 def _results_section(run: ReportedRun) -> Section:
     blocks: list[Block] = [Table("All systems", *_result_rows(run)), Text(caption(run.comparison), as_list=True)]
     blocks += [Figures(_figures(run, exclude=("loss_curves",)))] if run.figures else []
-    blocks += [_strata(run), _seen(run), _per_drug(run)]
+    blocks += [lines_table(run.comparison), _strata(run), _seen(run), _per_drug(run)]
     return Section("Results", blocks)
 
 
@@ -319,7 +326,7 @@ def _strata(run: ReportedRun) -> Table:
 
 def _seen(run: ReportedRun) -> Table:
     text, frame = text_columns(run.comparison), run.comparison
-    sides = [f"rmse_{side}" for side in STRATA]
+    sides = [f"rmse_{side}" for side in STRATA if side in SIDES or frame[f"rmse_{side}"].notna().any()]
     rows = [
         [system, *(number(value) for value in values)]
         for system, values in zip(text["System"], frame[sides].to_numpy(dtype=float), strict=True)
@@ -349,10 +356,22 @@ def _per_drug(run: ReportedRun) -> Table:
             decimal(row["rmse"]),
             decimal(others.get(row["drug_id"])),
             *_decimals(row, ("r2", "pearson", "spearman")),
+            decimal(row.get("ceiling")),
         ]
         for row in own["per_drug"]
     ]
-    headings = ["Drug", "In training", "Pairs", "At the cap", "RMSE", "RMSE, naive", "R²", "r", "ρ"]
+    headings = [
+        "Drug",
+        "In training",
+        "Pairs",
+        "At the cap",
+        "RMSE",
+        "RMSE, naive",
+        "R²",
+        "r",
+        "ρ",
+        "r of the source's label",
+    ]
     beside = f", naive: {naive}" if naive else ""
     return Table(f"{run.system} within each drug{beside}", headings, rows, folded=len(rows) > LONG)
 

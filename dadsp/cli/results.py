@@ -7,17 +7,20 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 from rich.console import Console
 
 from dadsp.data.describe import describe
 from dadsp.evaluation.figures import loss_curves, per_drug_bars, predicted_vs_measured
-from dadsp.evaluation.metrics import METRICS, evaluate
-from dadsp.evaluation.report import Kind, Row, comparison, render, skill_of, to_json
+from dadsp.evaluation.metrics import METRICS, evaluate, null_if_nan
+from dadsp.evaluation.report import Kind, Row, comparison, read_comparison, render, skill_of, to_json
+from dadsp.evaluation.scores import newer_scores
+from dadsp.evaluation.statistics import bootstrap_pearson, interval
 from dadsp.files import read_json, write_atomically, write_json
 from dadsp.models.base import Predictor, predict_split
-from dadsp.models.naive import Naive, naive_rows
-from dadsp.schema import Note, PredictionTable, ResponsePanel, Screen, Split, Study
+from dadsp.models.naive import LabelLookup, Naive, naive_rows
+from dadsp.schema import Note, Pairs, PredictionTable, ResponsePanel, Screen, Split, Study
+
+R_REPLICATES = 1000  # bootstrap draws for the interval of r per drug
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,17 +65,32 @@ def score(model: Predictor, study: Study, split: Split, facts: dict[str, Any]) -
     The model bears the name that ``row_name`` gave it.
     """
     table = predict_split(model, study, split)
-    test = evaluate(table.where(table.frame["split"] == "test"))
-    rows = [Row(model.name, _kind(model, study), test)]
+    scored: list[tuple[str, Predictor, PredictionTable]] = [(model.name, model, table.where(table.frame["split"] == "test"))]
     for naive in naive_rows(study):
         name = row_name(naive.fit(study, split), study)
         if name != model.name:  # otherwise the system itself is this naive row
-            predicted = predict_split(naive, study, split, parts=("test",))
-            rows.append(Row(name, _kind(naive, study), evaluate(predicted)))
+            scored.append((name, naive, predict_split(naive, study, split, parts=("test",))))
+    samples = bootstrap_pearson([tested for _, _, tested in scored], R_REPLICATES, seed=0)
+    responses = study.target.responses.take(split.test_idx)
+    pairs = Pairs(study.target, "target", responses.cell_idx, responses.drug_idx)
+    rows = [
+        Row(
+            name,
+            _kind(predictor, study),
+            evaluate(tested),
+            r_interval=interval(drawn),
+            yardstick=not isinstance(predictor, LabelLookup),
+            note=predictor.note(pairs) if isinstance(predictor, Naive) else "",
+        )
+        for (name, predictor, tested), drawn in zip(scored, samples.T, strict=True)
+    ]
+    test = rows[0].evaluation
     pooled = test.pooled.to_json()
     tested = f"test/{study.tested_on}"
     metrics = {f"{tested}/{name}": pooled[name] for name in METRICS if pooled[name] is not None}
     metrics[f"{tested}/skill"] = skill_of(rows[0], rows).value
+    of_lines = {"median_drug_pearson": test.per_drug_summary.median["pearson"]} | newer_scores(test)
+    metrics |= {f"{tested}/{name}": value for name, value in of_lines.items() if null_if_nan(value) is not None}
     metrics |= {f"naive/{row.name}/rmse": row.evaluation.pooled.rmse for row in rows[1:]}
     return Results(rows, table, {"system": model.name, **facts}, metrics)
 
@@ -166,7 +184,7 @@ def print_results(results: dict[str, Any], folder: Path, as_json: bool, tracking
     if as_json:
         print(json.dumps({"folder": str(folder), "tracking_uri": tracking_uri, **results}, allow_nan=False))
         return
-    frame = pd.read_csv(folder / "comparison.csv")
+    frame = read_comparison(folder / "comparison.csv")
     facts = results["run"]
     tested = "source" if facts.get("split_scope") == "source" else "target"
     console().print(render(frame, f"{facts['system']}, seed {facts['seed']}: {tested} test pairs"))

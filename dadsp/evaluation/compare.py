@@ -1,6 +1,6 @@
 """Many runs of many systems on one test: means over runs, intervals, paired differences, ranks, the paper's numbers."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,11 +8,14 @@ import pandas as pd
 
 from dadsp.errors import ConfigError, nearest
 from dadsp.evaluation.metrics import Evaluation, evaluate, null_if_nan
-from dadsp.evaluation.statistics import Ranks, Values, bootstrap_rmse, interval, rank_systems
+from dadsp.evaluation.scores import NEWER, PROFILED, SIDES, newer_scores, stratum_scores
+from dadsp.evaluation.statistics import Ranks, Values, bootstrap_pearson, bootstrap_rmse, interval, rank_systems
 from dadsp.schema import PredictionTable
 
-STRATA = ("drug_seen", "drug_unseen", "cell_seen", "cell_unseen", "pair_seen", "pair_unseen")
-SCORES = ("rmse", "r2", "median_drug_pearson", *(f"{name}_{side}" for side in STRATA for name in ("rmse", "r2")))
+STRATA = (*SIDES, *PROFILED)
+R = "median_drug_pearson"
+SCORES = ("rmse", "r2", R, *(f"{name}_{side}" for side in SIDES for name in ("rmse", "r2")), *NEWER)
+DIFFERENCES = {"rmse": "difference", R: "r_difference"}  # what the table calls the difference from the reference
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,9 +44,10 @@ class Comparison:
         reference: The system that differences refer to.
         table: One row per system, the best RMSE first, then the naive rows. Columns: system, kind, saw_target_labels, runs;
             the mean over runs of every score in ``SCORES`` with its sample standard deviation in ``…_sd``; rmse_low and
-            rmse_high, the bootstrap interval of the mean RMSE; difference (mean RMSE minus the reference's, paired by
-            replicate) with difference_sd, difference_low, difference_high; mean_rank; paper_rmse, paper_r2. NaN where there
-            is no value.
+            rmse_high, the bootstrap interval of the mean RMSE, median_drug_pearson_low and …_high that of r per drug;
+            difference (mean RMSE minus the reference's, paired by replicate) with difference_sd, difference_low,
+            difference_high, and the same of r per drug as r_difference …, from the same draws; mean_rank; paper_rmse,
+            paper_r2. NaN where there is no value.
         scores: One row per run and per naive row of a replicate: system, kind, replicate, saw_target_labels and ``SCORES``.
         ranks: None with fewer than two systems.
         facts: Counts: pairs, lines, drugs of the tests, and bootstrap replicates.
@@ -108,10 +112,12 @@ def compare(
     reference = reference or _best(scores, mean)
     if reference not in mean.index:
         raise ConfigError(f"reference={reference} is none of the systems compared. {nearest(reference, mean.index)}")
-    samples = bootstrap_rmse([run.table for run in runs], replicates, seed)
+    tables = [run.table for run in runs]
+    samples = {"rmse": bootstrap_rmse(tables, replicates, seed), R: bootstrap_pearson(tables, replicates, seed)}
     ranks = _ranks(runs, evaluations)
     if naive is not None:
         naive = naive[~naive["system"].isin(mean.index)]
+        naive = naive.assign(**dict.fromkeys(set(NEWER) - set(naive.columns), float("nan")))
         scores = pd.concat([scores, naive[list(scores.columns)]], ignore_index=True)
     table = _summary(scores).merge(_bootstrapped(runs, samples, scores, reference), on="system", how="left")
     table["mean_rank"] = table["system"].map(ranks.mean if ranks else {}).astype(float)
@@ -145,9 +151,9 @@ def _scores(run: Run, evaluation: Evaluation) -> dict[str, Any]:
         "replicate": run.replicate,
         "rmse": evaluation.pooled.rmse,
         "r2": evaluation.pooled.r2,
-        "median_drug_pearson": evaluation.per_drug_summary.median["pearson"],
+        R: evaluation.per_drug_summary.median["pearson"],
     }
-    return found | {f"{name}_{side}": getattr(evaluation.strata[side], name) for side in STRATA for name in ("rmse", "r2")}
+    return found | stratum_scores(evaluation) | newer_scores(evaluation)
 
 
 def _best(scores: pd.DataFrame, mean: "pd.Series[float]") -> str:
@@ -164,25 +170,32 @@ def _summary(scores: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([table[is_model].sort_values("rmse", kind="stable"), table[~is_model]]).reset_index()
 
 
-def _bootstrapped(runs: Sequence[Run], samples: Values, scores: pd.DataFrame, reference: str) -> pd.DataFrame:
-    """Interval of each system's mean RMSE, and its difference from the reference over the replicates both have."""
+def _bootstrapped(runs: Sequence[Run], samples: Mapping[str, Values], scores: pd.DataFrame, reference: str) -> pd.DataFrame:
+    """Intervals of each system's mean scores, and differences from the reference over the replicates both have."""
     column = {(run.system, run.replicate): position for position, run in enumerate(runs)}
-    rmse = scores["rmse"].to_numpy()  # the first rows are the runs, in their order
     of_reference = {replicate: position for (system, replicate), position in column.items() if system == reference}
     rows = []
     for system in dict.fromkeys(run.system for run in runs):
         own = {replicate: position for (name, replicate), position in column.items() if name == system}
-        low, high = interval(samples[:, list(own.values())].mean(axis=1))
-        row: dict[str, Any] = {"system": system, "rmse_low": low, "rmse_high": high}
         shared = [(position, of_reference[replicate]) for replicate, position in own.items() if replicate in of_reference]
-        if system != reference and shared:
-            ours, theirs = (list(positions) for positions in zip(*shared, strict=True))
-            low, high = interval((samples[:, ours] - samples[:, theirs]).mean(axis=1))
-            gaps = pd.Series(rmse[ours] - rmse[theirs])
-            row |= {"difference": gaps.mean(), "difference_sd": gaps.std(), "difference_low": low, "difference_high": high}
+        row: dict[str, Any] = {"system": system}
+        for name, drawn in samples.items():
+            row |= _ends(name, interval(drawn[:, list(own.values())].mean(axis=1)))
+            if system != reference and shared:
+                ours, theirs = (list(positions) for positions in zip(*shared, strict=True))
+                values = scores[name].to_numpy()  # the first rows are the runs, in their order
+                gaps = pd.Series(values[ours] - values[theirs])
+                gap = DIFFERENCES[name]
+                row |= {gap: gaps.mean(), f"{gap}_sd": gaps.std()}
+                row |= _ends(gap, interval((drawn[:, ours] - drawn[:, theirs]).mean(axis=1)))
         rows.append(row)
-    columns = ["system", "rmse_low", "rmse_high", "difference", "difference_sd", "difference_low", "difference_high"]
-    return pd.DataFrame(rows, columns=columns)
+    intervals = [f"{name}_{end}" for name in samples for end in ("low", "high")]
+    gaps_of = [f"{DIFFERENCES[name]}{end}" for name in samples for end in ("", "_sd", "_low", "_high")]
+    return pd.DataFrame(rows, columns=["system", *intervals, *gaps_of])
+
+
+def _ends(name: str, of: tuple[float, float]) -> dict[str, float]:
+    return dict(zip((f"{name}_low", f"{name}_high"), of, strict=True))
 
 
 def _ranks(runs: Sequence[Run], evaluations: Sequence[Evaluation]) -> Ranks | None:

@@ -13,7 +13,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from dadsp.evaluation.compare import Comparison
+from dadsp.evaluation.compare import Comparison, R
 from dadsp.evaluation.compare_tables import marked, number
 from dadsp.evaluation.figures import BLUE, GREY, ORANGE, VERMILION, short
 from dadsp.evaluation.statistics import Ranks
@@ -39,8 +39,10 @@ class Drawing:
 
 
 def drawings(comparison: Comparison) -> list[Drawing]:
-    """RMSE with intervals; differences from the reference and ranks where there is more than one system."""
+    """RMSE and r per drug with intervals; differences from the reference and ranks where there is more than one system."""
     found = [_rmse(comparison)]
+    if comparison.table[f"{R}_low"].notna().any():
+        found.append(_r_per_drug(comparison))
     if comparison.table["difference"].notna().any():
         found.append(_differences(comparison))
     if comparison.ranks:
@@ -70,6 +72,32 @@ def _rmse(comparison: Comparison) -> Drawing:
     against = f" Best naive row that saw source labels only: {number(naive['rmse'].min())}." if len(naive) else ""
     described = f"RMSE with 95 % intervals, best first: {'; '.join(words)}.{against}"
     return Drawing("RMSE and 95 % interval", _svg(len(table), draw, legend=True), described)
+
+
+def _r_per_drug(comparison: Comparison) -> Drawing:
+    """The second headline: which line; the label ceiling and the best naive row are lines to hold it against."""
+    table = comparison.table[comparison.table[f"{R}_low"].notna()].sort_values(R, ascending=False, kind="stable")
+    runs = comparison.scores.groupby("system")[R]
+    naive = comparison.table.loc[comparison.table["kind"] == "naive_source", R].max()
+    ceiling = comparison.table["ceiling"].max()
+
+    def draw(axes: Axes) -> None:
+        _interval_rows(axes, table, R, marked(table))
+        for row, system in enumerate(table["system"]):
+            values = runs.get_group(system)
+            axes.plot(values, np.full(len(values), row), "|", color="black", markersize=7, zorder=3)
+        axes.axvline(0, color="0.8", linewidth=1, zorder=0)
+        if np.isfinite(naive):
+            axes.axvline(naive, color=GREY, linestyle="--", linewidth=1.2, label="best naive row")
+        if np.isfinite(ceiling):
+            axes.axvline(ceiling, color=VERMILION, linestyle=":", linewidth=1.8, label="label ceiling")
+        axes.set_xlabel("Pearson r within a drug, median over drugs\n← worse        better →", fontsize=TEXT)
+
+    words = [f"{name} {number(mean)}" for name, mean in zip(marked(table), table[R], strict=True)]
+    against = f" Best naive row that saw source labels only: {number(naive)}." if np.isfinite(naive) else ""
+    against += f" Label ceiling: {number(ceiling)}." if np.isfinite(ceiling) else ""
+    described = f"Median over drugs of r among the lines of a drug, with 95 % intervals: {'; '.join(words)}.{against}"
+    return Drawing("r per drug and 95 % interval", _svg(len(table), draw, legend=True), described)
 
 
 def _differences(comparison: Comparison) -> Drawing:

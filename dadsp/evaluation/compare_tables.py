@@ -8,10 +8,12 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from dadsp.evaluation.compare import STRATA, Comparison
+from dadsp.evaluation.compare import DIFFERENCES, STRATA, Comparison, R
 
 MISSING = "–"
 RMSE, INTERVAL, DIFFERENCE_INTERVAL = "RMSE", "95 % interval", "95 % interval of the difference"
+R_PER_DRUG, R_INTERVAL, R_DIFFERENCE_INTERVAL = "r per drug", "95 % interval of r", "95 % interval of the difference in r"
+ON_PAGES = ("R²", "Top 10 %")  # columns for which a terminal has no room
 
 
 def number(value: float, digits: int = 3) -> str:
@@ -27,16 +29,21 @@ def marked(table: pd.DataFrame) -> list[str]:
 def main_columns(comparison: Comparison) -> pd.DataFrame:
     """The comparison as text, one row per system; columns without any value are left out."""
     table = comparison.table
-    differences = _mean_and_sd(table, "difference")
+    differences, r_differences = (_mean_and_sd(table, name) for name in DIFFERENCES.values())
     differences[table.index[table["system"] == comparison.reference][0]] = "reference"
     columns = {
         "Runs": [str(runs) for runs in table["runs"]],
         RMSE: _mean_and_sd(table, "rmse"),
         INTERVAL: _interval(table, "rmse"),
         "R²": _mean_and_sd(table, "r2"),
-        "r per drug": _mean_and_sd(table, "median_drug_pearson"),
+        R_PER_DRUG: _mean_and_sd(table, R),
+        R_INTERVAL: _interval(table, R),
+        "% of ceiling": [MISSING if np.isnan(share) else number(100 * share, 0) for share in table["share_of_ceiling"]],
+        "Top 10 %": _mean_and_sd(table, "median_drug_precision_10"),
         _against(comparison): differences,
         DIFFERENCE_INTERVAL: _interval(table, "difference"),
+        _r_against(comparison): r_differences,
+        R_DIFFERENCE_INTERVAL: _interval(table, "r_difference"),
         "Mean rank": [number(rank, 2) for rank in table["mean_rank"]],
         "Paper RMSE": [number(value, 2) for value in table["paper_rmse"]],
         "Paper R²": [number(value, 2) for value in table["paper_r2"]],
@@ -59,6 +66,13 @@ def caption(comparison: Comparison) -> list[str]:
         f"Intervals: {facts['bootstrap_replicates']:,} bootstrap draws of lines and of drugs. They speak of these trained "
         "models on other lines and drugs; how much training itself varies is the ±.",
     ]
+    known = comparison.table.dropna(subset="ceiling")
+    if len(known):
+        ceiling, n_drugs = known[["ceiling", "ceiling_drugs"]].iloc[0]
+        lines.append(
+            f"Label ceiling: r {number(ceiling)}, median over {n_drugs:.0f} drugs, between the source's own label of a pair "
+            "and the label tested; no system. % of ceiling: a system's r over the same drugs and pairs."
+        )
     if ranks:
         p_value = "" if np.isnan(ranks.p_value) else f" Friedman p = {ranks.p_value:.2g}."
         lines.append(
@@ -73,9 +87,16 @@ def caption(comparison: Comparison) -> list[str]:
 def render(comparison: Comparison) -> Table:
     """The main table for a terminal of 120 columns or more, intervals below what they belong to."""
     text = main_columns(comparison)
-    for name, interval in ((RMSE, INTERVAL), (_against(comparison), DIFFERENCE_INTERVAL)):
+    text = text.drop(columns=[name for name in ON_PAGES if name in text])
+    below = {
+        RMSE: INTERVAL,
+        R_PER_DRUG: R_INTERVAL,
+        _against(comparison): DIFFERENCE_INTERVAL,
+        _r_against(comparison): R_DIFFERENCE_INTERVAL,
+    }
+    for name, interval in below.items():
         if interval in text:
-            text[name] += ["" if below == MISSING else f"\n{below}" for below in text.pop(interval)]
+            text[name] += ["" if ends == MISSING else f"\n{ends}" for ends in text.pop(interval)]
     table = Table(
         title=Text(comparison.title),
         caption=Text("\n".join(caption(comparison))),
@@ -86,7 +107,7 @@ def render(comparison: Comparison) -> Table:
     )
     for column in map(str, text):
         # Widths are for numbers: names wrap, and short headings stand in two lines.
-        heading = Text("\n".join(column.rsplit(" ", 1)) if len(column) <= len("Paper RMSE") else column)
+        heading = Text("\n".join(column.rsplit(" ", 1)) if len(column) <= len("% of ceiling") else column)
         left = column == "System"
         table.add_column(heading, justify="left" if left else "right", width=24 if left else None)
     kinds = [*comparison.table["kind"], ""]
@@ -98,6 +119,10 @@ def render(comparison: Comparison) -> Table:
 
 def _against(comparison: Comparison) -> str:
     return f"RMSE − that of {comparison.reference}"
+
+
+def _r_against(comparison: Comparison) -> str:
+    return f"r − that of {comparison.reference}"
 
 
 def _beside_names(table: pd.DataFrame, columns: Mapping[str, Sequence[str]]) -> pd.DataFrame:

@@ -11,18 +11,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from dadsp.errors import SchemaError, examples
-from dadsp.schema import BoolArray, IntArray, PredictionTable
-
-Values = NDArray[np.float64]
-
-METRICS = ("rmse", "rmse_censored_aware", "mae", "r2", "r2_origin", "pearson", "spearman")
-
-# A collapsed network repeats one number up to float32 rounding; correlating that rounding would report noise as signal.
-_CONSTANT_TOLERANCE = 8 * float(np.finfo(np.float32).eps)
-_BEYOND_RANGE = "values are beyond floating-point range"
+from dadsp.evaluation.group_scores import METRICS, by_group
+from dadsp.evaluation.which_line import WhichLine, null_if_nan, which_line
+from dadsp.schema import BoolArray, PredictionTable
 
 
 @dataclass(frozen=True)
@@ -100,12 +94,14 @@ class Evaluation:
         uncensored: Pairs whose IC50 was reached.
         censored: Pairs whose label is capped.
         strata: ``pair_seen``, ``pair_unseen``, the same for ``cell`` and ``drug``, and the four combinations
-            ``cell_seen_drug_seen`` … ``cell_unseen_drug_unseen``.
+            ``cell_seen_drug_seen`` … ``cell_unseen_drug_unseen``; ``cell_profiled`` and ``cell_unprofiled``, by whether the
+            source holds the line's expression, with or without labels.
         per_drug: One row per drug in the order of ids: drug_id, drug_seen (all its pairs are), n, n_censored, the metrics,
-            and ``undefined``: why some of them are NaN, empty where none is.
+            ``undefined``: why some of them are NaN, empty where none is; and the columns of ``which_line.PER_DRUG``.
         per_line: The same per cell line, with cell_id and cell_seen.
         per_drug_summary: Medians over drugs.
         per_line_summary: Medians over cell lines.
+        which_line: How well lines are told apart, whatever the drugs' own potency is.
         pairs_key: Equal for two evaluations over the same pairs and labels, in whatever order.
     """
 
@@ -117,6 +113,7 @@ class Evaluation:
     per_line: pd.DataFrame
     per_drug_summary: GroupSummary
     per_line_summary: GroupSummary
+    which_line: WhichLine
     pairs_key: str
 
 
@@ -142,7 +139,7 @@ def regression_metrics(y_true: ArrayLike, y_pred: ArrayLike, censored: ArrayLike
         raise ValueError(f"Expected one value of each per pair, got {shapes}.")
     if not (np.isfinite(true).all() and np.isfinite(pred).all()):
         raise ValueError("Labels and predictions must be finite numbers.")
-    columns = _by_group(true, pred, capped, np.zeros(len(true), dtype=np.int64), 1)
+    columns = by_group(true, pred, capped, np.zeros(len(true), dtype=np.int64), 1)
     only = {name: column[0] for name, column in columns.items()}
     values = {name: float(only[name]) for name in METRICS}
     reasons = {name: str(only["undefined"]) for name, value in values.items() if np.isnan(value)}
@@ -173,8 +170,12 @@ def evaluate(table: PredictionTable, min_pairs_per_group: int = 5) -> Evaluation
     for cell_name, cell_rows in sides["cell"].items():
         for drug_name, drug_rows in sides["drug"].items():
             strata[f"{cell_name}_{drug_name}"] = within(cell_rows & drug_rows)
+    profiled = frame["cell_profiled"].to_numpy()
+    strata |= {"cell_profiled": within(profiled), "cell_unprofiled": within(~profiled)}
 
     per_drug, per_line = _per_group(frame, "drug"), _per_group(frame, "cell")
+    lines, of_drugs = which_line(frame, min_pairs_per_group)
+    per_drug = per_drug.assign(**of_drugs)
     return Evaluation(
         pooled=regression_metrics(true, pred, capped),
         uncensored=within(~capped),
@@ -184,6 +185,7 @@ def evaluate(table: PredictionTable, min_pairs_per_group: int = 5) -> Evaluation
         per_line=per_line,
         per_drug_summary=_summary(per_drug, min_pairs_per_group),
         per_line_summary=_summary(per_line, min_pairs_per_group),
+        which_line=lines,
         pairs_key=_pairs_key(frame),
     )
 
@@ -195,11 +197,6 @@ def skill(rmse_model: float, rmse_naive: float) -> float:
         At most 1; 0 for no better than naive, negative for worse; NaN where the naive error is 0 or a value is undefined.
     """
     return 1 - (rmse_model / rmse_naive) ** 2 if rmse_naive > 0 else float("nan")
-
-
-def null_if_nan(value: float) -> float | None:
-    """The number, or None where it is undefined, since JSON has no NaN."""
-    return float(value) if np.isfinite(value) else None
 
 
 def _check_scorable(frame: pd.DataFrame) -> None:
@@ -219,87 +216,11 @@ def _check_scorable(frame: pd.DataFrame) -> None:
             )
 
 
-def _by_group(true: Values, pred: Values, capped: BoolArray, group: IntArray, n_groups: int) -> dict[str, Any]:
-    """Counts, ``METRICS`` and ``undefined`` (the first reason that applies), each with one value per group.
-
-    ``group`` numbers the groups from 0 to n_groups − 1, one number per pair.
-    """
-    n = np.bincount(group, minlength=n_groups)
-    columns = _raw_scores(true, pred, capped, group, n)
-    flat_true, flat_pred = _is_constant(true, group, n_groups), _is_constant(pred, group, n_groups)
-    # Where squares overflow, a quotient by infinity would read as r = 0; ranks do not overflow.
-    beyond = ~np.isfinite(columns["rmse"])
-    hidden = {
-        "r2": (n < 2) | flat_true | beyond,
-        "r2_origin": (n < 2) | flat_true | beyond,
-        "pearson": (n < 2) | flat_true | flat_pred | beyond,
-        "spearman": (n < 2) | flat_true | flat_pred,
-    }
-    for name, values in columns.items():
-        columns[name] = np.where(np.isfinite(values) & ~hidden.get(name, False), values, np.nan)
-    reasons = {
-        "no pairs": n == 0,
-        _BEYOND_RANGE: beyond,
-        "fewer than 2 pairs": n < 2,
-        "labels and predictions are constant": flat_true & flat_pred,
-        "labels are constant": flat_true,
-        "predictions are constant": flat_pred,
-    }
-    otherwise = np.where(np.isnan(list(columns.values())).any(axis=0), _BEYOND_RANGE, "").astype(object)
-    why = np.select(list(reasons.values()), [np.array(reason, dtype=object) for reason in reasons], default=otherwise)
-    return {"n": n, "n_censored": np.bincount(group[capped], minlength=n_groups), **columns, "undefined": why}
-
-
-def _raw_scores(true: Values, pred: Values, capped: BoolArray, group: IntArray, n: IntArray) -> dict[str, Values]:
-    """The formulas of ``Metrics`` per group of ``n`` pairs, meaningless where a group is empty or constant."""
-
-    def total(values: Values) -> Values:
-        return np.bincount(group, weights=values, minlength=len(n)).astype(np.float64, copy=False)
-
-    def centred(values: Values) -> Values:
-        mean: Values = total(values) / n
-        return values - mean[group]
-
-    def correlation(a: Values, b: Values) -> Values:
-        a, b = centred(a), centred(b)
-        scale: Values = np.sqrt(total(a * a)) * np.sqrt(total(b * b))
-        return total(a * b) / scale
-
-    def ranks(values: Values) -> Values:
-        return pd.Series(values).groupby(group).rank().to_numpy().astype(np.float64, copy=False)
-
-    # Dividing by nothing is expected in an empty or constant group; the caller replaces such results.
-    with np.errstate(all="ignore"):
-        error = pred - true
-        excess = np.where(capped, np.maximum(error, 0), error)
-        spread = total(centred(true) ** 2)
-        power = total(true * true)
-        slope = total(true * pred) / power
-        return {
-            "rmse": np.sqrt(total(error * error) / n),
-            "rmse_censored_aware": np.sqrt(total(excess * excess) / n),
-            "mae": total(np.abs(error)) / n,
-            "r2": 1 - total(error * error) / spread,
-            "r2_origin": 1 - (1 - slope) ** 2 * power / spread,  # Σ(y − k·y)² = (1 − k)²Σy²
-            "pearson": np.clip(correlation(true, pred), -1, 1),
-            "spearman": np.clip(correlation(ranks(true), ranks(pred)), -1, 1),
-        }
-
-
-def _is_constant(values: Values, group: IntArray, n_groups: int) -> BoolArray:
-    low, high = np.full(n_groups, np.inf), np.full(n_groups, -np.inf)
-    np.minimum.at(low, group, values)
-    np.maximum.at(high, group, values)
-    with np.errstate(over="ignore"):
-        constant: BoolArray = high - low <= _CONSTANT_TOLERANCE * np.maximum(np.abs(low), np.abs(high))
-    return constant
-
-
 def _per_group(frame: pd.DataFrame, what: str) -> pd.DataFrame:
     codes, ids = pd.factorize(frame[f"{what}_id"], sort=True)
     group = codes.astype(np.int64)
     capped = frame["censored"].to_numpy()
-    scores = _by_group(frame["y_true"].to_numpy(), frame["y_pred"].to_numpy(), capped, group, len(ids))
+    scores = by_group(frame["y_true"].to_numpy(), frame["y_pred"].to_numpy(), capped, group, len(ids))
     n_seen = np.bincount(group[frame[f"{what}_seen"].to_numpy()], minlength=len(ids))
     return pd.DataFrame({f"{what}_id": np.asarray(ids, dtype=object), f"{what}_seen": n_seen == scores["n"], **scores})
 

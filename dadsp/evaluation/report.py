@@ -7,6 +7,7 @@ saw source labels only may.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -17,10 +18,13 @@ from rich.text import Text
 
 from dadsp.evaluation.compare_tables import marked
 from dadsp.evaluation.metrics import Evaluation, null_if_nan, skill
+from dadsp.evaluation.scores import NEWER, newer_scores, stratum_scores
 
 Kind = Literal["model", "naive_source", "naive_target", "naive_oracle"]
 
-_SIDES = ("drug_seen", "drug_unseen", "cell_seen", "cell_unseen", "pair_seen", "pair_unseen")
+_R = "median_drug_pearson"
+_INTERVAL = (f"{_R}_low", f"{_R}_high")
+_ALWAYS = ("RMSE", "R²", "r per drug", "Skill")  # columns that stand even where no row has a value
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +36,9 @@ class Row:
         kind: ``"model"``; ``"naive_source"``, a trivial predictor fitted on source labels; ``"naive_target"``, one fitted on
             target labels that are not scored; ``"naive_oracle"``, one fitted on the very labels it is scored on.
         evaluation: Its scores.
+        r_interval: 95 % bootstrap interval of the median r per drug (``dadsp.evaluation.statistics``); NaN where unknown.
+        yardstick: Whether skill is measured against it, if it is naive. Means are; rows that look labels up are not.
+        note: What a reader should know of its predictions, e.g. how many fell back to means.
 
     Raises:
         ValueError: The kind is unknown, or name and kind disagree about target labels.
@@ -40,6 +47,9 @@ class Row:
     name: str
     kind: Kind
     evaluation: Evaluation
+    r_interval: tuple[float, float] = (float("nan"), float("nan"))
+    yardstick: bool = True
+    note: str = ""
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind):
@@ -57,7 +67,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Skill:
-    """One system against the best trivial predictor fitted on labels like those that trained it.
+    """One system against the best mean of labels like those that trained it.
 
     Attributes:
         value: 1 − MSE/MSE_naive over all pairs; NaN where undefined.
@@ -75,13 +85,13 @@ class Skill:
 
 
 def skill_of(row: Row, rows: Sequence[Row]) -> Skill:
-    """Skill of one row against the naive row of least RMSE among ``rows`` over the same pairs and labels.
+    """Skill of one row against the yardstick of least RMSE among ``rows`` over the same pairs and labels.
 
     Naive rows fitted on source labels count, and for a row that saw target labels those fitted on target labels not scored.
     """
     key = row.evaluation.pairs_key
     kinds = ("naive_source", "naive_target") if row.saw_target_labels else ("naive_source",)
-    naive = [other for other in rows if other.kind in kinds and other.evaluation.pairs_key == key]
+    naive = [other for other in rows if other.kind in kinds and other.yardstick and other.evaluation.pairs_key == key]
     naive = [other for other in naive if np.isfinite(other.evaluation.pooled.rmse)]
     if not naive:
         return Skill(float("nan"), None, "no naive source row was scored on the same pairs")
@@ -96,7 +106,8 @@ def comparison(rows: Sequence[Row]) -> pd.DataFrame:
     Returns:
         Columns system, kind, saw_target_labels, n; pooled rmse, r2, r2_origin, mae, pearson, spearman,
         rmse_censored_aware, rmse_uncensored; median_drug_rmse, median_drug_pearson, median_drug_spearman; rmse_… and r2_…
-        for drug, cell and pair seen and unseen; skill and skill_vs (the naive row it refers to). NaN where undefined.
+        for drug, cell and pair seen and unseen; skill and skill_vs (the naive row it refers to); median_drug_pearson_low and
+        …_high; the scores ``NEWER``; note. NaN where undefined.
 
     Raises:
         ValueError: There is no row, or two bear one name.
@@ -111,10 +122,22 @@ def comparison(rows: Sequence[Row]) -> pd.DataFrame:
             | {name: getattr(scores.pooled, name) for name in pooled}
             | {"rmse_uncensored": scores.uncensored.rmse}
             | {f"median_drug_{name}": drug_median[name] for name in ("rmse", "pearson", "spearman")}
-            | {f"{name}_{side}": getattr(scores.strata[side], name) for side in _SIDES for name in ("rmse", "r2")}
+            | stratum_scores(scores)
             | {"skill": relative.value, "skill_vs": relative.against or ""}
+            | dict(zip(_INTERVAL, row.r_interval, strict=True))
+            | newer_scores(scores)
+            | {"note": row.note}
         )
     return pd.DataFrame.from_records(records)
+
+
+def read_comparison(path: Path) -> pd.DataFrame:
+    """What ``comparison`` gave, from a CSV file; NaN where an older version did not write a column."""
+    frame = pd.read_csv(path)
+    lacking = [name for name in (*_INTERVAL, *NEWER) if name not in frame]
+    frame = frame.assign(**dict.fromkeys(lacking, np.nan), note=frame.get("note", ""))
+    words = ["skill_vs", "note"]  # empty cells of text are read as NaN
+    return frame.assign(**{name: frame[name].astype(object).where(frame[name].notna(), "") for name in words})
 
 
 def to_json(rows: Sequence[Row]) -> dict[str, Any]:
@@ -127,7 +150,7 @@ def to_json(rows: Sequence[Row]) -> dict[str, Any]:
 
 
 def render(rows: Sequence[Row] | pd.DataFrame, title: str) -> Table:
-    """The comparison as a terminal table for 90 columns or more: models bold, rows that saw target labels dim and marked †.
+    """The comparison as a terminal table for 120 columns or more: models bold, rows that saw target labels dim and marked †.
 
     Args:
         rows: The systems, or the frame ``comparison`` made of them.
@@ -169,19 +192,23 @@ def text_columns(frame: pd.DataFrame) -> pd.DataFrame:
     columns = {
         "RMSE": "rmse",
         "R²": "r2",
-        "MAE": "mae",
-        "r": "pearson",
-        "ρ": "spearman",
-        "r per\ndrug": "median_drug_pearson",
+        "r per drug": _R,
+        "% of\nceiling": "share_of_ceiling",
         "RMSE\ndrug\nseen": "rmse_drug_seen",
         "RMSE\ndrug\nunseen": "rmse_drug_unseen",
+        "Top\n10 %": "median_drug_precision_10",
         "Skill": "skill",
     }
     text = {"System": marked(frame)}
     if len(set(frame["n"])) > 1:
         text["Pairs"] = [str(n) for n in frame["n"]]
     text |= {heading: [_number(float(value)) for value in frame[name]] for heading, name in columns.items()}
-    return pd.DataFrame(text)
+    text["% of\nceiling"] = [f"{share:.0%}" if np.isfinite(share) else "–" for share in frame["share_of_ceiling"]]
+    ends = zip(*(frame[name] for name in _INTERVAL), strict=True)
+    within = [f" [{low:.2f}, {high:.2f}]" if np.isfinite(low) else "" for low, high in ends]
+    text["r per drug"] = [r + ends for r, ends in zip(text["r per drug"], within, strict=True)]
+    # A column that no row has a value in says nothing.
+    return pd.DataFrame({name: cells for name, cells in text.items() if set(cells) != {"–"} or name in _ALWAYS})
 
 
 def _ordered(rows: Sequence[Row]) -> list[Row]:
@@ -207,6 +234,9 @@ def _system(row: Row, rows: Sequence[Row]) -> dict[str, Any]:
         "per_drug_median": scores.per_drug_summary.to_json(),
         "per_line_median": scores.per_line_summary.to_json(),
         "skill": skill_of(row, rows).to_json(),
+        "median_drug_pearson_interval": [null_if_nan(end) for end in row.r_interval],
+        "which_line": scores.which_line.to_json(),
+        "note": row.note,
     }
 
 
@@ -227,12 +257,26 @@ def _number(value: float) -> str:
 
 def caption(frame: pd.DataFrame) -> list[str]:
     """What the columns and marks of ``text_columns`` mean."""
-    lines = ["r per drug: median over drugs of Pearson r among the lines of one drug.  –: undefined."]
+    lines = ["r per drug: median over drugs of Pearson r among the lines of one drug, with 95 % interval.  –: undefined."]
+    known = frame[np.isfinite(frame["ceiling"].astype(float))]
+    if len(known):
+        ceiling, n_drugs = known[["ceiling", "ceiling_drugs"]].iloc[0]
+        lines.append(
+            f"Label ceiling: r {_number(ceiling)}, median over {n_drugs:.0f} drugs, between the source's own label of a "
+            "pair and the label tested. % of ceiling: the system's r over the same drugs and pairs."
+        )
+    if frame["median_drug_precision_10"].notna().any():
+        lines.append(
+            "Top 10 %: of a drug's most sensitive tenth of lines, the share that is also predicted so (precision); median "
+            "over drugs, by chance 0.1."
+        )
     against = sorted(set(frame["skill_vs"]) - {""})
     if against:
-        lines.append(f"Skill: 1 − MSE / MSE of the best naive row fitted on training labels only ({'; '.join(against)}).")
+        lines.append(f"Skill: 1 − MSE / MSE of the best mean fitted on training labels only ({'; '.join(against)}).")
     else:
-        lines.append("Skill is undefined: no naive row fitted on training labels only was scored on the same pairs.")
+        lines.append("Skill is undefined: no mean fitted on training labels only was scored on the same pairs.")
+    noted = frame[frame["note"] != ""].groupby("note", sort=False)["system"]
+    lines += [f"{'; '.join(names)}: {note}." for note, names in noted]
     if frame["saw_target_labels"].any():
         lines.append("† oracle: saw labels of the target screen, or the very labels scored; no fair rival to unmarked rows.")
     return lines

@@ -8,10 +8,11 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import friedmanchisquare, rankdata, studentized_range
 
+from dadsp.evaluation.group_scores import Values, by_group
 from dadsp.schema import PredictionTable
 from dadsp.seeding import derive_seed
 
-Values = NDArray[np.float64]
+_ROUNDING = 1e-12  # of a sum of squares: less than this around the mean is no spread
 
 
 def bootstrap_rmse(tables: Sequence[PredictionTable], replicates: int, seed: int) -> Values:
@@ -29,38 +30,112 @@ def bootstrap_rmse(tables: Sequence[PredictionTable], replicates: int, seed: int
 
     Reference: Owen, The pigeonhole bootstrap, Annals of Applied Statistics 2007.
     """
-    frames = [table.frame for table in tables]
-    lines = pd.Index(np.unique(np.concatenate([frame["cell_id"].to_numpy(dtype=object) for frame in frames])))
-    drugs = pd.Index(np.unique(np.concatenate([frame["drug_id"].to_numpy(dtype=object) for frame in frames])))
-    random = np.random.default_rng(derive_seed(seed, "bootstrap"))
-    of_lines, of_drugs = (
-        random.multinomial(len(ids), np.full(len(ids), 1 / len(ids)), size=replicates).astype(np.float64)
-        for ids in (lines, drugs)
-    )
-
-    def weighted(place: NDArray[np.int64], values: Values | None) -> Values:
-        """Σ w_line·w_drug·value over the pairs, for each replicate."""
-        grid = np.bincount(place, values, len(lines) * len(drugs)).reshape(len(lines), len(drugs))
-        total: Values = ((of_lines @ grid) * of_drugs).sum(axis=1)
-        return total
-
+    draws = _Draws.of(tables, replicates, seed)
     counts: dict[bytes, Values] = {}  # most tables hold the same pairs
     columns = []
-    for frame in frames:
-        place = lines.get_indexer(frame["cell_id"]) * len(drugs) + drugs.get_indexer(frame["drug_id"])
+    for table in tables:
+        frame = table.frame
+        place = draws.place(frame)
         key = np.sort(place).tobytes()
         if key not in counts:
-            counts[key] = weighted(place, None)
+            counts[key] = draws.total(place, None)
         errors = (frame["y_pred"] - frame["y_true"]).to_numpy()
         with np.errstate(invalid="ignore"):
-            columns.append(np.sqrt(weighted(place, errors**2) / counts[key]))
+            columns.append(np.sqrt(draws.total(place, errors**2) / counts[key]))
     return np.column_stack(columns)
 
 
+def bootstrap_pearson(tables: Sequence[PredictionTable], replicates: int, seed: int, min_pairs: int = 5) -> Values:
+    """Median over drugs of Pearson r within a drug, of each table in each replicate, shape (replicates, n_tables).
+
+    The draws are those of ``bootstrap_rmse``. Within a drug a line weighs as often as it was drawn, and in the median a drug
+    stands as often as it was drawn. Drugs with fewer pairs than ``min_pairs`` or without an r over all of them enter no
+    replicate; others enter where the lines drawn differ in label and in prediction. NaN where no drug is left.
+
+    r = (S_xy − S_x·S_y/S)/sqrt((S_xx − S_x²/S)(S_yy − S_y²/S)) with sums weighted by lines, so a table takes six products of
+    draws × lines with lines × drugs, of which tables of the same pairs share three.
+    """
+    draws = _Draws.of(tables, replicates, seed)
+    of_labels: dict[bytes, tuple[Values, Values, Values]] = {}
+    columns = []
+    for table in tables:
+        frame = table.frame.sort_values(["cell_id", "drug_id"])  # so that equal pairs give equal keys and equal sums
+        place, drug = draws.place(frame), draws.drugs.get_indexer(frame["drug_id"])
+        true, pred = frame["y_true"].to_numpy(), frame["y_pred"].to_numpy()
+        scores = by_group(true, pred, np.zeros(len(true), dtype=bool), drug, len(draws.drugs))
+        usable = np.isfinite(scores["pearson"]) & (scores["n"] >= min_pairs)
+        # Around each drug's mean, so that differences of large sums stay exact.
+        y, x = (values - pd.Series(values).groupby(drug).transform("mean").to_numpy() for values in (true, pred))
+        key = place.tobytes() + true.tobytes()
+        if key not in of_labels:
+            of_labels[key] = draws.of_drug(place, None), draws.of_drug(place, y), draws.of_drug(place, y * y)
+        n, sum_y, square_y = of_labels[key]
+        sum_x, square_x, product = (draws.of_drug(place, values) for values in (x, x * x, x * y))
+        with np.errstate(invalid="ignore", divide="ignore"):
+            spread_y, spread_x = square_y - sum_y**2 / n, square_x - sum_x**2 / n
+            r = np.clip((product - sum_x * sum_y / n) / np.sqrt(spread_x * spread_y), -1, 1)
+            differ = (spread_y > _ROUNDING * square_y) & (spread_x > _ROUNDING * square_x)
+        columns.append(_repeated_median(r, np.where(usable & differ, draws.of_drugs, 0)))
+    return np.column_stack(columns)
+
+
+@dataclass(frozen=True, eq=False)
+class _Draws:
+    """How often each line and each drug was drawn, shape (replicates, n) each, in the order of their ids."""
+
+    lines: pd.Index
+    drugs: pd.Index
+    of_lines: Values
+    of_drugs: Values
+
+    @classmethod
+    def of(cls, tables: Sequence[PredictionTable], replicates: int, seed: int) -> "_Draws":
+        frames = [table.frame for table in tables]
+        lines = pd.Index(np.unique(np.concatenate([frame["cell_id"].to_numpy(dtype=object) for frame in frames])))
+        drugs = pd.Index(np.unique(np.concatenate([frame["drug_id"].to_numpy(dtype=object) for frame in frames])))
+        random = np.random.default_rng(derive_seed(seed, "bootstrap"))
+        of_lines, of_drugs = (
+            random.multinomial(len(ids), np.full(len(ids), 1 / len(ids)), size=replicates).astype(np.float64)
+            for ids in (lines, drugs)
+        )
+        return cls(lines, drugs, of_lines, of_drugs)
+
+    def place(self, frame: pd.DataFrame) -> NDArray[np.int64]:
+        """Where each pair stands in the flattened grid of lines × drugs."""
+        found: NDArray[np.int64] = self.lines.get_indexer(frame["cell_id"]) * len(self.drugs)
+        return found + self.drugs.get_indexer(frame["drug_id"])
+
+    def of_drug(self, place: NDArray[np.int64], values: Values | None) -> Values:
+        """Σ w_line·value over each drug's pairs, shape (replicates, n_drugs); values of 1 where None."""
+        size = len(self.lines) * len(self.drugs)
+        product: Values = self.of_lines @ np.bincount(place, values, size).reshape(len(self.lines), len(self.drugs))
+        return product
+
+    def total(self, place: NDArray[np.int64], values: Values | None) -> Values:
+        """Σ w_line·w_drug·value over the pairs, for each replicate."""
+        total: Values = (self.of_drug(place, values) * self.of_drugs).sum(axis=1)
+        return total
+
+
+def _repeated_median(values: Values, times: Values) -> Values:
+    """Median of each row, in which each value stands ``times`` times; NaN where none does."""
+    order = np.argsort(np.where(times > 0, values, np.inf), axis=1)
+    ordered, reached = (np.take_along_axis(each, order, axis=1) for each in (values, times))
+    reached = reached.cumsum(axis=1)
+    total = reached[:, -1:]
+    # Places count from 0; an even number of values has two in the middle.
+    middle = [(reached > np.floor((total - shift) / 2)).argmax(axis=1)[:, None] for shift in (1, 0)]
+    lower, upper = (np.take_along_axis(ordered, place, axis=1)[:, 0] for place in middle)
+    return np.where(total[:, 0] > 0, (lower + upper) / 2, np.nan)
+
+
 def interval(samples: Values, level: float = 0.95) -> tuple[float, float]:
-    """The central share ``level`` of bootstrap samples, shape (replicates,); replicates without a value are left out."""
+    """The central share ``level`` of bootstrap samples, shape (replicates,); NaN twice where no replicate has a value."""
+    defined = samples[~np.isnan(samples)]
+    if not len(defined):
+        return float("nan"), float("nan")
     tail = 50 * (1 - level)
-    low, high = np.percentile(samples[~np.isnan(samples)], [tail, 100 - tail])
+    low, high = np.percentile(defined, [tail, 100 - tail])
     return float(low), float(high)
 
 

@@ -1,7 +1,9 @@
 """The comparison says who saw target labels, against whom skill is measured, and survives undefined values."""
 
 import json
+from dataclasses import replace
 from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +12,17 @@ import pytest
 from rich.console import Console
 
 from dadsp.evaluation.metrics import Evaluation, evaluate
-from dadsp.evaluation.report import Row, comparison, render, skill_of, to_json
+from dadsp.evaluation.report import (
+    Row,
+    caption,
+    comparison,
+    read_comparison,
+    render,
+    skill_of,
+    text_columns,
+    to_json,
+)
+from dadsp.evaluation.scores import NEWER
 from dadsp.schema import PredictionTable
 
 N_CELLS, N_DRUGS = 20, 9
@@ -131,24 +143,44 @@ def test_json_holds_no_nan_and_every_level(rows: list[Row]) -> None:
     assert constant["skill"]["vs"] == "naive: similar-drug mean"
 
 
-@pytest.mark.parametrize("width", [90, 100, 120])
+@pytest.mark.parametrize("width", [100, 120])
 def test_rendered_numbers_stay_on_the_line_of_their_system(rows: list[Row], width: int) -> None:
-    lines = lines_of(rows, width)
+    given = [replace(row, r_interval=(-0.25, 0.5)) if row.name == "DADSP-A" else row for row in rows]
+    lines = lines_of(given, width)
     assert max(map(len, lines)) <= width
     line = next(line for line in lines if "DADSP-A " in line)
     scores = of_system(rows, "DADSP-A")
-    names = [
-        "rmse",
-        "r2",
-        "mae",
-        "pearson",
-        "spearman",
-        "median_drug_pearson",
-        "rmse_drug_seen",
-        "rmse_drug_unseen",
-        "skill",
-    ]
-    assert line.split()[-9:] == [f"{scores[name]:.3f}" for name in names]
+    names = ["rmse_drug_seen", "rmse_drug_unseen", "median_drug_precision_10", "skill"]
+    first = [f"{scores[name]:.3f}" for name in ("rmse", "r2", "median_drug_pearson")]
+    assert line.split()[-9:] == [*first, "[-0.25,", "0.50]", *(f"{scores[name]:.3f}" for name in names)]
+
+
+def test_ceiling_and_notes_stand_in_the_caption(rows: list[Row]) -> None:
+    frame = comparison(rows).assign(ceiling=0.43, ceiling_drugs=24.0, share_of_ceiling=[0.5, -0.1, np.nan, np.nan, 1.2])
+    frame["note"] = ["", "", "3 of 9 pairs", "3 of 9 pairs", ""]
+    said = caption(frame)
+    assert any(line.startswith("Label ceiling: r 0.430, median over 24 drugs") for line in said)
+    assert f"{'; '.join(frame['system'][2:4])}: 3 of 9 pairs." in said
+    assert text_columns(frame)["% of\nceiling"].tolist() == ["50%", "-10%", "–", "–", "120%"]
+
+
+def test_a_comparison_of_an_older_version_reads_as_one_without_the_newer_scores(rows: list[Row], tmp_path: Path) -> None:
+    frame = comparison(rows)
+    old = ["median_drug_pearson_low", "median_drug_pearson_high", *NEWER, "note"]
+    frame.drop(columns=old).to_csv(tmp_path / "old.csv", index=False)
+    frame.to_csv(tmp_path / "new.csv", index=False)
+    read, same = read_comparison(tmp_path / "old.csv"), read_comparison(tmp_path / "new.csv")
+    assert read[old[:-1]].isna().all(axis=None)
+    assert set(read["note"]) == {""}
+    assert "r per drug" in text_columns(read)
+    assert not any("ceiling" in line.lower() for line in caption(read))
+    pd.testing.assert_frame_equal(same, frame, check_dtype=False)
+
+
+def test_rows_that_look_labels_up_are_no_yardstick_of_skill(rows: list[Row]) -> None:
+    copied = Row("source copied label", "naive_source", scored(0.01), yardstick=False)
+    assert skill_of(rows[3], [*rows, copied]) == skill_of(rows[3], rows)
+    assert skill_of(copied, [*rows, copied]).against == "naive: similar-drug mean"
 
 
 def test_rendered_table_marks_oracle_rows_without_colour(rows: list[Row]) -> None:
@@ -163,13 +195,13 @@ def test_rendered_table_marks_oracle_rows_without_colour(rows: list[Row]) -> Non
 def test_rendered_table_shows_a_dash_for_undefined_values() -> None:
     rows = [Row("collapsed", "model", scored(0, constant=True))]
     line = next(line for line in lines_of(rows, 100) if "collapsed" in line)
-    assert line.split()[4:7] == ["–", "–", "–"]
+    assert line.split()[3] == "–"
     assert line.split()[-1] == "–"
 
 
 def test_rendered_numbers_of_a_diverged_model_stay_short() -> None:
     rows = [Row("diverged", "model", scored(1e7)), Row("off", "model", scored(123.4))]
-    lines = lines_of(rows, 90)
+    lines = lines_of(rows, 100)
     assert next(line for line in lines if "diverged" in line).split()[1] == "1e+07"
     assert next(line for line in lines if "off" in line).split()[1] == "123.4"
 

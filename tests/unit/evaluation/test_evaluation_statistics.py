@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from scipy.stats import friedmanchisquare
 
-from dadsp.evaluation.statistics import bootstrap_rmse, interval, rank_systems
+from dadsp.evaluation.statistics import bootstrap_pearson, bootstrap_rmse, interval, rank_systems
 from dadsp.schema import PredictionTable
 from dadsp.seeding import derive_seed
 from tests.comparisons import N_DRUGS, N_LINES, table
@@ -121,3 +121,52 @@ def test_equal_systems_share_all_ranks() -> None:
     ranks = rank_systems(pd.DataFrame({"a": [1.0, 2.0], "b": [1.0, 2.0], "c": [1.0, 2.0]}))
     assert set(ranks.mean.values()) == {2.0}
     assert np.isnan(ranks.p_value)
+
+
+def slow_pearson(parts: list[np.ndarray], line_counts: np.ndarray, drug_counts: np.ndarray) -> float:
+    """Median of r over a list of drugs, each with a list of lines, in which each really stands as often as it was drawn.
+
+    ``parts`` has for each drug, in the order of ids, its pairs' place among the lines, label and prediction.
+    """
+    found: list[float] = []
+    for part, times in zip(parts, drug_counts, strict=True):
+        drawn = np.repeat(part, line_counts[part[:, 0].astype(int)], axis=0)
+        if len(part) >= 5 and len(drawn) and (np.ptp(drawn[:, 1:], axis=0) > 0).all():
+            found += [np.corrcoef(drawn[:, 1:].T)[0, 1]] * int(times)
+    return float(np.median(found)) if found else float("nan")
+
+
+def test_bootstrap_of_r_per_drug_equals_a_loop_over_drawn_pairs() -> None:
+    capped = table(0.5, 2).frame  # many labels alike, one drug that is predicted constant, one with four pairs
+    capped["y_true"] = capped["y_true"].clip(lower=0.4)
+    capped["y_pred"] = capped["y_pred"].where(capped["drug_id"] != "D3", 0.7)
+    few = capped.index[capped["drug_id"] == "D6"][4:]
+    tables = [table(0.3, 1), PredictionTable(capped.drop(few)), table(0.9, 4)]
+    of_lines, of_drugs = draws(seed=7)
+    place = {name: row for row, name in enumerate(sorted(f"L{line}" for line in range(N_LINES)))}
+    parts = [
+        [part.to_numpy(float) for _, part in frame.groupby("drug_id")[["line", "y_true", "y_pred"]]]
+        for frame in (each.frame.assign(line=each.frame["cell_id"].map(place)) for each in tables)
+    ]
+    expected = [[slow_pearson(each, of_lines[r], of_drugs[r]) for each in parts] for r in range(REPLICATES)]
+    assert bootstrap_pearson(tables, REPLICATES, seed=7) == pytest.approx(np.array(expected), nan_ok=True)
+
+
+def test_bootstrap_of_constant_predictions_has_no_value_and_no_interval() -> None:
+    frame = table(0.5, 1).frame
+    means = frame.groupby("drug_id")["y_true"].transform("mean")
+    samples = bootstrap_pearson([PredictionTable(frame.assign(y_pred=means))], REPLICATES, seed=0)[:, 0]
+    assert np.isnan(samples).all()
+    assert np.isnan(interval(samples)).all()
+
+
+def test_a_thousand_draws_of_r_per_drug_take_less_than_a_second() -> None:
+    random = np.random.default_rng(0)
+    line, drug = (part.ravel() for part in np.meshgrid(np.arange(354), np.arange(24), indexing="ij"))
+    frame = pd.concat([table(0.1, 0, n_lines=75, measured=1.0).frame.head(600)] * 15, ignore_index=True).head(len(line))
+    given = PredictionTable(
+        frame.assign(cell_id=line.astype(str), drug_id=drug.astype(str), y_pred=random.normal(size=len(line)))
+    )
+    start = time.perf_counter()
+    bootstrap_pearson([given], 1000, seed=0)
+    assert time.perf_counter() - start < 1

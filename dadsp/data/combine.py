@@ -43,7 +43,7 @@ def combined(screens: Sequence[Screen], how: Combine, policies: Sequence[Replica
 
     Raises:
         ConfigError: Two screens bear one name.
-        SchemaError: Measures or the expression of a line differ, no gene is shared, or one drug id stands for two structures.
+        SchemaError: Measures, or the expression of a line, differ; no gene is shared; one drug id stands for two structures.
     """
     if len(screens) == 1:
         return screens[0]
@@ -130,7 +130,9 @@ def _offset(pool: _Pool) -> _Joined:
         labels, usable, used = _moved(other, known, pool)
         if len(used):
             spread = f"median {np.median(used):.3g}, from {used.min():.3g} to {used.max():.3g}"
-            notes.append(Note(f"labels of {name} moved by an offset for each of {len(used)} drugs ({spread})", int(usable.sum())))
+            notes.append(
+                Note(f"labels of {name} moved by an offset for each of {len(used)} drugs ({spread})", int(usable.sum()))
+            )
         if not usable.all():
             gone = other.drug_idx[~usable]
             what = (
@@ -197,7 +199,9 @@ def _comparable(screens: Sequence[Screen]) -> None:
     """Passes if the screens bear different names and measure one thing."""
     repeated = duplicates(screen.name for screen in screens)
     if repeated:
-        raise ConfigError(f"{len(repeated)} names stand for several sources ({examples(repeated)}). Give each a name of its own.")
+        raise ConfigError(
+            f"{len(repeated)} names stand for several sources ({examples(repeated)}). Give each a name of its own."
+        )
     for first, second in pairwise(screens):
         if not same_measure(first.measure, second.measure):
             raise SchemaError(
@@ -213,7 +217,9 @@ def _cap(screens: Sequence[Screen], moved: bool) -> tuple[float | None, tuple[No
         return caps[0], ()
     shown = examples(f"{screen.name} {'none' if screen.cap is None else f'{screen.cap:.4g}'}" for screen in screens)
     why = "labels are moved by offsets" if moved else "the caps differ"
-    return None, (Note(f"{why}, so the sources together have no cap; labels stay censored as they were; caps", len(caps), shown),)
+    return None, (
+        Note(f"{why}, so the sources together have no cap; labels stay censored as they were; caps", len(caps), shown),
+    )
 
 
 def _shared_genes(screens: Sequence[Screen]) -> tuple[tuple[str, ...], list[Note]]:
@@ -267,8 +273,8 @@ def _lines(screens: Sequence[Screen]) -> tuple[CellLines, list[IntArray], list[N
             place[row] = known
         if differing:
             raise SchemaError(
-                f"{len(differing)} of {len(cells)} lines of {screen.name} have other expression than in the sources before it "
-                f"(e.g. {examples(differing)}). Give all sources one expression file."
+                f"{len(differing)} of {len(cells)} lines of {screen.name} have other expression than in the sources before "
+                f"it (e.g. {examples(differing)}). Give all sources one expression file."
             )
         places.append(place)
     return CellLines(tuple(ids), tuple(links), tuple(tissues), np.stack(expression)), places, notes

@@ -21,7 +21,9 @@ def root() -> Path:
     given = os.environ.get("DADSP_REAL_DATA")
     folder = Path(given) if given else CHECKOUT.parent / "shared" / "data"
     if not (folder / "gdsc_ccle" / "gdsc" / "response_gdsc2.csv.gz").is_file() or not (folder / "ctrp").is_dir():
-        pytest.skip(f"GDSC2 and CTRP are not here: {folder} (set DADSP_REAL_DATA to the folder that holds gdsc_ccle and ctrp)")
+        pytest.skip(
+            f"GDSC2 and CTRP are not here: {folder} (set DADSP_REAL_DATA to the folder that holds gdsc_ccle and ctrp)"
+        )
     return folder
 
 
@@ -47,7 +49,13 @@ def test_the_source_takes_each_drug_from_gdsc2_or_else_from_gdsc1(studies: dict[
     gdsc = root / "gdsc_ccle" / "gdsc"
     one, two = (pd.read_csv(gdsc / f"response_gdsc{n}.csv.gz", dtype={"COSMIC_ID": str}) for n in (1, 2))
     # The four pairs of names in these two files that are one structure, one name of each; PFI3 is in neither twice.
-    names = {"Torin 2": "torin2", "PFI3": "PFI-3", "Capivasertib": "AZD5363", "Savolitinib": "AZD6094", "Sapitinib": "AZD8931"}
+    names = {
+        "Torin 2": "torin2",
+        "PFI3": "PFI-3",
+        "Capivasertib": "AZD5363",
+        "Savolitinib": "AZD6094",
+        "Sapitinib": "AZD8931",
+    }
     one, two = (frame.assign(drug=frame["DRUG_NAME"].replace(names)) for frame in (one, two))
     kept = one[~one["drug"].isin(set(two["drug"]))]
     drugs = pd.read_csv(gdsc / "drugs_gdsc12.csv").assign(drug=lambda frame: frame["DRUG_NAME"].replace(names))
@@ -78,7 +86,11 @@ def test_a_replicate_is_the_median_of_its_rows(studies: dict[str, Study], root: 
 
 @pytest.mark.parametrize(
     ("panel", "target", "seen"),
-    [("gdsc12_ccle", (354, 24, 8_158), 18), ("gdsc12_ccle_auc", (354, 24, 8_158), 18), ("gdsc12_ctrp", (557, 37, 17_427), 36)],
+    [
+        ("gdsc12_ccle", (354, 24, 8_158), 18),
+        ("gdsc12_ccle_auc", (354, 24, 8_158), 18),
+        ("gdsc12_ctrp", (557, 37, 17_427), 36),
+    ],
 )
 def test_target_counts(studies: dict[str, Study], panel: str, target: tuple[int, int, int], seen: int) -> None:
     study = studies[panel]

@@ -169,7 +169,9 @@ class ResponseFile(File):
         if self.cap is not None and self.unit is None:
             raise ValueError(f"measure {self.measure} knows no cap in concentration. Leave cap out.")
         if self.full_area is not None and self.measure not in _AREAS:
-            raise ValueError(f"measure {self.measure} is no area. Leave full_area out, or set measure: auc, aac or act_area.")
+            raise ValueError(
+                f"measure {self.measure} is no area. Leave full_area out, or set measure: auc, aac or act_area."
+            )
         return self
 
     @property
@@ -412,7 +414,9 @@ def _source_nodes(source: Any, sources: Any) -> dict[str, Any]:
     if source is not None:
         return {"source": source}
     if not isinstance(sources, Mapping):
-        raise ConfigError("data.sources is no mapping. Give each screen under a key: {KEY: screen, …}, the preferred one first.")
+        raise ConfigError(
+            "data.sources is no mapping. Give each screen under a key: {KEY: screen, …}, the preferred one first."
+        )
     return {f"sources.{key}": node for key, node in sources.items()}
 
 

@@ -60,7 +60,8 @@ def _labels(screen: Screen) -> dict[tuple[str, str], tuple[float, str]]:
     assert responses.origin is not None
     rows = zip(responses.cell_idx, responses.drug_idx, responses.potency.tolist(), responses.origin, strict=True)
     return {
-        (screen.cells.ids[cell], screen.drugs.ids[drug]): (label, screen.origins[origin]) for cell, drug, label, origin in rows
+        (screen.cells.ids[cell], screen.drugs.ids[drug]): (label, screen.origins[origin])
+        for cell, drug, label, origin in rows
     }
 
 
@@ -107,7 +108,9 @@ def test_an_offset_is_the_mean_difference_over_shared_lines_and_a_pair_in_both_i
 def test_offsets_of_two_drugs_and_of_two_screens_are_their_own() -> None:
     lines = "abcde"
     known = [(line, drug, float(row)) for row, line in enumerate(lines) for drug in ONE]
-    second = [(line, drug, row + shift) for row, line in enumerate(lines) for drug, shift in (("ethanol", 1), ("benzene", -2))]
+    second = [
+        (line, drug, row + shift) for row, line in enumerate(lines) for drug, shift in (("ethanol", 1), ("benzene", -2))
+    ]
     second += [("f", "ethanol", 9), ("f", "benzene", 9)]
     third = [(line, "ethanol", row + 5.0) for row, line in enumerate(lines)] + [("g", "ethanol", 9)]
     screens = [_screen(name, ONE, labels) for name, labels in (("A", known), ("B", second), ("C", third))]
@@ -136,9 +139,7 @@ def test_a_drug_with_too_few_shared_lines_gives_no_label_of_the_other_screen(cen
 def test_a_merged_label_is_censored_only_if_all_are() -> None:
     lines = "abcdefg"
     labels = [(line, "ethanol", float(row)) for row, line in enumerate(lines)]
-    one = combined(
-        [_screen("A", ONE, labels, censored=[0, 1]), _screen("B", ONE, labels, censored=[0])], "offset"
-    )
+    one = combined([_screen("A", ONE, labels, censored=[0, 1]), _screen("B", ONE, labels, censored=[0])], "offset")
     assert [one.cells.ids[row] for row in one.responses.cell_idx[one.responses.censored]] == ["a"]
 
 
@@ -180,7 +181,9 @@ def test_a_drug_under_two_names_in_one_screen_is_one_and_its_replicates_are_merg
 
 
 def test_a_structure_that_one_source_lacks_is_taken_from_the_other() -> None:
-    one = combined([_screen("A", {"ethanol": None}, [("a", "ethanol", 1)]), _screen("B", {"ethanol": ETHANOL}, [])], "prefer")
+    one = combined(
+        [_screen("A", {"ethanol": None}, [("a", "ethanol", 1)]), _screen("B", {"ethanol": ETHANOL}, [])], "prefer"
+    )
     assert one.drugs.smiles == (ETHANOL,)
     assert one.drugs.structure_keys == structure_keys([ETHANOL], [""])
 
@@ -241,7 +244,8 @@ def test_labels_and_origins_stay_together_where_drugs_are_dropped() -> None:
 
 
 @pytest.mark.parametrize(
-    ("caps", "how", "expected"), [((-1.0, -1.0), "prefer", -1.0), ((-1.0, -0.5), "prefer", None), ((-1.0, -1.0), "offset", None)]
+    ("caps", "how", "expected"),
+    [((-1.0, -1.0), "prefer", -1.0), ((-1.0, -0.5), "prefer", None), ((-1.0, -1.0), "offset", None)],
 )
 def test_a_cap_stays_where_all_labels_stand_at_it(caps: tuple[float, float], how: Any, expected: float | None) -> None:
     screens = [replace(screen, cap=cap) for screen, cap in zip((FIRST, SECOND), caps, strict=True)]

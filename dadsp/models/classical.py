@@ -15,7 +15,6 @@ import math
 import warnings
 from abc import abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass as plain_dataclass
 from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -37,18 +36,18 @@ from torch import Tensor, nn
 from dadsp.errors import ConfigError
 from dadsp.models.base import Arrays, FitContext
 from dadsp.models.cross_screen_predictor import CrossScreenPredictor, SystemOptions, under
+from dadsp.models.pair_design import Labelled, PairDesign, Values, check_size
 from dadsp.models.pretraining import PretrainingOptions
+from dadsp.models.trees import forest_arrays, mean_of_trees
 from dadsp.nets.feed_forward import feed_forward
 from dadsp.schema import Domain, FloatArray, IntArray, Split, Study
 from dadsp.seeding import derive_seed
 
 log = logging.getLogger(__name__)
 
-Values = NDArray[np.float64]
+LineFeatures = Literal["encoder", "pca", "raw"]
 Positive = Annotated[float, Field(gt=0)]
 NAME_OF_FEATURES = {"encoder": "", "pca": " on PCA", "raw": " on raw expression"}
-MAX_TABLE_BYTES = 2**30  # of the one table that repeats rows per pair, where a system needs it
-PAIRS_AT_ONCE = 2**14  # through the forest
 
 
 @dataclass(frozen=True, config={"extra": "forbid"})
@@ -61,59 +60,9 @@ class ClassicalOptions(SystemOptions):
         pretraining: Of the encoder, under ``"encoder"``.
     """
 
-    features: Literal["encoder", "pca", "raw"] = "encoder"
+    features: LineFeatures = "encoder"
     pca_components: int = Field(default=256, ge=1)
     pretraining: PretrainingOptions = Field(default_factory=lambda: PretrainingOptions())
-
-
-@plain_dataclass(frozen=True, eq=False)
-class PairDesign:
-    """The matrix X with one row [line ⊕ drug] per pair, kept as its distinct lines and drugs.
-
-    Attributes:
-        lines: Features of lines, shape (n_lines, k).
-        drugs: Features of drugs, shape (n_drugs, d).
-        line: Rows of ``lines``, shape (n_pairs,).
-        drug: Rows of ``drugs``, shape (n_pairs,).
-    """
-
-    lines: NDArray[Any]
-    drugs: NDArray[Any]
-    line: IntArray
-    drug: IntArray
-
-    def __len__(self) -> int:
-        return len(self.line)
-
-    def rows(self, pairs: slice = slice(None)) -> FloatArray:
-        """X itself, float32, shape (n, k + d), for the chosen pairs."""
-        return np.concatenate([self.lines[self.line[pairs]], self.drugs[self.drug[pairs]]], axis=1, dtype=np.float32)
-
-    def times(self, weights: Values) -> Values:
-        """X·w, shape (n_pairs,)."""
-        k = self.lines.shape[1]
-        product: Values = (self.lines @ weights[:k])[self.line] + (self.drugs @ weights[k:])[self.drug]
-        return product
-
-    def transposed_times(self, values: Values) -> Values:
-        """Xᵀ·v for one value per pair, shape (k + d,)."""
-        grid = self._grid(values)
-        return np.concatenate([self.lines.T @ grid.sum(axis=1), self.drugs.T @ grid.sum(axis=0)])
-
-    def gram(self, values: Values) -> Values:
-        """Xᵀ·diag(v)·X for one value per pair, shape (k + d, k + d)."""
-        grid = self._grid(values)
-        lines, drugs = self.lines, self.drugs
-        mixed = lines.T @ (grid @ drugs)
-        of_lines = lines.T @ (grid.sum(axis=1)[:, None] * lines)
-        of_drugs = drugs.T @ (grid.sum(axis=0)[:, None] * drugs)
-        return np.block([[of_lines, mixed], [mixed.T, of_drugs]])
-
-    def _grid(self, values: Values) -> Values:
-        """Sums of the pairs' values by line and drug, shape (n_lines, n_drugs)."""
-        shape = len(self.lines), len(self.drugs)
-        sums = np.bincount(self.line * shape[1] + self.drug, values, shape[0] * shape[1])
-        return sums.reshape(shape).astype(np.float64, copy=False)
 
 
 class Classical(CrossScreenPredictor):
@@ -133,8 +82,14 @@ class Classical(CrossScreenPredictor):
         return self.options.name + NAME_OF_FEATURES[self.options.features]
 
     @abstractmethod
-    def _candidates(self, train: PairDesign, label: Values, seed: int) -> Iterator[tuple[dict[str, float], Arrays]]:
-        """What was chosen and what was then learned, for each choice the options offer; scaled labels."""
+    def _candidates(self, train: Labelled, val: Labelled, seed: int) -> Iterator[tuple[dict[str, float], Arrays]]:
+        """What was chosen and what was then learned, for each choice the options offer.
+
+        Args:
+            train: Pairs to learn from.
+            val: Pairs of the held-out source lines, for a system that has to choose while it learns.
+            seed: Root of every random draw.
+        """
 
     @abstractmethod
     def _regress(self, regressor: Arrays, design: PairDesign) -> NDArray[Any]:
@@ -152,11 +107,16 @@ class Classical(CrossScreenPredictor):
         lines = _applied(self.line_features, expression[: len(study.source.cells)])
         drugs = self._drug_rows(study.source)
         self.blocks = _block("line", lines[source_lines]) | _block("drug", drugs[np.unique(train.drug_idx)])
-        train_design, val_design = (self._design(lines, drugs, part.cell_idx, part.drug_idx) for part in (train, val))
-        label = self.labels.transform(train.potency).astype(np.float64)
+        train_pairs, val_pairs = (
+            Labelled(
+                self._design(lines, drugs, part.cell_idx, part.drug_idx),
+                self.labels.transform(part.potency).astype(np.float64),
+            )
+            for part in (train, val)
+        )
         best = math.inf
-        for choice, regressor in self._candidates(train_design, label, context.seed):
-            error = self.labels.inverse(np.clip(self._regress(regressor, val_design), 0, 1)) - val.potency
+        for choice, regressor in self._candidates(train_pairs, val_pairs, context.seed):
+            error = self.labels.inverse(np.clip(self._regress(regressor, val_pairs.pairs), 0, 1)) - val.potency
             rmse = float(np.sqrt(np.mean(error.astype(np.float64) ** 2)))
             self.search.append({**choice, "val/source/rmse": rmse})
             log.info("%s: %s", self.name, self.search[-1])
@@ -251,15 +211,16 @@ class Linear(Classical):
     options_type = LinearOptions
     options: LinearOptions
 
-    def _candidates(self, train: PairDesign, label: Values, seed: int) -> Iterator[tuple[dict[str, float], Arrays]]:
-        lines, basis = train.lines.astype(np.float64), None
+    def _candidates(self, train: Labelled, val: Labelled, seed: int) -> Iterator[tuple[dict[str, float], Arrays]]:
+        pairs, label = train
+        lines, basis = pairs.lines.astype(np.float64), None
         if lines.shape[1] > len(lines):  # the best weights lie in the span of the lines
             basis, _ = np.linalg.qr(lines.T)
             lines = lines @ basis
-        constant = np.ones((len(train.drugs), 1))  # the intercept is one more feature of every drug
-        design = replace(train, lines=lines, drugs=np.hstack([train.drugs, constant], dtype=np.float64))
+        constant = np.ones((len(pairs.drugs), 1))  # the intercept is one more feature of every drug
+        design = replace(pairs, lines=lines, drugs=np.hstack([pairs.drugs, constant], dtype=np.float64))
         k = lines.shape[1]
-        penalised = np.append(np.ones(k + train.drugs.shape[1]), 0.0)
+        penalised = np.append(np.ones(k + pairs.drugs.shape[1]), 0.0)
         weights = np.zeros(len(penalised))
         for penalty in sorted(self.options.penalties, reverse=True):  # the strongest is the easiest to start from
             if self.options.link == "identity":
@@ -327,24 +288,25 @@ class Svr(Classical):
     def _display_name(self) -> str:
         return f"{super()._display_name()} (Nyström, {self.options.components} components)"
 
-    def _candidates(self, train: PairDesign, label: Values, seed: int) -> Iterator[tuple[dict[str, float], Arrays]]:
-        n_components = min(self.options.components, len(train))
-        _check_size(len(train), n_components, "Lower model.components.")
+    def _candidates(self, train: Labelled, val: Labelled, seed: int) -> Iterator[tuple[dict[str, float], Arrays]]:
+        pairs, label = train
+        n_components = min(self.options.components, len(pairs))
+        check_size(len(pairs), n_components, "Lower model.components.")
         random = np.random.default_rng(derive_seed(seed, "nystroem"))
-        chosen = np.sort(random.choice(len(train), n_components, replace=False))
-        line, drug = train.line[chosen], train.drug[chosen]
-        n_features = train.lines.shape[1] + train.drugs.shape[1]
+        chosen = np.sort(random.choice(len(pairs), n_components, replace=False))
+        line, drug = pairs.line[chosen], pairs.drug[chosen]
+        n_features = pairs.lines.shape[1] + pairs.drugs.shape[1]
         for gamma in self.options.gammas:
             regressor: Arrays = {
-                "lines": train.lines[line],
-                "drugs": train.drugs[drug],
+                "lines": pairs.lines[line],
+                "drugs": pairs.drugs[drug],
                 "gamma": np.array([gamma / n_features]),
             }
-            of_lines, of_drugs = _kernels(regressor, train)
+            of_lines, of_drugs = _kernels(regressor, pairs)
             values, vectors = np.linalg.eigh((of_lines[line] * of_drugs[drug]).astype(np.float64))
             sound = values > 1e-6 * values[-1]  # what lies below is rounding of a float32 kernel
             to_features = (vectors[:, sound] / np.sqrt(values[sound])).astype(np.float32)
-            features = (of_lines[train.line] * of_drugs[train.drug]) @ to_features
+            features = (of_lines[pairs.line] * of_drugs[pairs.drug]) @ to_features
             sgd = SGDRegressor(
                 loss="epsilon_insensitive",
                 epsilon=self.options.epsilon,
@@ -401,9 +363,10 @@ class RandomForest(Classical):
     options_type = RandomForestOptions
     options: RandomForestOptions
 
-    def _candidates(self, train: PairDesign, label: Values, seed: int) -> Iterator[tuple[dict[str, float], Arrays]]:
-        n_features = train.lines.shape[1] + train.drugs.shape[1]
-        _check_size(len(train), n_features, "Use model.features=encoder or pca.")
+    def _candidates(self, train: Labelled, val: Labelled, seed: int) -> Iterator[tuple[dict[str, float], Arrays]]:
+        pairs, label = train
+        n_features = pairs.lines.shape[1] + pairs.drugs.shape[1]
+        check_size(len(pairs), n_features, "Use model.features=encoder or pca.")
         forest = RandomForestRegressor(
             n_estimators=self.options.n_estimators,
             max_samples=self.options.max_samples,
@@ -412,51 +375,10 @@ class RandomForest(Classical):
             n_jobs=torch.get_num_threads(),
             random_state=derive_seed(seed, "forest") % 2**32,
         )
-        yield {}, forest_arrays(forest.fit(train.rows(), label))
+        yield {}, forest_arrays(forest.fit(pairs.rows(), label))
 
     def _regress(self, regressor: Arrays, design: PairDesign) -> NDArray[Any]:
-        chunks = range(0, len(design), PAIRS_AT_ONCE)
-        return np.concatenate([forest_predict(regressor, design.rows(slice(i, i + PAIRS_AT_ONCE))) for i in chunks])
-
-
-def forest_arrays(forest: RandomForestRegressor) -> Arrays:
-    """The trees of a fitted forest, one after the other.
-
-    Returns:
-        ``roots`` (n_trees,): where each tree begins. Per node: ``children`` (n_nodes, 2), where to go when the feature is at
-        most the threshold and when it is above; ``feature``, negative at a leaf; ``threshold``; ``value``.
-    """
-    trees = [estimator.tree_ for estimator in forest.estimators_]
-    roots = np.cumsum([0, *(tree.node_count for tree in trees[:-1])])
-    pairs = zip(trees, roots, strict=True)
-    children = [np.column_stack([tree.children_left, tree.children_right]) + root for tree, root in pairs]
-    return {
-        "roots": roots.astype(np.int32),
-        "children": np.concatenate(children).astype(np.int32),
-        "feature": np.concatenate([tree.feature for tree in trees]).astype(np.int32),
-        "threshold": np.concatenate([tree.threshold for tree in trees]),
-        "value": np.concatenate([tree.value.ravel() for tree in trees]),
-    }
-
-
-def forest_predict(arrays: Arrays, rows: FloatArray) -> Values:
-    """Mean of the trees' leaves for each row, shape (n,).
-
-    Args:
-        arrays: From ``forest_arrays``.
-        rows: float32 as scikit-learn's trees see it, shape (n, n_features).
-    """
-    feature = arrays["feature"]
-    node = np.tile(arrays["roots"], len(rows))
-    row = np.repeat(np.arange(len(rows)), len(arrays["roots"]))
-    going = np.flatnonzero(feature[node] >= 0)
-    while len(going):
-        here = node[going]
-        above = rows[row[going], feature[here]] > arrays["threshold"][here]
-        node[going] = arrays["children"][here, above.astype(np.int8)]
-        going = going[feature[node[going]] >= 0]
-    mean: Values = arrays["value"][node].reshape(len(rows), -1).mean(axis=1)
-    return mean
+        return mean_of_trees(regressor, design)
 
 
 def _applied(layers: nn.Sequential, expression: Tensor) -> FloatArray:
@@ -470,9 +392,3 @@ def _block(name: str, rows: FloatArray) -> Arrays:
     shift = rows.mean(axis=0)
     scale = np.sqrt(np.mean((rows - shift) ** 2))
     return {f"{name}_shift": shift, f"{name}_scale": np.array([scale or 1], dtype=np.float32)}
-
-
-def _check_size(n_pairs: int, n_columns: int, remedy: str) -> None:
-    if n_pairs * n_columns * 4 > MAX_TABLE_BYTES:
-        gib = n_pairs * n_columns * 4 / 2**30
-        raise ConfigError(f"{n_pairs:,} pairs × {n_columns:,} columns would take {gib:.1f} GiB; 1 GiB is allowed. {remedy}")

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import lightgbm
 import numpy as np
 import pytest
 from sklearn.decomposition import PCA
@@ -15,7 +16,9 @@ from dadsp.drugs.similarity import SimilarityProfile
 from dadsp.drugs.smiles_tokens import SmilesTokens
 from dadsp.errors import ConfigError
 from dadsp.models.base import FitContext, load_model, predict_split, save_model
-from dadsp.models.classical import Classical, Linear, PairDesign, RandomForest, Svr, forest_arrays, forest_predict
+from dadsp.models.boosting import LightGbm
+from dadsp.models.classical import Classical, Linear, RandomForest, Svr
+from dadsp.models.pair_design import PairDesign
 from dadsp.schema import Pairs, Split, Study
 from dadsp.seeding import derive_seed
 from dadsp.splits.cross_screen import cross_screen
@@ -32,6 +35,7 @@ SYSTEMS: dict[str, tuple[type[Classical], dict[str, Any]]] = {
     "logistic": (Linear, {"link": "logistic", "penalties": (0.5, 5.0)}),
     "svr": (Svr, {"components": 20, "gammas": (1.0, 0.3)}),
     "forest": (RandomForest, {"n_estimators": 5, "max_features": 0.5}),
+    "lightgbm": (LightGbm, {"n_estimators": 8, "min_child_samples": 2, "num_leaves": 4}),
 }
 FEATURES = ("encoder", "pca", "raw")
 
@@ -47,16 +51,23 @@ def source_pairs(study: Study, rows: np.ndarray[Any, Any]) -> Pairs:
     return Pairs(study.source, "source", pairs.cell_idx, pairs.drug_idx)
 
 
-def training_matrix(model: Classical, study: Study, split: Split) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """X row by row and y, made from scaled expression and fingerprints without the code under test."""
+def training_matrix(
+    model: Classical, study: Study, split: Split, rows: np.ndarray[Any, Any] | None = None
+) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """X row by row and y of ``rows`` (training by default), from expression and fingerprints without the code under test."""
     train = study.source.responses.take(split.train_idx)
+<<<<<<< HEAD
     lines = model.expression_input.scaler.transform(study.source.cells.expression, "source")
+=======
+    these = train if rows is None else study.source.responses.take(rows)
+    lines = model.scaler.transform(study.source.cells.expression, "source")
+>>>>>>> concordance
     drugs = model.drug_features(study.source.drugs.smiles, study.source.drugs.names)  # type: ignore[arg-type]
     blocks = []
-    for table, rows in ((lines, train.cell_idx), (drugs, train.drug_idx)):
-        distinct = table[np.unique(rows)].astype(np.float64)
-        blocks.append(((table - distinct.mean(axis=0)) / np.sqrt(distinct.var(axis=0).mean()))[rows])
-    y = (train.potency - train.potency.min()) / (train.potency.max() - train.potency.min())
+    for table, fitted_on, wanted in ((lines, train.cell_idx, these.cell_idx), (drugs, train.drug_idx, these.drug_idx)):
+        distinct = table[np.unique(fitted_on)].astype(np.float64)
+        blocks.append(((table - distinct.mean(axis=0)) / np.sqrt(distinct.var(axis=0).mean()))[wanted])
+    y = (these.potency - train.potency.min()) / (train.potency.max() - train.potency.min())
     return np.hstack(blocks), y.astype(np.float64)
 
 
@@ -108,21 +119,6 @@ def test_svr_predicts_what_nystroem_and_sgd_predict(study: Study, split: Split) 
     assert "(Nyström," in model.name
 
 
-def test_forest_of_arrays_predicts_what_scikit_learn_predicts() -> None:
-    random = np.random.default_rng(0)
-    x = random.normal(size=(400, 6)).astype(np.float32)
-    x[:, 5] = 1.0  # constant, hence never split on
-    forest = RandomForestRegressor(n_estimators=7, random_state=0, min_samples_leaf=2).fit(x, x[:, 0] * x[:, 1] + x[:, 2])
-    new = random.normal(size=(300, 6)).astype(np.float32)
-    assert forest_predict(forest_arrays(forest), new) == pytest.approx(forest.predict(new), rel=1e-12, abs=1e-12)
-
-
-def test_forest_of_a_constant_label_is_all_roots() -> None:
-    x = np.zeros((5, 2), dtype=np.float32)
-    forest = RandomForestRegressor(n_estimators=3, random_state=0).fit(x, np.full(5, 0.25))
-    assert forest_predict(forest_arrays(forest), x).tolist() == [0.25] * 5
-
-
 def test_system_predicts_what_its_forest_predicts(study: Study, split: Split) -> None:
     model = fitted(study, split, "forest")
     x, y = training_matrix(model, study, split)
@@ -130,6 +126,31 @@ def test_system_predicts_what_its_forest_predicts(study: Study, split: Split) ->
         n_estimators=5, max_samples=0.3, max_features=0.5, min_samples_leaf=3, random_state=derive_seed(0, "forest") % 2**32
     )
     assert scaled(model, study, split) == pytest.approx(reference.fit(x, y).predict(x), abs=1e-5)
+
+
+def test_system_predicts_what_lightgbm_s_own_regressor_predicts(study: Study, split: Split) -> None:
+    model = fitted(study, split, "lightgbm", subsample=1.0, colsample_bytree=1.0, learning_rate=0.3)
+    x, y = training_matrix(model, study, split)
+    reference = lightgbm.LGBMRegressor(
+        n_estimators=model.search[0]["trees"], min_child_samples=2, num_leaves=4, learning_rate=0.3, verbosity=-1, n_jobs=1
+    ).fit(x.astype(np.float32), y)
+    expected = reference.booster_.predict(x.astype(np.float32))
+    assert np.ptp(expected) > 0.3
+    assert scaled(model, study, split) == pytest.approx(np.clip(expected, 0, 1), abs=1e-4)
+
+
+def test_boosting_stops_where_the_held_out_source_lines_are_predicted_best(study: Study, split: Split) -> None:
+    options = {"learning_rate": 0.5, "min_child_samples": 1, "subsample": 1.0, "colsample_bytree": 1.0}
+    model = fitted(study, split, "lightgbm", n_estimators=200, early_stopping_round=20, **options)
+    x, y = training_matrix(model, study, split)
+    val_x, val_y = training_matrix(model, study, split, split.val_idx)
+    booster = lightgbm.LGBMRegressor(
+        n_estimators=200, learning_rate=0.5, min_child_samples=1, num_leaves=4, verbosity=-1, n_jobs=1
+    ).fit(x.astype(np.float32), y)
+    errors = [np.mean((booster.predict(val_x.astype(np.float32), num_iteration=n) - val_y) ** 2) for n in range(1, 201)]
+    later = [n for n in range(1, 180) if min(errors[n : n + 20]) >= min(errors[:n])]  # none of the next 20 is better
+    assert model.search[0]["trees"] == int(np.argmin(errors[: later[0]])) + 1 < 180
+    assert len(model.regressor["roots"]) == model.search[0]["trees"]
 
 
 def test_pca_features_are_those_of_scikit_learn(study: Study, split: Split) -> None:
@@ -214,10 +235,21 @@ def test_best_candidate_on_source_validation_is_kept(study: Study, split: Split,
     [
         ("svr", {"components": 32, "gammas": (20.0,), "penalty": 1e-7, "max_epochs": 2000}),
         ("forest", {"n_estimators": 100, "max_samples": 1.0, "min_samples_leaf": 1, "max_features": 1.0}),
+        (
+            "lightgbm",
+            {
+                "n_estimators": 60,
+                "learning_rate": 0.3,
+                "min_child_samples": 1,
+                "num_leaves": 31,
+                "subsample": 1.0,
+                "early_stopping_round": 60,
+            },
+        ),
     ],
 )
 def test_overfits_32_pairs(study: Study, split: Split, system: str, options: dict[str, Any]) -> None:
-    few = replace(split, train_idx=split.train_idx[:32])
+    few = replace(split, train_idx=split.train_idx[:32], val_idx=split.train_idx[:32])  # so that nothing stops early
     model = fitted(study, few, system, **options)
     train = study.source.responses.take(few.train_idx)
     error = model.predict(source_pairs(study, few.train_idx)) - train.potency
@@ -239,6 +271,7 @@ def test_predictions_keep_to_the_training_labels_range(study: Study, split: Spli
         ("forest", "encoder", "random forest"),
         ("forest", "raw", "random forest on raw expression"),
         ("svr", "pca", "SVR on PCA (Nyström, 20 components)"),
+        ("lightgbm", "pca", "LightGBM on PCA"),
     ],
 )
 def test_name_tells_features_and_approximation(system: str, features: str, name: str) -> None:
@@ -264,7 +297,10 @@ def test_similarity_profile_is_fitted_on_training_drugs_and_saved(study: Study, 
     assert np.array_equal(load_model(tmp_path).predict(pairs), model.predict(pairs))
 
 
-def test_table_too_large_for_memory_is_refused(study: Study, split: Split, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dadsp.models.classical.MAX_TABLE_BYTES", 1000)
+@pytest.mark.parametrize("system", ["forest", "lightgbm"])
+def test_table_too_large_for_memory_is_refused(
+    study: Study, split: Split, system: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dadsp.models.pair_design.MAX_TABLE_BYTES", 1000)
     with pytest.raises(ConfigError, match="features=encoder or pca"):
-        fitted(study, split, "forest")
+        fitted(study, split, system)

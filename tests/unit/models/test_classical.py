@@ -56,12 +56,8 @@ def training_matrix(
 ) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     """X row by row and y of ``rows`` (training by default), from expression and fingerprints without the code under test."""
     train = study.source.responses.take(split.train_idx)
-<<<<<<< HEAD
-    lines = model.expression_input.scaler.transform(study.source.cells.expression, "source")
-=======
     these = train if rows is None else study.source.responses.take(rows)
-    lines = model.scaler.transform(study.source.cells.expression, "source")
->>>>>>> concordance
+    lines = model.expression_input.scaler.transform(study.source.cells.expression, "source")
     drugs = model.drug_features(study.source.drugs.smiles, study.source.drugs.names)  # type: ignore[arg-type]
     blocks = []
     for table, fitted_on, wanted in ((lines, train.cell_idx, these.cell_idx), (drugs, train.drug_idx, these.drug_idx)):

@@ -46,7 +46,7 @@ def render_brief(comparison: Comparison) -> Table:
     caption = (
         f"{facts['pairs']:,} tested pairs of {facts['lines']:,} lines and {facts['drugs']:,} drugs.  r per drug: how well "
         "the lines of a drug are ranked, median Pearson r over drugs with 95 % interval.  Label ceiling: the source's own "
-        "label of a pair in place of a prediction."
+        "label of a pair in place of a prediction; % of ceiling: r over the pairs that have one."
     )
     if any(name.startswith("†") for name in text["System"]):
         caption += "  †: saw labels of the target screen, no fair rival."

@@ -33,8 +33,10 @@ def main() -> None:
 
 def draw(table: pd.DataFrame, out: Path) -> None:
     """One panel per study, one row per system."""
+    # Rows of raw labels, and drug + cell, which ranks lines as the cell mean does, stay in the table.
+    table = table[~table["system"].str.contains("raw labels|drug \\+ cell", regex=True)]
     table = table.assign(label=[_label(*names) for names in zip(table["system"], table["alignment"], strict=True)])
-    kept = table[(table["overlap"] == "keep")]
+    kept = table[table["overlap"] == "keep"]
     systems = _ordered(kept[kept["kind"] == "model"])
     ran = set(table.loc[table["runs"] > 0, "label"])
     systems = [name for name in systems if name in ran or not any(other.startswith(f"{name} (") for other in ran)]
@@ -92,7 +94,7 @@ def _ordered(table: pd.DataFrame) -> list[str]:
 
 def _label(system: str, alignment: object) -> str:
     """The system, with its alignment where it has one that another run might lack."""
-    name = system.replace("source ", "").replace(" (capped labels)", ", capped").replace(" (raw labels)", ", raw")
+    name = system.removeprefix("source ").replace(" (capped labels)", "")
     return f"{name} ({alignment})" if isinstance(alignment, str) and alignment not in ("", "none") else name
 
 

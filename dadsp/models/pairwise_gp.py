@@ -23,7 +23,7 @@ import numpy as np
 from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 from scipy.optimize import minimize
-from scipy.special import ndtr
+from scipy.special import ndtr, ndtri
 
 from dadsp.models.base import Arrays
 from dadsp.models.kernel_system import Asked, KernelOptions, KernelSystem
@@ -90,7 +90,7 @@ class PairwiseGpOptions(KernelOptions):
         kernel: Its numbers, or where a search begins.
         choose: ``"given"`` takes the kernel as it is; ``"source_validation"`` tries every line kernel with half, once and
             twice the noise on held-out source lines; ``"marginal_likelihood"`` maximises the evidence of the training labels
-            over ρ, a, b, c and ν.
+            over ρ, a, b and c, in units of the noise.
         point: ``"mean"`` predicts E[y*], no lower than the target's cap; ``"expected"`` the expected value of a label that
             the cap censors, E[max(cap, y*)], with y* normal.
         tolerance: Relative residual at which the linear system counts as solved.
@@ -259,7 +259,7 @@ class PairwiseGp(KernelSystem):
         self.kernel = chosen
 
     def _choose_by_evidence(self, labels: Values, measured: BoolArray) -> None:
-        given, free = self.options.kernel, ("same_line", "all_drugs", "structure", "same_structure", "noise")
+        given, free = self.options.kernel, ("same_line", "all_drugs", "structure", "same_structure")  # noise sets the scale
         rows, columns = measured.any(axis=1), measured.any(axis=0)
         level = self._learn_level(labels, measured)
         residuals = np.where(measured, labels - np.nan_to_num(level), 0.0)[np.ix_(rows, columns)]
@@ -274,7 +274,8 @@ class PairwiseGp(KernelSystem):
             return -evidence / int(measured.sum())
 
         start = np.log([max(getattr(given, name), 1e-3) for name in free])
-        found = minimize(loss, start, method="Nelder-Mead", options={"maxfev": 80, "xatol": 0.05, "fatol": 1e-5})
+        limits = {"bounds": [(-7.0, 4.0)] * len(free), "options": {"maxfev": 80, "xatol": 0.05, "fatol": 1e-5}}
+        found = minimize(loss, start, method="Nelder-Mead", **limits)
         self.kernel = replace(given, **{name: float(np.exp(value)) for name, value in zip(free, found.x, strict=True)})
 
     def _learn_level(self, labels: Values, measured: BoolArray) -> Values:
@@ -307,7 +308,5 @@ def expected_above(cap: float, mean: Values, sd: Values) -> Values:
 
 def normal_errors() -> Values:
     """Quantiles of |N(0, 1)|, shape (``QUANTILES``,), the last one taken at 1 − 1e-6."""
-    from scipy.special import ndtri
-
     shares = np.minimum(np.linspace(0, 1, QUANTILES), 1 - 1e-6)
     return np.asarray(ndtri((1 + shares) / 2), dtype=np.float64)

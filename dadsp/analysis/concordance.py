@@ -70,6 +70,7 @@ def concordance(study: Study) -> Concordance:
         raise MissingIdsError(_no_shared_line(study))
     both = measured_in_both(study)
     drugs, genes = _drugs(study, both), _genes(study)
+    worst = genes.dropna().iloc[::-1].head(N_WORST)
     judged = drugs[drugs["r"].notna() & (drugs["n"] >= FEWEST)]
     labelled = dict.fromkeys(target.drugs.ids[row] for row in np.unique(target.responses.drug_idx))
     name_of = dict(zip(target.drugs.ids, target.drugs.names, strict=True))
@@ -94,7 +95,7 @@ def concordance(study: Study) -> Concordance:
             "undefined": len(study.genes) - int(genes["r"].notna().sum()),
             "r": _quantiles(genes["r"]),
             "spearman": _quantiles(genes["spearman"]),
-            "worst": {row.gene: float(row.r) for row in genes.dropna().iloc[::-1].head(N_WORST).itertuples()},
+            "worst": dict(zip(worst["gene"], worst["r"].tolist(), strict=True)),
         },
     }
     return Concordance(drugs, genes, facts)
@@ -121,13 +122,12 @@ def _drugs(study: Study, both: pd.DataFrame) -> pd.DataFrame:
         if key := source.drugs.structure_keys[row]:
             names.setdefault(key, []).append(source.drugs.names[row])
     comparable = source.measure == target.measure  # else a difference of labels has no unit
-    groups = {int(drug): pairs for drug, pairs in both.groupby("drug")}
     rows = []
     for drug in np.unique(target.responses.drug_idx):
         key = target.drugs.structure_keys[drug]
         if key is None or key not in names:
             continue
-        pairs = groups.get(int(drug), both.head(0))
+        pairs = both[both["drug"] == drug]
         ours, theirs = pairs["source"].to_numpy(), pairs["target"].to_numpy()
         r = pearson(ours, theirs)
         rows.append(
@@ -188,7 +188,7 @@ def verdict(n: int, r: float) -> str:
 
 
 def _quantiles(values: pd.Series) -> dict[str, float | None]:
-    return {name: _number(values.quantile(share)) for name, share in QUANTILES.items()}
+    return {name: _number(float(values.quantile(share))) for name, share in QUANTILES.items()}
 
 
 def _number(value: float) -> float | None:

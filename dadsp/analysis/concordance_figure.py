@@ -63,7 +63,8 @@ def _draw_drugs(found: Concordance, panel: Axes, named: bool) -> None:
     panel.axvline(0, color="0.75", linewidth=1, zorder=0)
     lowest = float(np.nanmin(drugs[["r", "r_raw"]].to_numpy(), initial=0.0))
     panel.set_xlim(min(-0.05, lowest - 0.06), 1.03)
-    panel.set_ylim(max(len(drugs), 1) - 0.4, -0.6)
+    margin = 0.6 if named else 2
+    panel.set_ylim(max(len(drugs), 1) - 1 + margin, -margin)
     panel.set_xlabel("Pearson r over the lines that both screens measured", fontsize=LABEL)
     undefined = len(found.drugs) - len(drugs)
     heading = f"Labels: {len(found.drugs)} drugs of both screens"

@@ -86,8 +86,8 @@ def _print_drugs(found: Concordance) -> None:
     given = [word for word, count in facts["drugs"]["verdicts"].items() if count]
     _say("Verdict, by r alone. " + "; ".join(f"{word}: {VERDICTS[word]}" for word in given))
     _say(
-        f"Bias: mean of {facts['source']} − {facts['target']}. The median r is the label ceiling: what {facts['source']}'s own "
-        "measurement of a pair reaches as a prediction."
+        f"Bias: mean of {facts['source']} − {facts['target']}. The median r is the label ceiling: what "
+        f"{facts['source']}'s own measurement of a pair reaches as a prediction."
     )
     if facts["measures"]["source"] != facts["measures"]["target"]:
         _say(f"No RMSE and bias: labels are {' and '.join(facts['measures'].values())}")

@@ -109,7 +109,7 @@ class Learned:
 
     def arrays(self) -> Arrays:
         """What ``from_arrays`` reads."""
-        own = {"weights": self.weights, "spread": self.spread, "measured": self.measured.astype(np.uint8)}
+        own: Arrays = {"weights": self.weights, "spread": self.spread, "measured": self.measured.astype(np.uint8)}
         return own | {f"level.{name}": value for name, value in self.level.arrays().items()}
 
     @classmethod
@@ -208,7 +208,7 @@ class KernelSystem(Predictor):
         trains[line[: len(split.train_idx)], drug[: len(split.train_idx)]] = True
         held_out = study.source.responses.take(split.val_idx)
         validation = Pairs(study.source, "source", held_out.cell_idx, held_out.drug_idx)
-        self._prepare(lines=trains.any(axis=1))
+        self._prepare(lines=np.any(trains, axis=1))
         if len(validation):
             self._choose(labels, trains, validation, held_out.potency)
         self.learned = self.before_validation = self._learn(labels, trains)

@@ -26,6 +26,7 @@ from scipy.optimize import minimize
 from scipy.special import ndtr, ndtri
 
 from dadsp.models.base import Arrays
+from dadsp.models.drug_level import DrugLevel
 from dadsp.models.kernel_system import Asked, KernelOptions, KernelSystem
 from dadsp.models.kernels import (
     LineKernel,
@@ -246,7 +247,7 @@ class PairwiseGp(KernelSystem):
             self._choose_by_evidence(labels, measured)
 
     def _choose_by_validation(self, labels: Values, measured: BoolArray, validation: Pairs, truth: FloatArray) -> None:
-        given, best = self.options.kernel, np.inf
+        given, chosen, best = self.options.kernel, self.options.kernel, np.inf
         kinds: tuple[LineKernel, ...] = ("linear", "rbf", "mixed")
         candidates = [replace(given, lines=kind, noise=factor * given.noise) for kind in kinds for factor in (0.5, 1.0, 2.0)]
         for candidate in candidates:
@@ -261,11 +262,12 @@ class PairwiseGp(KernelSystem):
     def _choose_by_evidence(self, labels: Values, measured: BoolArray) -> None:
         given, free = self.options.kernel, ("same_line", "all_drugs", "structure", "same_structure")  # noise sets the scale
         rows, columns = measured.any(axis=1), measured.any(axis=0)
-        level = self._learn_level(labels, measured)
-        residuals = np.where(measured, labels - np.nan_to_num(level), 0.0)[np.ix_(rows, columns)]
+        options = self.options
+        level = DrugLevel.fit(labels, measured, self._training_similarity, options.level_power, options.level_penalty)
+        residuals = np.where(measured, labels - np.nan_to_num(level.means), 0.0)[np.ix_(rows, columns)]
 
         def loss(logs: Values) -> float:
-            kernel = replace(given, **{name: float(np.exp(value)) for name, value in zip(free, logs, strict=True)})
+            kernel = _with(given, dict(zip(free, np.exp(logs).tolist(), strict=True)))
             whole, part = self._pair_system(measured, kernel), np.ix_(rows, columns)
             lines, drugs = whole.lines[np.ix_(rows, rows)], whole.drugs[np.ix_(columns, columns)]
             system = PairSystem(lines, drugs, measured[part], kernel.noise)
@@ -275,12 +277,9 @@ class PairwiseGp(KernelSystem):
 
         start = np.log([max(getattr(given, name), 1e-3) for name in free])
         limits = {"bounds": [(-7.0, 4.0)] * len(free), "options": {"maxfev": 80, "xatol": 0.05, "fatol": 1e-5}}
-        found = minimize(loss, start, method="Nelder-Mead", **limits)
-        self.kernel = replace(given, **{name: float(np.exp(value)) for name, value in zip(free, found.x, strict=True)})
-
-    def _learn_level(self, labels: Values, measured: BoolArray) -> Values:
-        count = measured.sum(axis=0)
-        return np.where(measured, labels, 0.0).sum(axis=0) / np.maximum(count, 1)
+        minimize(loss, start, method="Nelder-Mead", **limits)
+        best = max(self.search, key=lambda tried: tried["log_evidence"])
+        self.kernel = _with(given, {name: best[name] for name in free})
 
     def state(self) -> tuple[dict[str, Any], Arrays]:
         """As every kernel system's, with the kernel in use and the quantiles of held-out errors."""
@@ -297,6 +296,10 @@ class PairwiseGp(KernelSystem):
         system.kernel, system.search, system.width = Kernel(**facts["kernel"]), facts["search"], facts["width"]
         system.errors = arrays["errors"]
         return system
+
+
+def _with(kernel: Kernel, numbers: dict[str, float]) -> Kernel:
+    return replace(kernel, **numbers)  # type: ignore[arg-type]  # none of them is the kind of the line kernel
 
 
 def expected_above(cap: float, mean: Values, sd: Values) -> Values:

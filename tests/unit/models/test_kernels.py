@@ -70,7 +70,7 @@ def test_median_distance_is_taken_over_different_rows() -> None:
 
 def test_equal_keys_and_shared_targets() -> None:
     assert equal(("a", "b"), ("b", "c", "a")).tolist() == [[0, 0, 1], [1, 0, 0]]
-    sets = (frozenset({"egfr", "erbb2"}), frozenset({"egfr"}), frozenset())
+    sets: tuple[frozenset[str], ...] = (frozenset({"egfr", "erbb2"}), frozenset({"egfr"}), frozenset())
     assert shared_targets(sets, sets).tolist() == [[1, 0.5, 0], [0.5, 1, 0], [0, 0, 0]]
 
 
@@ -129,11 +129,11 @@ def test_evidence_on_a_whole_grid_is_that_of_the_normal_distribution_with_the_be
     def log_density(scale: float) -> float:
         return float(multivariate_normal(cov=scale * noisy).logpdf(flat))
 
-    scale = flat @ np.linalg.solve(noisy, flat) / len(flat)
+    scale = float(flat @ np.linalg.solve(noisy, flat)) / len(flat)
     assert log_density(scale) >= max(log_density(scale * 1.01), log_density(scale / 1.01))
     other = system.with_labels_of(system.measured, 1.4)
     other_noisy = covariance + 1.4 * np.eye(len(covariance))
-    other_scale = flat @ np.linalg.solve(other_noisy, flat) / len(flat)
+    other_scale = float(flat @ np.linalg.solve(other_noisy, flat)) / len(flat)
     expected = float(multivariate_normal(cov=other_scale * other_noisy).logpdf(flat)) - log_density(scale)
     assert other.log_evidence(labels) - system.log_evidence(labels) == pytest.approx(expected, abs=1e-3)
 

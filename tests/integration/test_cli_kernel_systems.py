@@ -45,8 +45,7 @@ def test_predictions_are_the_same_on_every_way(run: Path, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("domain", ["source", "target"])
 def test_missing_pairs_are_imputed(run: Path, tmp_path: Path, domain: str) -> None:
-    with undrawn():
-        assert main(["impute", f"run={run}", f"domain={domain}", "alpha=0.2", f"out={tmp_path}"]) == 0
+    assert main(["impute", f"run={run}", f"domain={domain}", "alpha=0.2", f"out={tmp_path}"]) == 0
     facts = json.loads((tmp_path / "impute.json").read_text())
     assert len(pd.read_csv(tmp_path / "missing_pairs.csv")) == facts["n_pairs"]
     validation = pd.read_parquet(run / "predictions.parquet").query("split == 'val'")
@@ -58,8 +57,7 @@ def test_missing_pairs_are_imputed(run: Path, tmp_path: Path, domain: str) -> No
 def test_genes_are_explained_or_refused(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     loaded = dadsp.load(run)
     drug = loaded.study.target.drugs.ids[0]
-    with undrawn():
-        code = main(["explain", f"run={run}", f"drug={drug}", *FEW, f"out={tmp_path / 'out'}", "--json"])
+    code = main(["explain", f"run={run}", f"drug={drug}", *FEW, f"out={tmp_path / 'out'}", "--json"])
     told = capsys.readouterr()
     if not loaded.genes:
         assert (code, (tmp_path / "out").exists()) == (2, False)
@@ -81,6 +79,5 @@ def test_there_is_no_encoder_to_map_but_a_page_to_read(run: Path, capsys: pytest
     assert main(["embed", f"run={run}"]) == 2
     assert "has no gene encoder" in (told := capsys.readouterr().err)
     assert told.count("\n") == 1
-    with undrawn():
-        assert main(["report", f"run={run}"]) == 0
+    assert main(["report", f"run={run}"]) == 0
     assert (run / "report.html").stat().st_size > 0

@@ -179,6 +179,11 @@ class PairwiseGp(KernelSystem):
         of_lines = self._of_lines(self.kernel, asked.expression, asked.line_keys)
         return of_lines, self._drug_kernel(self.kernel, asked.same_drug, asked.similarity, self._known_targets(asked))
 
+    @property
+    def line_kernel(self) -> tuple[LineKernel, float]:
+        """S."""
+        return self.kernel.lines, self.kernel.rbf_width * self.width
+
     def _known_targets(self, asked: Asked) -> tuple[frozenset[str], ...]:
         """Targets as the screen states them, else those of the same structure in training."""
         found = []

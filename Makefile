@@ -27,8 +27,10 @@ $(READY): pyproject.toml constraints.txt
 	@$(BIN)/python -m pip install -qq --no-compile --constraint constraints.txt --editable '.[dev,docs,launchers]'
 	@touch $@
 
-run: $(READY)  ## train the default system (make run ARGS="seed=1" changes settings)
-	@$(BIN)/dadsp train $(ARGS)
+# Two systems at a time. The tables of the single runs lie in their folders; the terminal gets the one that compares them.
+run: $(READY)  ## three systems on the embedded study and which to use (make run ARGS="seed=1" changes settings)
+	@$(BIN)/dadsp train -m experiment=first_look hydra/launcher=parallel $(ARGS) >/dev/null
+	@$(BIN)/dadsp compare runs=runs/sweeps/first_look brief=true out=runs/first_look
 
 smoke: $(READY)  ## a whole run on simulated screens, in about a minute
 	@$(BIN)/dadsp train experiment=smoke $(ARGS)

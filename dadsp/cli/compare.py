@@ -5,12 +5,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass as plain_dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Self
 
 import pandas as pd
 from omegaconf import DictConfig, OmegaConf
-from pydantic import Field
+from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
+from rich.text import Text
 
 from dadsp.cli.configuration import run_app
 from dadsp.cli.finished_run import complete
@@ -18,6 +19,7 @@ from dadsp.cli.results import console
 from dadsp.cli.sweep import SUPERSEDED
 from dadsp.errors import ConfigError, SchemaError, examples, nearest
 from dadsp.evaluation.compare import SCORES, Comparison, Run, compare
+from dadsp.evaluation.compare_brief import advice, render_brief
 from dadsp.evaluation.compare_page import page
 from dadsp.evaluation.compare_tables import render
 from dadsp.evaluation.report import read_comparison
@@ -45,6 +47,13 @@ class CompareOptions:
     replicates: int = Field(default=2000, ge=100)
     seed: int = 0
     uri: str | None = None
+    brief: bool = False
+
+    @model_validator(mode="after")
+    def _brief_names_the_best(self) -> Self:
+        if self.brief and self.reference is not None:
+            raise ValueError("brief says which system is best and takes it for the reference. Leave reference out.")
+        return self
 
 
 @plain_dataclass(frozen=True, eq=False)
@@ -85,7 +94,7 @@ def _compare(config: DictConfig, as_json: bool) -> None:
         finished, notes = finished_runs("runs", options.runs, options.uri, Path(scratch))
     comparisons = comparisons_of(finished, options, notes)
     _write(comparisons, notes, Path(options.out))
-    _report(comparisons, notes, Path(options.out), as_json)
+    _report(comparisons, notes, options, as_json)
 
 
 def finished_runs(key: str, places: str | list[str], uri: str | None, scratch: Path) -> tuple[list[Finished], list[str]]:
@@ -280,12 +289,15 @@ def _content(comparisons: Sequence[Comparison], notes: Sequence[str]) -> dict[st
     return {"comparisons": [each.to_json() for each in comparisons], "notes": list(notes)}
 
 
-def _report(comparisons: Sequence[Comparison], notes: Sequence[str], out: Path, as_json: bool) -> None:
+def _report(comparisons: Sequence[Comparison], notes: Sequence[str], options: CompareOptions, as_json: bool) -> None:
+    out = Path(options.out)
     if as_json:
         print(json.dumps({"out": str(out), **_content(comparisons, notes)}, allow_nan=False))
         return
     for each in comparisons:
-        console().print(render(each))
+        console().print(render_brief(each) if options.brief else render(each))
+        if options.brief:
+            console().print(Text(f"{advice(each)}\n"))
     for note in notes:
         print(note)
     print(f"page   {out / 'compare.html'}\ntables {out / 'compare.csv'}, {out / 'compare.json'}")

@@ -103,6 +103,19 @@ def test_terminal_and_page_show_the_table(runs: Path, tmp_path: Path, capsys: py
     assert "ridge on raw expression" in (tmp_path / "out" / "compare.html").read_text()
 
 
+def test_brief_prints_a_short_table_and_what_to_use_and_writes_everything(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    with patch.object(compare_verb, "page", return_value="<p>drawn in another test</p>"):
+        assert main(["compare", f"runs={runs}", f"out={out}", "replicates=100", "brief=true"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.count("label ceiling") == 1
+    assert "Use " in printed
+    assert "Mean rank" not in printed
+    assert len(pd.read_csv(out / "compare.csv")) > 10
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -113,6 +126,7 @@ def test_terminal_and_page_show_the_table(runs: Path, tmp_path: Path, capsys: py
             "reference=rigde is none of the systems found. Valid",
         ),
         (["runs={runs}", "expected={empty}/no.csv"], "cannot be read as a CSV file"),
+        (["runs={runs}", "brief=true", "reference=ridge"], "brief says which system is best"),
         (["runs={runs}", "replicates=5"], "replicates=5 is not valid"),
         (["runs={runs}", "rreference=x"], "rreference is not a known key"),
         ([], "runs is required"),

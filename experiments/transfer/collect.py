@@ -1,0 +1,124 @@
+"""results.csv and summary.csv from the finished runs of experiment=transfer.
+
+    python experiments/transfer/collect.py runs/sweeps/transfer [more sweep folders] [--out experiments/transfer]
+
+results.csv: one row per run, and the naive rows once per study and overlap (those of the first run, which they came with).
+summary.csv: mean ± standard deviation over seeds; systems of the sweep that have no run in a cell stand there with 0 runs.
+Seconds are not recorded by a run; they are the time between the files config.yaml, written just before training, and
+model/model.json, written just after: wall time of fitting, with whatever else the machine did, and with the pause where a
+run was resumed.
+"""
+
+import argparse
+import re
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from omegaconf import OmegaConf
+
+from dadsp.cli.configuration import compose, conf_folder
+from dadsp.cli.sweep import SUPERSEDED
+from dadsp.evaluation.report import read_comparison
+from dadsp.files import read_json, write_atomically
+
+STUDIES = ("gdsc12_ccle", "gdsc12_ccle_auc", "gdsc12_ctrp")
+OVERLAPS = ("keep", "drop_lines", "drop_drugs")
+IDENTITY = ("seed", "command", "git.sha", "data_hash", "split_hash")
+R = "median_drug_pearson"
+SCORES = (
+    *("n", "rmse", "rmse_drug_seen", "rmse_drug_unseen", "r2", R, f"{R}_low", f"{R}_high", f"{R}_unprofiled"),
+    *("ceiling", "share_of_ceiling", "median_drug_precision_10", "pearson_drug_line_removed", "coverage_90"),
+)
+CELL = ["study", "overlap"]
+SYSTEM = [*CELL, "kind", "system", "alignment"]
+
+
+def main() -> None:
+    """Writes both tables and says what is missing."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("sweeps", nargs="+", type=Path)
+    parser.add_argument("--out", type=Path, default=Path("experiments/transfer"))
+    arguments = parser.parse_args()
+    results = collected(arguments.sweeps)
+    summary = summarised(results, expected_systems())
+    for name, table in (("results", results), ("summary", summary)):
+        write_atomically(arguments.out / f"{name}.csv", lambda path, table=table: table.round(4).to_csv(path, index=False))
+    missing = summary[summary["runs"] == 0]
+    print(f"{(results['kind'] == 'model').sum()} runs; {len(missing)} of the sweep's cells have none")
+    for cell, part in missing.groupby(CELL, sort=False):
+        print(f"  {' '.join(cell)}: {', '.join(part['system'])}")
+
+
+def collected(sweeps: list[Path]) -> pd.DataFrame:
+    """Rows of all finished runs below the folders; of runs equal but for their code or default settings the newest."""
+    done = [path for sweep in sweeps for path in sweep.rglob("metrics.json") if SUPERSEDED not in path.parts]
+    if not done:
+        raise SystemExit(f"{', '.join(map(str, sweeps))}: no finished run (metrics.json) below.")
+    done.sort(key=lambda path: path.stat().st_mtime)
+    rows = pd.concat([rows_of(path.parent) for path in done], ignore_index=True)
+    models = rows[rows["kind"] == "model"]
+    repeated = models.duplicated([*SYSTEM, "seed"], keep="last")
+    if repeated.any():
+        print(f"{repeated.sum()} runs were repeated later; the newest stand")
+    naive = rows[rows["kind"] != "model"].drop_duplicates([*CELL, "system"], keep="last")
+    studies = {name: place for place, name in enumerate(STUDIES)}
+    kinds = {name: place for place, name in enumerate(("model", "naive_source", "naive_target", "naive_oracle"))}
+    order = {name: place for place, name in enumerate(OVERLAPS)}
+
+    def key(column: "pd.Series[Any]") -> "pd.Series[Any]":
+        known = {"study": studies, "overlap": order, "kind": kinds}.get(str(column.name))
+        return column if known is None else column.map(known)
+
+    return pd.concat([models[~repeated], naive]).sort_values([*SYSTEM, "seed"], key=key, kind="stable", ignore_index=True)
+
+
+def rows_of(folder: Path) -> pd.DataFrame:
+    """All rows of one run's table with what identifies the run; naive rows take no seconds."""
+    run, facts = read_json(folder / "metrics.json")["run"], read_json(folder / "data_facts.json")
+    config: Any = OmegaConf.load(folder / "config.yaml")
+    study = re.search(rf"_({'|'.join(sorted(STUDIES, key=len, reverse=True))})_seed", folder.name)
+    if study is None:
+        raise SystemExit(
+            f"{folder}: not of one of the studies {', '.join(STUDIES)}. Name only sweeps of experiment=transfer."
+        )
+    table = read_comparison(folder / "comparison.csv")
+    models = table["kind"] == "model"
+    seconds = (folder / "model" / "model.json").stat().st_mtime - (folder / "config.yaml").stat().st_mtime
+    return table[["system", "kind", *SCORES, "note"]].assign(
+        study=study[1],
+        overlap=config.split.overlap,
+        alignment=models.map({True: facts.get("alignment", {}).get("kind", "none"), False: ""}),
+        **{name: run.get(name) for name in IDENTITY},
+        train_seconds=models.map({True: seconds}),
+    )[[*SYSTEM, *IDENTITY, *SCORES, "train_seconds", "note"]]
+
+
+def summarised(results: pd.DataFrame, expected: list[str]) -> pd.DataFrame:
+    """One row per system of each study and overlap; interval ends are means of the runs' own."""
+    grouped = results.groupby(SYSTEM, sort=False)
+    scores = [name for name in (*SCORES, "train_seconds") if name != "n"]
+    ends = [f"{R}_low", f"{R}_high"]
+    table = grouped.agg(runs=("seed", "size"), seeds=("seed", lambda seeds: " ".join(map(str, seeds))), n=("n", "first"))
+    table = table.join(grouped[scores].mean()).join(grouped[scores].std().drop(columns=ends).add_suffix("_sd"))
+    table = table.reset_index()
+    found = set(table[[*CELL, "system"]].itertuples(index=False, name=None))
+    absent = [
+        {"study": study, "overlap": overlap, "kind": "model", "system": system, "alignment": "", "runs": 0, "seeds": ""}
+        for study in STUDIES
+        for overlap in OVERLAPS
+        for system in expected
+        if (study, overlap, system) not in found
+    ]
+    return pd.concat([table, pd.DataFrame(absent)], ignore_index=True) if absent else table
+
+
+def expected_systems() -> list[str]:
+    """Names of the systems that the experiment sweeps over."""
+    sweep: Any = OmegaConf.load(conf_folder() / "experiment" / "transfer.yaml")
+    models = sweep.hydra.sweeper.params.model.split(",")
+    return [str(compose("config", ["experiment=transfer", f"model={model}"]).model.name) for model in models]
+
+
+if __name__ == "__main__":
+    main()

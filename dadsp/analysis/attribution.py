@@ -3,7 +3,8 @@
 A path from a baseline b to a line x is straight in scaled expression, and the encoder's first layer is linear, so the path
 is straight in that layer's outputs h too. Gradients are therefore integrated over these outputs (2,048 by default, whatever
 the number of genes) and carried to the genes by one product with the layer's weights W: (x − b) ∘ Wᵀ ∫ ∂f/∂h. This is the
-chain rule, not an approximation; tests hold it to gradients integrated over the genes.
+chain rule, not an approximation; tests hold it to gradients integrated over the genes. Systems of kernels have no such
+layer; their gradients are integrated over the genes themselves.
 
 Reference: Sundararajan, Taly and Yan, Axiomatic attribution for deep networks, ICML 2017.
 """
@@ -25,7 +26,8 @@ from dadsp.errors import ConfigError, DadspError, examples
 from dadsp.models.base import Predictor
 from dadsp.models.cross_screen_network import CrossScreenNetwork
 from dadsp.models.deepdsc1 import DeepDsc1
-from dadsp.models.potency_function import PotencyFunction
+from dadsp.models.kernel_system import KernelSystem
+from dadsp.models.potency_function import GeneFunction, PotencyFunction
 from dadsp.schema import Domain, FloatArray, IntArray, Pairs
 from dadsp.seeding import derive_seed
 
@@ -86,7 +88,8 @@ class Attributions:
     Attributes:
         values: float32, shape (n_lines, n_inputs); positive where the input makes the line look more sensitive.
         potency: Predicted, shape (n_lines,).
-        baseline_potency: Predicted for the baseline (mean over its lines), shape (n_lines,).
+        baseline_potency: Predicted for the baseline (mean over its lines), shape (n_lines,). What a system knows of a line
+            beside its expression stands in both.
         completeness_error: Sum of the values − (potency − baseline potency), shape (n_lines,).
         steps: Most points that a path of the line needed, shape (n_lines,).
     """
@@ -98,15 +101,16 @@ class Attributions:
     steps: IntArray
 
 
-def potency_functions(model: Predictor, pairs: Pairs) -> list[PotencyFunction]:
+def potency_functions(model: Predictor, pairs: Pairs) -> Sequence[GeneFunction]:
     """The differentiable functions that make up the model's prediction of pairs of one drug.
 
     Raises:
         ConfigError: The model has no gradient.
     """
-    if not isinstance(model, CrossScreenNetwork | DeepDsc1):
+    if not isinstance(model, CrossScreenNetwork | DeepDsc1 | KernelSystem):
         raise ConfigError(
-            f"{model.name} has no gradients to integrate. Explain a run of a network: DADSP-A, DADSP-B, DeepDSC or SLA."
+            f"{model.name} has no gradients to integrate. Explain a run of DADSP-A, DADSP-B, DeepDSC, SLA, the pairwise GP "
+            "or of the ridge per drug."
         )
     return model.potency_functions(pairs)
 
@@ -123,7 +127,7 @@ def meaning_of_genes(model: Predictor, domain: Domain) -> str:
 
 
 def attribute_genes(
-    functions: Sequence[PotencyFunction],
+    functions: Sequence[GeneFunction],
     pairs: Pairs,
     genes: Sequence[str],
     baseline: Baseline,
@@ -154,7 +158,7 @@ def attribute_genes(
     for function in functions:
         lines = torch.from_numpy(function.scale(expression[pairs.cell_idx]))
         starts = torch.zeros_like(lines[:1]) if chosen is None else torch.from_numpy(function.scale(chosen))
-        parts.append(_genes_of_network(function, lines, starts, options))
+        parts.append(_genes_of_function(function, lines, starts, options))
     return _gated(_mixture(functions, parts), pairs, options)
 
 
@@ -170,15 +174,16 @@ def _baseline_lines(baseline: Baseline, expression: FloatArray, n_random: int, s
     return lines
 
 
-def _genes_of_network(function: PotencyFunction, lines: Tensor, starts: Tensor, options: AttributionOptions) -> Attributions:
-    """Attributions by one network, as the mean over ``starts``; as many lines at once as the internal batch allows."""
+def _genes_of_function(function: GeneFunction, lines: Tensor, starts: Tensor, options: AttributionOptions) -> Attributions:
+    """Attributions by one function, as the mean over ``starts``; as many lines at once as the internal batch allows."""
     first, n_starts = function.first_layer, len(starts)
-    first_starts = first(starts)
+    first_starts = starts if first is None else first(starts)
     parts = []
     for some in lines.split(max(1, options.internal_batch // n_starts)):
-        ends, begins = first(some).repeat_interleave(n_starts, 0), first_starts.repeat(len(some), 1)
+        ends = (some if first is None else first(some)).repeat_interleave(n_starts, 0)
+        begins = first_starts.repeat(len(some), 1)
         gradient, steps = mean_gradient(function.of_first_outputs, begins, ends, options)
-        over_genes = (gradient @ first.weight).view(len(some), n_starts, -1)
+        over_genes = (gradient if first is None else gradient @ first.weight).view(len(some), n_starts, -1)
         values = ((some.unsqueeze(1) - starts) * over_genes).mean(1)
         potency, of_starts = (function.of_first_outputs(rows).view(len(some), n_starts).mean(1) for rows in (ends, begins))
         parts.append(_attributions(values, potency, of_starts, steps.view(len(some), n_starts).amax(1)))
@@ -277,6 +282,7 @@ def _gated(attributions: Attributions, pairs: Pairs, options: AttributionOptions
 
 def _attributions(values: Tensor, potency: Tensor, baseline_potency: Tensor, steps: Tensor) -> Attributions:
     error = values.double().sum(1) - (potency.double() - baseline_potency.double())
+    potency, baseline_potency = potency.float(), baseline_potency.float()
     return Attributions(values.numpy(), potency.numpy(), baseline_potency.numpy(), error.float().numpy(), steps.numpy())
 
 
@@ -286,19 +292,20 @@ def _joined(parts: Sequence[Attributions]) -> Attributions:
     return Attributions(*map(np.concatenate, columns))
 
 
-def _mixture(functions: Sequence[PotencyFunction], parts: Sequence[Attributions]) -> Attributions:
-    """The networks' attributions weighted by their shares in each line; steps are the most that one took."""
+def _mixture(functions: Sequence[GeneFunction], parts: Sequence[Attributions]) -> Attributions:
+    """The functions' attributions weighted by their shares in each line; steps are the most that one took."""
     shares = np.stack([function.share for function in functions])
+    beside = np.einsum("nl,nl->l", shares, np.stack([function.beside for function in functions]))
 
     def mixed(column: str) -> FloatArray:
-        of_networks = np.stack([getattr(part, column) for part in parts])
-        weighted: FloatArray = np.einsum("nl,nl...->l...", shares, of_networks)
+        of_functions = np.stack([getattr(part, column) for part in parts])
+        weighted: FloatArray = np.einsum("nl,nl...->l...", shares, of_functions)
         return weighted
 
     return Attributions(
         values=mixed("values"),
-        potency=mixed("potency"),
-        baseline_potency=mixed("baseline_potency"),
+        potency=mixed("potency") + beside,
+        baseline_potency=mixed("baseline_potency") + beside,
         completeness_error=mixed("completeness_error"),
         steps=np.max([part.steps for part in parts], axis=0),
     )

@@ -24,7 +24,7 @@ from dadsp.analysis.planted_genes import planted_genes, recovery_auroc
 from dadsp.drugs.morgan import Morgan
 from dadsp.errors import ConfigError
 from dadsp.models.base import Predictor
-from dadsp.models.potency_function import PotencyFunction
+from dadsp.models.potency_function import GeneFunction, PotencyFunction
 from dadsp.schema import FloatArray, Pairs
 from dadsp.seeding import derive_seed
 
@@ -40,7 +40,7 @@ class ExplanationOptions:
         top: Genes per line in the table, and in comparisons of rankings.
         critical_genes: Genes tested for enrichment; None takes a tenth of the study's, 300 at most.
         min_set_genes: Gene sets with fewer genes in the study are not tested.
-        shuffles: Networks with shuffled weights to compare with.
+        shuffles: Systems with shuffled weights to compare with.
         other_drugs: Drugs to compare with; genes that all of them share are not about the drug.
         seed: Of random lines and shuffles; the command line draws the other drugs from it too.
         attribution: How gradients are integrated.
@@ -67,8 +67,9 @@ class Explanation:
             of planted genes.
         top: The top genes of each line from the first baseline.
         overlaps: How alike the first baseline's attributions and others are: other baselines, runs, drugs, shuffled weights.
-        atoms: Mean attributions over the lines to the drug's atoms; None where its features are no fingerprint.
+        atoms: Mean attributions over the lines to the drug's atoms, or why there are none.
         n_planted: Planted genes of the drug; 0 where nobody knows.
+        notes: What a reader must know of this system's attributions.
     """
 
     genes: tuple[str, ...]
@@ -77,8 +78,9 @@ class Explanation:
     lines: pd.DataFrame
     top: pd.DataFrame
     overlaps: pd.DataFrame
-    atoms: AtomAttributions | None
+    atoms: AtomAttributions | str
     n_planted: int
+    notes: tuple[str, ...]
 
     @property
     def baseline(self) -> str:
@@ -122,7 +124,7 @@ def explain(
     """Why a model predicts what it does for some lines and one drug.
 
     Args:
-        model: A network.
+        model: A network or a system of kernels.
         pairs: The lines, each once, all with the same drug.
         options: What to make.
         other_runs: Models of the same genes by display name, normally the same system trained from other seeds.
@@ -166,6 +168,7 @@ def explain(
         overlaps=pd.concat([overlaps(what, name, shown, values, cell_ids, options.top) for what, name, values in compared]),
         atoms=_atoms(functions, pairs, genes, how),
         n_planted=len(planted),
+        notes=functions[0].notes,
     )
 
 
@@ -213,10 +216,13 @@ def _lines(
 
 
 def _atoms(
-    functions: Sequence[PotencyFunction], pairs: Pairs, genes: Sequence[str], options: AttributionOptions
-) -> AtomAttributions | None:
-    features, drugs, drug = functions[0].representation, pairs.screen.drugs, pairs.drug_idx[0]
+    functions: Sequence[GeneFunction], pairs: Pairs, genes: Sequence[str], options: AttributionOptions
+) -> AtomAttributions | str:
+    networks = [function for function in functions if isinstance(function, PotencyFunction)]
+    if not networks:
+        return "skipped: drugs enter a system of kernels as similarities of whole structures"
+    features, drugs, drug = networks[0].representation, pairs.screen.drugs, pairs.drug_idx[0]
     if not isinstance(features, Morgan):
-        return None
-    of_bits = attribute_drug_features(functions, pairs, genes, options).values.mean(axis=0)
+        return "skipped: the run's drug features are no Morgan fingerprints"
+    of_bits = attribute_drug_features(networks, pairs, genes, options).values.mean(axis=0)
     return atom_attributions(features, drugs.smiles[drug] or "", drugs.names[drug], of_bits)

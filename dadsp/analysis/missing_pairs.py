@@ -100,6 +100,12 @@ def impute(model: Predictor, study: Study, split: Split, options: ImputeOptions)
     pairs = _described(missing, potency, width, near, seen_in_training(study, learned, screen, cell_idx, drug_idx))
     scored = tested if options.domain == "target" else held_out
     n_missing = pairs["drug_id"].value_counts()
+    # Held-out lines were predicted before any of them could be learned from, and are as far away as they were then.
+    near_scored = (
+        near
+        if learned is split or scored is tested
+        else applicability(study, split, study.source, "source", options.percentile)
+    )
     rows = back_test(model, study, split, scored, n_missing)
     ranking = rank_drugs(pairs).merge(drug_scores(scored, width), on="drug_id", how="left")
     cap = None if study.source.cap is None else 10.0**-study.source.cap
@@ -118,7 +124,7 @@ def impute(model: Predictor, study: Study, split: Split, options: ImputeOptions)
         "training_cap_ic50_um": cap,
         "n_drugs_near_cap": 0 if cap is None else int((ranking["median_ic50_um"] >= (1 - NEAR_CAP) * cap).sum()),
         "interval": _interval_facts(held_out, tested, width, coverage, options.alpha),
-        "applicability": _applicability_facts(near, pairs, scored, width),
+        "applicability": _applicability_facts(near, near_scored, pairs, scored, width),
         "back_test": _plain(rows),
         "share_back_tested": float(n_missing.filter(scored.table.frame["drug_id"].unique()).sum() / len(pairs)),
     }
@@ -213,9 +219,11 @@ def _interval_facts(held_out: Scored, tested: Scored, width: float, coverage: pd
     }
 
 
-def _applicability_facts(near: Applicability, pairs: pd.DataFrame, scored: Scored, width: float) -> dict[str, Any]:
+def _applicability_facts(
+    near: Applicability, near_scored: Applicability, pairs: pd.DataFrame, scored: Scored, width: float
+) -> dict[str, Any]:
     """Limits, and under each flag the share of missing pairs and how well measured pairs were predicted."""
-    flags, error = near.flags(scored.cell_idx, scored.drug_idx), scored.error
+    flags, error = near_scored.flags(scored.cell_idx, scored.drug_idx), scored.error
     shares = pairs["applicability"].value_counts(normalize=True)
     return {
         "line_limit": near.line_limit,

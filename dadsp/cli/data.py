@@ -1,4 +1,4 @@
-"""``dadsp data``: describe, validate or prepare a study, fetch published files, write a simulated study as files."""
+"""``dadsp data``: describe, validate or prepare a study, compare its screens, fetch published files, simulate a study."""
 
 import json
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Any
 from omegaconf import DictConfig
 from rich.table import Table
 
-from dadsp.cli import data_checks, data_fetch
+from dadsp.cli import data_checks, data_concordance, data_fetch
 from dadsp.cli.configuration import build, compose
 from dadsp.cli.results import console, print_notes
 from dadsp.data.describe import describe
@@ -21,6 +21,7 @@ from dadsp.splits.cross_screen import cross_screen
 
 ACTIONS = {
     "describe": "dadsp data describe data=NAME [--json]   counts, ranges, censoring, overlaps, naive scores",
+    "concordance": "dadsp data concordance data=NAME [out=FOLDER] [--json]   how far the screens agree where both measured",
     "validate": "dadsp data validate data=NAME [--json]   every problem of the files in one pass; exit code 0 or 2",
     "prepare": "dadsp data prepare data=NAME out=FOLDER   a cache that opens at once and knows when it is stale",
     "fetch": "dadsp data fetch gdsc|ccle|depmap|pubchem-smiles [out=FOLDER]   published files, checked and kept",
@@ -44,6 +45,12 @@ def run(arguments: list[str], as_json: bool) -> None:
         raise ConfigError(f"{option} is not an option of dadsp data {action}. Valid: --config-dir, --json, --debug.")
     if action == "describe":
         _describe(_study(compose("config", overrides)), as_json)
+    elif action == "concordance":
+        folders, others = _out(overrides)
+        if folders[1:] or folders == [""]:
+            raise ConfigError("out is given once: dadsp data concordance data=NAME out=FOLDER")
+        study = _study(compose("config", others))
+        data_concordance.report(study, Path(folders[0]) if folders else None, as_json)
     elif action == "validate":
         data_checks.validate(compose("config", overrides), as_json)
     elif action == "prepare":

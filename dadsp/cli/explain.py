@@ -98,6 +98,7 @@ def _explain(config: DictConfig, as_json: bool) -> None:
         "unit": UNIT,
         "baselines": {name: MEANING[name] for name in options.attribution.baselines},
         "genes": meaning_of_genes(run.model, asked.domain),
+        "notes": list(explanation.notes),
         **_checks(explanation, options),
         "enriched": {name: _significant(table) for name, table in enriched.items()},
         "options": asdict(options),
@@ -215,7 +216,7 @@ def _checks(explanation: Explanation, options: ExplanationOptions) -> dict[str, 
             "limit": UNRELATED,
             "passed": explanation.depends_on_weights,
         },
-        "drug_atoms": "attributed" if explanation.atoms else "skipped: the run's drug features are no Morgan fingerprints",
+        "drug_atoms": explanation.atoms if isinstance(explanation.atoms, str) else "attributed",
     }
     if explanation.n_planted:
         mine = explanation.lines[explanation.lines["baseline"] == explanation.baseline]
@@ -249,7 +250,7 @@ def _write(folder: Path, answer: Answer, options: ExplanationOptions) -> list[st
         "top_genes": partial(top_genes_figure, explanation.top, potency, title=title),
         "agreement": partial(stability_figure, explanation.overlaps, chance, baseline, title=title),
     }
-    if atoms := explanation.atoms:
+    if not isinstance(atoms := explanation.atoms, str):
         tables |= {"drug_atoms": atoms.table, "drug_bits": atoms.bits}
         figures["drug_atoms"] = partial(atoms_figure, atoms, title=f"{title}, mean over {len(potency)} lines")
     for name, table in answer.enriched.items():
@@ -270,6 +271,8 @@ def _print(folder: Path, answer: Answer) -> None:
     print(f"compared with {explanation.baseline}: {MEANING[explanation.baseline]}")
     if facts["genes"] != MEASURED:
         print(f"attributions are of {facts['genes']}")
+    for note in explanation.notes:
+        print(note)
     potency = explanation.by_baseline[explanation.baseline].potency
     for (name, genes), predicted in zip(explanation.top.groupby("cell_id", sort=False), potency, strict=True):
         best = "  ".join(f"{row.gene} {row.attribution:+.3f}" for row in genes.head(5).itertuples())
@@ -287,8 +290,8 @@ def _print(folder: Path, answer: Answer) -> None:
     if planted := facts.get("planted_genes"):
         low, high = planted["interval_over_lines"]
         print(f"planted genes  AUROC {planted['auroc']:.2f}, over lines [{low:.2f}, {high:.2f}], chance 0.5")
-    if not explanation.atoms:
-        print(f"drug atoms     {facts['drug_atoms']}")
+    if isinstance(explanation.atoms, str):
+        print(f"drug atoms     {explanation.atoms}")
     for name, table in answer.enriched.items():
         print(f"{name}: {table['gene_set'].nunique()} gene sets tested")
         for of, sets in facts["enriched"][name].items():

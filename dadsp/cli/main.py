@@ -18,7 +18,7 @@ VERBS = {
     "compare": "finished runs in one table: intervals, paired differences, ranks, an HTML page",
     "report": "one page about a run or an experiment: data, split, results, figures, findings, provenance",
     "single-drug": "one network per drug, gene selection inside, beside the usual methods (paper 2)",
-    "data": "describe, validate, prepare or simulate a study; fetch published files",
+    "data": "describe, validate, prepare or simulate a study; how far its screens agree; fetch published files",
 }
 
 GO_ON = {

@@ -53,7 +53,8 @@ def combined(screens: Sequence[Screen], how: Combine, policies: Sequence[Replica
     cells, cell_rows, cell_notes = _lines(screens)
     drugs, drug_rows, drug_notes = _drugs(screens)
     parts, notes = [], [*gene_notes, *cell_notes, *drug_notes]
-    for screen, lines, own, policy in zip(screens, cell_rows, drug_rows, policies or ["median"] * len(screens), strict=True):
+    median: Replicates = "median"
+    for screen, lines, own, policy in zip(screens, cell_rows, drug_rows, policies or [median] * len(screens), strict=True):
         measured = screen.responses
         measured = Responses(lines[measured.cell_idx], own[measured.drug_idx], measured.potency, measured.censored)
         once, more = replicates(measured, policy, cells.ids, drugs.ids, screen.name)
@@ -141,10 +142,8 @@ def _offset(pool: _Pool) -> _Joined:
             )
             notes.append(Note(what, len(gone), pool.drug_names(gone)))
         moved.append(replace(other, potency=labels).take(usable))
-    responses, origins = _pair_means(pool, [*own, *moved], [*range(len(own)), *range(len(moved))])
-    counts = np.bincount(responses.origin, minlength=len(origins)) if responses.origin is not None else []
-    notes += [Note(f"labels taken from {name}", int(count)) for name, count in zip(origins, counts, strict=True) if count]
-    return _Joined(responses, origins, tuple(notes))
+    joined = _pair_means(pool, [*own, *moved], [*range(len(own)), *range(len(moved))])
+    return replace(joined, notes=(*notes, *joined.notes))
 
 
 def _moved(other: Responses, known: Responses, pool: _Pool) -> tuple[FloatArray, BoolArray, NDArray[np.float64]]:
@@ -163,8 +162,8 @@ def _moved(other: Responses, known: Responses, pool: _Pool) -> tuple[FloatArray,
     return labels, enough[other.drug_idx], offset[np.unique(other.drug_idx)][enough[np.unique(other.drug_idx)]]
 
 
-def _pair_means(pool: _Pool, parts: list[Responses], sources: list[int]) -> tuple[Responses, tuple[str, ...]]:
-    """Each pair once, by its mean label, in order of first appearance; and the names of where labels come from."""
+def _pair_means(pool: _Pool, parts: list[Responses], sources: list[int]) -> _Joined:
+    """Each pair once, by its mean label, in order of first appearance, with the sources of that mean."""
     every = _stacked(parts)
     source = np.repeat(np.array(sources, dtype=np.int64), [len(part) for part in parts])
     _, first, group, count = np.unique(pool.pair(every), return_index=True, return_inverse=True, return_counts=True)
@@ -175,13 +174,11 @@ def _pair_means(pool: _Pool, parts: list[Responses], sources: list[int]) -> tupl
     sets = [*singles, *sorted(set(members.tolist()) - set(singles))]
     origins = tuple("+".join(name for which, name in enumerate(pool.names) if mask >> which & 1) for mask in sets)
     position = {mask: row for row, mask in enumerate(sets)}
-    once = replace(
-        every.take(first),
-        potency=mean.astype(np.float32),
-        censored=censored,
-        origin=np.array([position[mask] for mask in members.tolist()], dtype=np.int64),
-    )
-    return once.take(np.argsort(first)), origins
+    origin = np.array([position[mask] for mask in members.tolist()], dtype=np.int64)
+    once = replace(every.take(first), potency=mean.astype(np.float32), censored=censored, origin=origin)
+    counts = np.bincount(origin, minlength=len(origins)).tolist()
+    notes = [Note(f"labels taken from {name}", count) for name, count in zip(origins, counts, strict=True) if count]
+    return _Joined(once.take(np.argsort(first)), origins, tuple(notes))
 
 
 def _stacked(parts: Sequence[Responses]) -> Responses:

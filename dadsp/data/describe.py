@@ -4,10 +4,10 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from dadsp.data.potency import RISES
+from dadsp.data.shared_pairs import measured_in_both
 from dadsp.schema import FloatArray, Screen, Study
 
 
@@ -85,7 +85,7 @@ def _overlap(study: Study) -> dict[str, Any]:
     in_source = np.isin(study.target_cell_in_source, source.responses.cell_idx)
     labelled_keys = {source.drugs.structure_keys[row] for row in np.unique(source.responses.drug_idx)} - {None}
     target_keys = [target.drugs.structure_keys[row] for row in np.unique(target.responses.drug_idx)]
-    both = _measured_in_both(study)
+    both = measured_in_both(study)
     return {
         "lines": int(shared.sum()),
         "labelled_target_lines": int((shared & labelled).sum()),
@@ -95,23 +95,6 @@ def _overlap(study: Study) -> dict[str, Any]:
         "source_label_as_prediction": _agreement(both["target"].to_numpy(), both["source"].to_numpy())
         | {"raw": _agreement(both["target"].to_numpy(), both["raw"].to_numpy())},
     }
-
-
-def _measured_in_both(study: Study) -> pd.DataFrame:
-    """Target label, source label and raw source label of the pairs that both screens measured."""
-    measured, held_out = (
-        pd.DataFrame(
-            {
-                "link": np.array(screen.cells.link_ids, dtype=object)[screen.responses.cell_idx],
-                "structure": np.array(screen.drugs.structure_keys, dtype=object)[screen.responses.drug_idx],
-                "label": screen.responses.potency.astype(np.float64),
-            }
-        )
-        for screen in (study.source, study.target)
-    )
-    measured = measured.rename(columns={"label": "source"}).assign(raw=study.raw_source_potency.astype(np.float64))
-    pooled = measured.dropna().groupby(["link", "structure"], as_index=False)[["source", "raw"]].mean()
-    return held_out.rename(columns={"label": "target"}).dropna().merge(pooled, on=["link", "structure"])
 
 
 def _agreement(truth: NDArray[np.float64], prediction: NDArray[np.float64]) -> dict[str, float | None]:

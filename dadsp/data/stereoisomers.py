@@ -36,7 +36,8 @@ def _with_several_forms(screen: Screen) -> set[str]:
 def _by_whole_key(screen: Screen, several: set[str]) -> Screen:
     drugs = screen.drugs
     keys = list(drugs.structure_keys)
-    apart, undefined = [], []
+    apart: list[str] = []
+    undefined: list[str] = []
     for row, (key, smiles) in enumerate(zip(drugs.structure_keys, drugs.smiles, strict=True)):
         if key is None or smiles is None or skeleton_of(key) not in several:
             continue

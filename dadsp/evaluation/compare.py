@@ -7,9 +7,10 @@ from typing import Any
 import pandas as pd
 
 from dadsp.errors import ConfigError, nearest
+from dadsp.evaluation.group_scores import Values
 from dadsp.evaluation.metrics import Evaluation, evaluate, null_if_nan
 from dadsp.evaluation.scores import NEWER, PROFILED, SIDES, newer_scores, stratum_scores
-from dadsp.evaluation.statistics import Ranks, Values, bootstrap_pearson, bootstrap_rmse, interval, rank_systems
+from dadsp.evaluation.statistics import Ranks, bootstrap_pearson, bootstrap_rmse, interval, rank_systems
 from dadsp.schema import PredictionTable
 
 STRATA = (*SIDES, *PROFILED)

@@ -18,6 +18,8 @@ from dadsp.evaluation.group_scores import METRICS, by_group
 from dadsp.evaluation.which_line import WhichLine, null_if_nan, which_line
 from dadsp.schema import BoolArray, PredictionTable
 
+__all__ = ["METRICS", "Evaluation", "GroupSummary", "Metrics", "evaluate", "null_if_nan", "regression_metrics", "skill"]
+
 
 @dataclass(frozen=True)
 class Metrics:

@@ -60,7 +60,7 @@ def bootstrap_pearson(tables: Sequence[PredictionTable], replicates: int, seed: 
     columns = []
     for table in tables:
         frame = table.frame.sort_values(["cell_id", "drug_id"])  # so that equal pairs give equal keys and equal sums
-        place, drug = draws.place(frame), draws.drugs.get_indexer(frame["drug_id"])
+        place, drug = draws.place(frame), draws.drugs.get_indexer(pd.Index(frame["drug_id"]))
         true, pred = frame["y_true"].to_numpy(), frame["y_pred"].to_numpy()
         scores = by_group(true, pred, np.zeros(len(true), dtype=bool), drug, len(draws.drugs))
         usable = np.isfinite(scores["pearson"]) & (scores["n"] >= min_pairs)
@@ -102,8 +102,8 @@ class _Draws:
 
     def place(self, frame: pd.DataFrame) -> NDArray[np.int64]:
         """Where each pair stands in the flattened grid of lines × drugs."""
-        found: NDArray[np.int64] = self.lines.get_indexer(frame["cell_id"]) * len(self.drugs)
-        return found + self.drugs.get_indexer(frame["drug_id"])
+        found: NDArray[np.int64] = self.lines.get_indexer(pd.Index(frame["cell_id"])) * len(self.drugs)
+        return found + self.drugs.get_indexer(pd.Index(frame["drug_id"]))
 
     def of_drug(self, place: NDArray[np.int64], values: Values | None) -> Values:
         """Σ w_line·value over each drug's pairs, shape (replicates, n_drugs); values of 1 where None."""

@@ -178,7 +178,9 @@ def _centred_scores(residuals: Values, values: Values) -> dict[str, float]:
     rmse = float(np.sqrt(np.mean((residuals[:, 0] - residuals[:, 1]) ** 2)))
     flat = (np.abs(residuals).max(axis=0) <= CONSTANT_TOLERANCE * np.abs(values).max(axis=0)).any()
     defined = np.isfinite(rmse) and not flat
-    pearson = float(np.clip(np.corrcoef(residuals.T)[0, 1], -1, 1)) if defined else float("nan")
+    first, second = (residuals - residuals.mean(axis=0)).T
+    scale = np.sqrt(first @ first) * np.sqrt(second @ second)
+    pearson = float(np.clip(first @ second / scale, -1, 1)) if defined else float("nan")
     return {"pearson": pearson, "rmse": rmse if np.isfinite(rmse) else float("nan")}
 
 

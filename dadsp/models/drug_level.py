@@ -40,7 +40,7 @@ class DrugLevel:
             power: e.
             penalty: λ.
         """
-        known = measured.any(axis=0)
+        known: BoolArray = np.any(measured, axis=0)
         means = np.full(len(known), np.nan)
         means[known] = np.where(measured, labels, 0.0).sum(0)[known] / measured.sum(0)[known]
         centre = float(means[known].mean())

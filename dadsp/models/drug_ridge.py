@@ -1,6 +1,7 @@
 """Simple systems that learn each drug by itself: means with structure for new drugs, and one ridge regression per drug."""
 
 import logging
+from dataclasses import replace
 from typing import Annotated, Any, Self
 
 import numpy as np
@@ -10,8 +11,8 @@ from scipy.linalg import cho_factor, cho_solve
 
 from dadsp.models.base import Arrays
 from dadsp.models.kernel_system import Asked, KernelOptions, KernelSystem
-from dadsp.models.kernels import Values, line_similarity
-from dadsp.schema import BoolArray, FloatArray, Pairs
+from dadsp.models.kernels import LineKernel, Values, line_similarity
+from dadsp.schema import BoolArray, FloatArray, Pairs, Split, Study
 
 log = logging.getLogger(__name__)
 
@@ -26,10 +27,19 @@ class DrugKernelRidgeOptions(KernelOptions):
 
 
 class DrugKernelRidge(KernelSystem):
-    """The drug's level and nothing about the line: its mean label, or what structure says of a drug without labels."""
+    """The drug's level and nothing about the line: its mean label, or what structure says of a drug without labels.
+
+    It reads no gene; an alignment makes no difference to it.
+    """
 
     options_type = DrugKernelRidgeOptions
     options: DrugKernelRidgeOptions
+
+    def _fit(self, study: Study, split: Split) -> None:
+        # Without a gene there is nothing to align or scale, and none must come with lines to predict.
+        self.alignment = None
+        screens = {"source": study.source.with_genes(()), "target": study.target.with_genes(())}
+        super()._fit(replace(study, **screens), split)
 
     def _weights(self, residuals: Values, measured: BoolArray, start: Values | None) -> Values:
         return np.zeros_like(residuals)
@@ -96,6 +106,11 @@ class DrugRidge(KernelSystem):
         )
         total = alike.sum(axis=1, keepdims=True)
         return of_lines, alike / np.where(total > 0, total, 1)
+
+    @property
+    def line_kernel(self) -> tuple[LineKernel, float]:
+        """Inner products; they have no width."""
+        return "linear", 1.0
 
     def state(self) -> tuple[dict[str, Any], Arrays]:
         """As every kernel system's, with the penalty in use."""

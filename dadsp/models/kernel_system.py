@@ -27,12 +27,15 @@ from dadsp.errors import ConfigError
 from dadsp.models.base import Arrays, FitContext, Predictor
 from dadsp.models.cross_screen_predictor import structures, under
 from dadsp.models.drug_level import DrugLevel
-from dadsp.models.kernels import Values, equal, tanimoto
+from dadsp.models.kernel_function import KernelFunction
+from dadsp.models.kernels import LineKernel, Values, equal, line_similarity, tanimoto
 from dadsp.models.training import TrainingOptions
 from dadsp.options import validated
 from dadsp.schema import BoolArray, Domain, FloatArray, IntArray, Pairs, Screen, Split, Study
 
 log = logging.getLogger(__name__)
+
+NEGLIGIBLE = 1e-6  # −log10 µM; what rounding leaves
 
 
 @dataclass(frozen=True, config={"extra": "forbid"})
@@ -109,7 +112,7 @@ class Learned:
 
     def arrays(self) -> Arrays:
         """What ``from_arrays`` reads."""
-        own = {"weights": self.weights, "spread": self.spread, "measured": self.measured.astype(np.uint8)}
+        own: Arrays = {"weights": self.weights, "spread": self.spread, "measured": self.measured.astype(np.uint8)}
         return own | {f"level.{name}": value for name, value in self.level.arrays().items()}
 
     @classmethod
@@ -208,7 +211,7 @@ class KernelSystem(Predictor):
         trains[line[: len(split.train_idx)], drug[: len(split.train_idx)]] = True
         held_out = study.source.responses.take(split.val_idx)
         validation = Pairs(study.source, "source", held_out.cell_idx, held_out.drug_idx)
-        self._prepare(lines=trains.any(axis=1))
+        self._prepare(lines=np.any(trains, axis=1))
         if len(validation):
             self._choose(labels, trains, validation, held_out.potency)
         self.learned = self.before_validation = self._learn(labels, trains)
@@ -273,6 +276,50 @@ class KernelSystem(Predictor):
 
     def _capped(self, potency: Values) -> Values:
         return potency if self.cap is None else np.maximum(potency, self.cap)
+
+    @property
+    def line_kernel(self) -> tuple[LineKernel, float] | None:
+        """Kind and width of the similarity of expression; None: the system reads no expression."""
+        return None
+
+    def potency_functions(self, pairs: Pairs) -> list[KernelFunction]:
+        """The function of expression that predicts pairs of one drug, before any cap.
+
+        Raises:
+            ConfigError: The system reads no expression.
+        """
+        if self.line_kernel is None:
+            raise ConfigError(
+                f"{self.name} reads no gene, so there is nothing to attribute. Explain a run of another system."
+            )
+        (kind, width), grid = self.line_kernel, self.grid
+        asked, line, _ = self._asked(pairs)
+        of_lines, of_drugs = self._similarities(asked)
+        level = self.learned.level(asked.same_drug, asked.similarity, self.options.level_power)
+        # What tells lines apart beyond expression, such as being the same line, does not change along a path.
+        others = of_lines - line_similarity(kind, asked.expression, grid.expression, width)
+        beside = (others @ (self.learned.weights @ of_drugs[0]))[line].astype(np.float32)
+        notes = []
+        if self.cap is not None:
+            notes.append(f"potency before the cap of {self.cap:.3g}: wherever it lies lower, the run predicts the cap")
+        if np.abs(beside).max() > NEGLIGIBLE:
+            notes.append(
+                "what a line's own labels in training add to its prediction is no gene's and stands at both ends of each "
+                f"path: {beside.min():+.2f} to {beside.max():+.2f} in these lines"
+            )
+        return [
+            KernelFunction(
+                kind=kind,
+                width=width,
+                lines=grid.expression,
+                weights=self.learned.weights,
+                of_drug=of_drugs[0],
+                level=float(level[0]),
+                scale=lambda raw: self.input.scale(raw, pairs.domain),
+                beside=beside,
+                notes=tuple(notes),
+            )
+        ]
 
     def scaled_expression(self, screen: Screen, domain: Domain, rows: IntArray | None = None) -> FloatArray:
         """Expression as the system takes it, float32, shape (n_lines, n_genes)."""

@@ -118,20 +118,23 @@ class PairSystem:
             start: Where to begin, e.g. the solution for fewer labels; 0 by default.
             max_steps: At most.
         """
-        precision = np.float32 if tolerance > SINGLE else np.float64
+        precision: type[Any] = np.float32 if tolerance > SINGLE else np.float64
         values_l, vectors_l, values_d, vectors_d = (part.astype(precision, copy=False) for part in self.spectra)
         lines, drugs, mask = (part.astype(precision) for part in (self.lines, self.drugs, self.measured))
-        inverse = 1 / (np.outer(values_l, values_d) + precision(self.noise))
+        noise = precision(self.noise)
+        inverse = 1 / (np.outer(values_l, values_d) + noise)
 
         def apply(grid: Matrix) -> Matrix:
-            return mask * (lines @ grid @ drugs) + precision(self.noise) * grid
+            applied: Matrix = mask * (lines @ grid @ drugs) + noise * grid
+            return applied
 
         def precondition(residual: Matrix) -> Matrix:
-            return mask * (vectors_l @ ((vectors_l.T @ residual @ vectors_d) * inverse) @ vectors_d.T)
+            solved: Matrix = mask * (vectors_l @ ((vectors_l.T @ residual @ vectors_d) * inverse) @ vectors_d.T)
+            return solved
 
-        residual = np.where(self.measured, labels, 0.0).astype(precision)
+        residual: Matrix = np.where(self.measured, labels, 0.0).astype(precision)
         enough = tolerance * np.linalg.norm(residual)
-        weights = np.zeros_like(residual)
+        weights: Matrix = np.zeros_like(residual)
         if start is not None:
             weights = mask * start.astype(precision)
             residual = residual - apply(weights)

@@ -164,7 +164,8 @@ class LabelLookup(Naive):
         """The saved predictor."""
         predictor = super().from_state(facts, arrays)
         own = {name: array for name, array in arrays.items() if not name.startswith("earlier.")}
-        predictor._labels = _PairMeans(**facts["looked_up"], **own)
+        names = facts["looked_up"]
+        predictor._labels = _PairMeans(names["groups"], names["structures"], own["group"], own["structure"], own["label"])
         if "earlier" in facts:
             earlier = {name.removeprefix("earlier."): array for name, array in arrays.items() if name not in own}
             predictor._earlier = cls.from_state(facts["earlier"], earlier)
@@ -264,16 +265,17 @@ class _PairMeans:
         means = frame.groupby(["group", "structure"], sort=True)["label"].mean()
         group, structure = (means.index.get_level_values(level) for level in (0, 1))
         (group_code, known), (structure_code, keys) = pd.factorize(group), pd.factorize(structure)
-        codes = (code.astype(np.int64) for code in (group_code, structure_code))
-        return cls(known.tolist(), keys.tolist(), *codes, means.to_numpy(dtype=np.float64))
+        label = means.to_numpy(dtype=np.float64)
+        return cls(known.tolist(), keys.tolist(), group_code.astype(np.int64), structure_code.astype(np.int64), label)
 
     def find(self, groups: Names, structures: Names) -> NDArray[np.float64]:
         """The mean of each pair's group and structure, NaN where there is none."""
         width = len(self.structures)
-        group, structure = pd.Index(self.groups).get_indexer(groups), pd.Index(self.structures).get_indexer(structures)
+        group = pd.Index(self.groups).get_indexer(pd.Index(groups))
+        structure = pd.Index(self.structures).get_indexer(pd.Index(structures))
         wanted = np.where((group < 0) | (structure < 0), -1, group * width + structure)
-        found: NDArray[np.float64] = pd.Series(self.label, self.group * width + self.structure).reindex(wanted).to_numpy()
-        return found
+        known = pd.Series(self.label, self.group * width + self.structure)
+        return np.asarray(known.reindex(wanted), dtype=np.float64)
 
 
 def _plain(names: tuple[str | None, ...]) -> list[str | None]:

@@ -23,9 +23,10 @@ import numpy as np
 from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 from scipy.optimize import minimize
-from scipy.special import ndtr
+from scipy.special import ndtr, ndtri
 
 from dadsp.models.base import Arrays
+from dadsp.models.drug_level import DrugLevel
 from dadsp.models.kernel_system import Asked, KernelOptions, KernelSystem
 from dadsp.models.kernels import (
     LineKernel,
@@ -90,7 +91,7 @@ class PairwiseGpOptions(KernelOptions):
         kernel: Its numbers, or where a search begins.
         choose: ``"given"`` takes the kernel as it is; ``"source_validation"`` tries every line kernel with half, once and
             twice the noise on held-out source lines; ``"marginal_likelihood"`` maximises the evidence of the training labels
-            over ρ, a, b, c and ν.
+            over ρ, a, b and c, in units of the noise.
         point: ``"mean"`` predicts E[y*], no lower than the target's cap; ``"expected"`` the expected value of a label that
             the cap censors, E[max(cap, y*)], with y* normal.
         tolerance: Relative residual at which the linear system counts as solved.
@@ -178,6 +179,11 @@ class PairwiseGp(KernelSystem):
         of_lines = self._of_lines(self.kernel, asked.expression, asked.line_keys)
         return of_lines, self._drug_kernel(self.kernel, asked.same_drug, asked.similarity, self._known_targets(asked))
 
+    @property
+    def line_kernel(self) -> tuple[LineKernel, float]:
+        """S."""
+        return self.kernel.lines, self.kernel.rbf_width * self.width
+
     def _known_targets(self, asked: Asked) -> tuple[frozenset[str], ...]:
         """Targets as the screen states them, else those of the same structure in training."""
         found = []
@@ -246,7 +252,7 @@ class PairwiseGp(KernelSystem):
             self._choose_by_evidence(labels, measured)
 
     def _choose_by_validation(self, labels: Values, measured: BoolArray, validation: Pairs, truth: FloatArray) -> None:
-        given, best = self.options.kernel, np.inf
+        given, chosen, best = self.options.kernel, self.options.kernel, np.inf
         kinds: tuple[LineKernel, ...] = ("linear", "rbf", "mixed")
         candidates = [replace(given, lines=kind, noise=factor * given.noise) for kind in kinds for factor in (0.5, 1.0, 2.0)]
         for candidate in candidates:
@@ -259,13 +265,14 @@ class PairwiseGp(KernelSystem):
         self.kernel = chosen
 
     def _choose_by_evidence(self, labels: Values, measured: BoolArray) -> None:
-        given, free = self.options.kernel, ("same_line", "all_drugs", "structure", "same_structure", "noise")
+        given, free = self.options.kernel, ("same_line", "all_drugs", "structure", "same_structure")  # noise sets the scale
         rows, columns = measured.any(axis=1), measured.any(axis=0)
-        level = self._learn_level(labels, measured)
-        residuals = np.where(measured, labels - np.nan_to_num(level), 0.0)[np.ix_(rows, columns)]
+        options = self.options
+        level = DrugLevel.fit(labels, measured, self._training_similarity, options.level_power, options.level_penalty)
+        residuals = np.where(measured, labels - np.nan_to_num(level.means), 0.0)[np.ix_(rows, columns)]
 
         def loss(logs: Values) -> float:
-            kernel = replace(given, **{name: float(np.exp(value)) for name, value in zip(free, logs, strict=True)})
+            kernel = _with(given, dict(zip(free, np.exp(logs).tolist(), strict=True)))
             whole, part = self._pair_system(measured, kernel), np.ix_(rows, columns)
             lines, drugs = whole.lines[np.ix_(rows, rows)], whole.drugs[np.ix_(columns, columns)]
             system = PairSystem(lines, drugs, measured[part], kernel.noise)
@@ -274,12 +281,10 @@ class PairwiseGp(KernelSystem):
             return -evidence / int(measured.sum())
 
         start = np.log([max(getattr(given, name), 1e-3) for name in free])
-        found = minimize(loss, start, method="Nelder-Mead", options={"maxfev": 80, "xatol": 0.05, "fatol": 1e-5})
-        self.kernel = replace(given, **{name: float(np.exp(value)) for name, value in zip(free, found.x, strict=True)})
-
-    def _learn_level(self, labels: Values, measured: BoolArray) -> Values:
-        count = measured.sum(axis=0)
-        return np.where(measured, labels, 0.0).sum(axis=0) / np.maximum(count, 1)
+        limits = {"bounds": [(-7.0, 4.0)] * len(free), "options": {"maxfev": 80, "xatol": 0.05, "fatol": 1e-5}}
+        minimize(loss, start, method="Nelder-Mead", **limits)
+        best = max(self.search, key=lambda tried: tried["log_evidence"])
+        self.kernel = _with(given, {name: best[name] for name in free})
 
     def state(self) -> tuple[dict[str, Any], Arrays]:
         """As every kernel system's, with the kernel in use and the quantiles of held-out errors."""
@@ -298,6 +303,10 @@ class PairwiseGp(KernelSystem):
         return system
 
 
+def _with(kernel: Kernel, numbers: dict[str, float]) -> Kernel:
+    return replace(kernel, **numbers)  # type: ignore[arg-type]  # none of them is the kind of the line kernel
+
+
 def expected_above(cap: float, mean: Values, sd: Values) -> Values:
     """E[max(cap, y)] of y ~ N(mean, sd²): cap + (mean − cap)·Φ(u) + sd·φ(u) with u = (mean − cap)/sd."""
     u = (mean - cap) / sd
@@ -307,7 +316,5 @@ def expected_above(cap: float, mean: Values, sd: Values) -> Values:
 
 def normal_errors() -> Values:
     """Quantiles of |N(0, 1)|, shape (``QUANTILES``,), the last one taken at 1 − 1e-6."""
-    from scipy.special import ndtri
-
     shares = np.minimum(np.linspace(0, 1, QUANTILES), 1 - 1e-6)
     return np.asarray(ndtri((1 + shares) / 2), dtype=np.float64)

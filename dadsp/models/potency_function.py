@@ -4,8 +4,9 @@ import copy
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import cast
+from typing import Protocol, Self, cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -15,6 +16,36 @@ from dadsp.nets.dadsp_network import DadspNetwork
 from dadsp.nets.feed_forward import first_linear
 from dadsp.schema import FloatArray
 from dadsp.seeding import derive_seed
+
+
+class GeneFunction(Protocol):
+    """What attributions to genes need of a system: its potency of one drug in some lines, as a function of expression."""
+
+    @property
+    def scale(self) -> Callable[[FloatArray], FloatArray]:
+        """From raw expression, shape (n, n_genes), to what the function reads."""
+
+    @property
+    def first_layer(self) -> nn.Linear | None:
+        """The linear layer that meets scaled expression; None where expression enters as it is."""
+
+    @property
+    def share(self) -> FloatArray:
+        """Weight of this function in the system's prediction of each line, float32, shape (n_lines,)."""
+
+    @property
+    def beside(self) -> FloatArray:
+        """What the system adds for each line whatever its expression, float32, shape (n_lines,): no gene's doing."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of attributions must know of them."""
+
+    def of_first_outputs(self, first_outputs: Tensor) -> Tensor:
+        """Potency of the drug, shape (n,), from what ``first_layer`` gives of lines, shape (n, width)."""
+
+    def with_shuffled_weights(self, seed: int) -> Self:
+        """The same function with its weights permuted: it has learned nothing."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +60,7 @@ class PotencyFunction:
         representation: Of the drug.
         drug_row: The drug's features, shape (1, d).
         share: Weight of this network in the system's prediction of each line, float32, shape (n_lines,).
+        notes: What a reader of attributions must know.
     """
 
     network: DadspNetwork
@@ -38,6 +70,7 @@ class PotencyFunction:
     representation: DrugFeatures
     drug_row: Tensor
     share: FloatArray
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         self.network.eval().requires_grad_(False)
@@ -52,6 +85,11 @@ class PotencyFunction:
     def first_layer(self) -> nn.Linear:
         """The linear layer that meets scaled expression."""
         return first_linear(self.encoder)
+
+    @property
+    def beside(self) -> FloatArray:
+        """Nothing: a network reads expression alone."""
+        return np.zeros_like(self.share)
 
     def codes(self, first_outputs: Tensor) -> Tensor:
         """Codes of lines, shape (n, code width), from what ``first_layer`` gives of them."""

@@ -52,8 +52,7 @@ def source_labels(study: Study, cell_idx: IntArray, drug_idx: IntArray) -> NDArr
     these_structures = structures(study.target.drug_keys)[drug_idx]
     width = len(structures.known)
     labels = pd.Series(responses.potency.astype(np.float64)).groupby(source_lines * width + source_structures).mean()
-    found: NDArray[np.float64] = labels.reindex(these_lines * width + these_structures).to_numpy()
-    return found
+    return np.asarray(labels.reindex(these_lines * width + these_structures), dtype=np.float64)
 
 
 def with_source_labels(table: PredictionTable, study: Study) -> PredictionTable:
@@ -70,7 +69,7 @@ def with_source_labels(table: PredictionTable, study: Study) -> PredictionTable:
     for part, screen in (("val", study.source), ("test", study.target)):
         here = (frame["split"] == part).to_numpy()
         cell_idx, drug_idx = (
-            pd.Index(ids).get_indexer(frame.loc[here, column].to_numpy(dtype=object))
+            pd.Index(ids).get_indexer(pd.Index(frame.loc[here, column]))
             for column, ids in (("cell_id", screen.cells.ids), ("drug_id", screen.drugs.ids))
         )
         lost = (cell_idx < 0) | (drug_idx < 0)

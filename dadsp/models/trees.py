@@ -8,11 +8,11 @@ where to go when the feature is at most the threshold and when it is above; ``fe
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.ensemble import RandomForestRegressor
 
 from dadsp.models.base import Arrays
 from dadsp.models.pair_design import PairDesign, Values
-from dadsp.schema import FloatArray
 
 LEAVES_AT_ONCE = 2**21  # (row, tree) pairs on their way down
 
@@ -62,7 +62,7 @@ def booster_arrays(trees: list[dict[str, Any]]) -> Arrays:
     }
 
 
-def leaf_values(arrays: Arrays, rows: FloatArray) -> Values:
+def leaf_values(arrays: Arrays, rows: NDArray[Any]) -> Values:
     """The value of the leaf that each row reaches in each tree, shape (n, n_trees).
 
     Args:

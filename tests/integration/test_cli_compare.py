@@ -16,6 +16,8 @@ import yaml
 from dadsp.cli import compare as compare_verb
 from dadsp.cli.main import main
 from dadsp.cli.sweep import SUPERSEDED
+from dadsp.evaluation.scores import NEWER
+from dadsp.schema import PREDICTION_COLUMNS
 from dadsp.tracking import download_runs
 from tests.undrawn import undrawn
 
@@ -202,6 +204,33 @@ def test_what_a_sweep_replaced_stands_in_no_comparison(
 def test_damaged_run_is_refused(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder_of(runs, "linear") / "predictions.parquet").write_bytes(b"PAR1")
     refused([f"runs={runs}"], "does not hold a complete run", capsys)
+
+
+def without_newer(results: dict[str, Any]) -> None:
+    """Takes out of ``metrics.json`` what older versions did not write."""
+    for system in results["systems"]:
+        for name in ("which_line", "median_drug_pearson_interval", "note"):
+            del system[name]
+
+
+def test_run_folders_of_older_versions_are_read_without_the_newer_scores(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = compared(runs, tmp_path, capsys)["comparisons"][0]["systems"]
+    for folder in runs.iterdir():
+        predictions = pd.read_parquet(folder / "predictions.parquet")
+        predictions[list(PREDICTION_COLUMNS)].to_parquet(folder / "predictions.parquet", index=False)
+        frame = pd.read_csv(folder / "comparison.csv")
+        newer = [*NEWER, "median_drug_pearson_low", "median_drug_pearson_high", "note"]
+        frame.drop(columns=newer).to_csv(folder / "comparison.csv", index=False)
+        edit(folder / "metrics.json", without_newer)
+    after = compared(runs, tmp_path, capsys)["comparisons"][0]["systems"]
+    kept = ("system", "rmse", "r2", "median_drug_pearson", "median_drug_pearson_low", "difference", "r_difference")
+    assert [[each[name] for name in kept] for each in after] == [[each[name] for name in kept] for each in before]
+    assert any(each["ceiling"] is not None for each in before)
+    assert all(each["ceiling"] is None for each in after)
+    report = ["report", f"run={folder_of(runs, 'linear')}", f"out={tmp_path / 'old.md'}", "format=md"]
+    assert main(report) == 0
 
 
 def test_published_numbers_are_matched_by_name(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

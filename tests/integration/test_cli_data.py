@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 
@@ -34,6 +35,39 @@ def test_describe_is_readable_in_a_terminal(capsys: pytest.CaptureFixture[str]) 
     assert "oracle target drug mean" in shown
 
 
+def test_concordance_prints_and_writes_what_the_screens_agree_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "agreement"
+    assert main(["data", "concordance", "data=simulated_tiny", f"out={out}", "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    drugs, genes = (pd.read_csv(out / f"concordance_{name}.csv") for name in ("drugs", "genes"))
+    assert printed["shared_lines"] == 14
+    assert [row["drug_id"] for row in printed["per_drug"]] == drugs["drug_id"].tolist()
+    assert len(drugs) == printed["shared_drugs"] == 4
+    judged = drugs[drugs["r"].notna() & (drugs["n"] >= 10)]
+    assert len(judged) > 0
+    assert printed["drugs"]["median"]["r_raw"] == pytest.approx(judged["r_raw"].median())
+    assert len(genes) == printed["genes"]["n"] == 60
+    assert printed["genes"]["r"]["median"] == pytest.approx(genes["r"].median())
+    facts = json.loads((out / "concordance.json").read_text())
+    assert {**facts, "per_drug": printed["per_drug"], "out": str(out)} == printed
+    assert (out / "concordance.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_concordance_is_readable_in_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["data", "concordance", "data=simulated_tiny"]) == 0
+    shown = capsys.readouterr().out
+    assert max(map(len, shown.splitlines())) <= 120
+    for word in ("r unclipped", "Verdict", "median of", "label ceiling", "Spearman", "lowest r"):
+        assert word in shown
+
+
+def test_concordance_of_screens_without_a_shared_line_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["data", "concordance", "data=simulated_tiny", "data.n_shared_cells=0"]) == 2
+    printed = capsys.readouterr().err
+    assert "share no cell line" in printed
+    assert printed.count("\n") == 1
+
+
 def test_simulated_files_read_back_to_the_same_study(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "screens"
     assert main(["data", "simulate", "data=simulated_tiny", f"out={out}", "--json"]) == 0
@@ -60,6 +94,9 @@ def test_simulated_files_read_back_to_the_same_study(tmp_path: Path, capsys: pyt
     [
         (["describ"], "Did you mean 'describe'"),
         (["describe", "data=simulatd"], "Did you mean 'simulated'"),
+        (["concordanc"], "Did you mean 'concordance'"),
+        (["concordance", "data=simulated_tiny", "out="], "out is given once"),
+        (["concordance", "data=simulated_tiny", "--lines"], "--lines is not an option of dadsp data concordance"),
         (["describe", "--jsn"], "--jsn is not an option"),
         (["simulate", "data=simulated_tiny"], "out is required"),
         (["simulate", "data=simulated_tiny", "out=."], "exists already"),

@@ -224,7 +224,7 @@ def test_a_naive_system_has_no_skill_over_itself(tmp_path: Path) -> None:
     systems = metrics(folder_of(tmp_path))["systems"]
     own = next(row for row in systems if row["name"] == "source drug mean (capped labels)")
     assert own["skill"] == {"value": 0.0, "vs": own["name"], "reason": ""}
-    assert len(systems) == 12
+    assert len(systems) == 15
 
 
 def test_run_resumes_from_another_folder_with_its_own_store(

@@ -56,7 +56,7 @@ def test_page_is_whole_and_fits_its_width(html: str, width: int, tmp_path: Path)
     assert facts["overflow"] == 0
     assert facts["headings"] == ["GDSC → CCLE, cross_screen split", "GDSC → CCLE, drug_blind split"]
     assert [rows for _, rows in facts["tables"]] == [5, 5, 1, 1]
-    assert len(facts["images"]) == 3 + 1
+    assert len(facts["images"]) == 4 + 2
     for natural, shown, alt in facts["images"]:
         assert natural > 0
         assert 300 < shown < 500  # letters keep about the size they were drawn in
@@ -87,4 +87,4 @@ def test_names_are_text_not_markup(html: str) -> None:
 def test_same_comparison_gives_the_same_page() -> None:
     first, second = (page([compare(runs_of("a", 0.3), "A → B", replicates=100)], []) for _ in range(2))
     assert first == second
-    assert np.char.count(first, "<img") == 1
+    assert np.char.count(first, "<img") == 2  # RMSE and r per drug

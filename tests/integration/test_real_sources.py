@@ -48,7 +48,7 @@ def _unseen(study: Study) -> list[str]:
 def test_the_source_takes_each_drug_from_gdsc2_or_else_from_gdsc1(studies: dict[str, Study], root: Path) -> None:
     gdsc = root / "gdsc_ccle" / "gdsc"
     one, two = (pd.read_csv(gdsc / f"response_gdsc{n}.csv.gz", dtype={"COSMIC_ID": str}) for n in (1, 2))
-    # The four pairs of names in these two files that are one structure, one name of each; PFI3 is in neither twice.
+    # Five drugs stand under two names each: one name for both.
     names = {
         "Torin 2": "torin2",
         "PFI3": "PFI-3",

@@ -207,7 +207,7 @@ def test_markdown_lies_beside_its_figures(run: Path, tmp_path: Path, form: list[
         "## Results",
     ]
     rows = [line for line in text.splitlines() if line.startswith("| † oracle")]
-    assert {row.count("|") for row in rows[:3]} == {11}
+    assert {row.count("|") for row in rows[:3]} == {10}
     assert (run / "config.yaml").read_text() in text
 
 

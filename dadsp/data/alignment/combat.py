@@ -35,14 +35,19 @@ class ComBat(Alignment):
         """Shift and scale of each gene of the target.
 
         Raises:
-            ConfigError: A screen has fewer than two lines, or there is one gene only.
+            ConfigError: A screen has fewer than two lines, there is one gene only, or the library is not installed.
         """
         if min(len(lines.source), len(lines.target)) < 2 or lines.source.shape[1] < 2:
             raise ConfigError(
                 f"alignment=combat needs two lines of each screen and two genes; there are {len(lines.source)} and "
                 f"{len(lines.target)} lines and {lines.source.shape[1]} genes. Set alignment=zscore."
             )
-        from combatlearn.core import ComBatModel  # brings seconds of imports that no other alignment needs
+        try:
+            from combatlearn.core import ComBatModel  # brings seconds of imports that no other alignment needs
+        except ImportError as error:
+            raise ConfigError(
+                f"alignment=combat needs the library combatlearn ({error}). Install the extra: pip install 'dadsp[combat]'."
+            ) from error
 
         expression = pd.DataFrame(np.concatenate([lines.source, lines.target], dtype=np.float64))
         screen = np.repeat(["source", "target"], [len(lines.source), len(lines.target)])

@@ -8,6 +8,7 @@ import pytest
 
 from dadsp.analysis.missing_pairs import Imputation, ImputeOptions, impute, rank_drugs, unmeasured, with_drugs_of
 from dadsp.errors import ConfigError, SchemaError
+from dadsp.models.drug_ridge import DrugRidge
 from dadsp.models.naive import Naive
 from dadsp.schema import Domain, Screen, Split, Study
 from dadsp.splits.cross_screen import cross_screen
@@ -118,3 +119,26 @@ def test_fully_measured_screen_is_refused() -> None:
 def test_rank_of_drugs_with_equal_medians_follows_their_ids() -> None:
     frame = found(*holey_study()).pairs.assign(ic50_um=1.0)
     assert rank_drugs(frame)["drug_id"].tolist() == sorted(frame["drug_id"].unique())
+
+
+@pytest.mark.parametrize("domain", ["source", "target"])
+def test_intervals_of_a_system_that_learns_held_out_lines_come_from_before_it_did(domain: Domain) -> None:
+    study, split = holey_study()
+    options = replace(OPTIONS, domain=domain)
+    learning, not_learning = (
+        impute(DrugRidge(refit=refit).fit(study, split), study, split, options) for refit in (True, False)
+    )
+    assert not learning.pairs["neg_log10_ic50_um"].equals(not_learning.pairs["neg_log10_ic50_um"])
+    assert learning.facts["interval"]["half_width"] == not_learning.facts["interval"]["half_width"]
+    assert learning.facts["interval"]["coverage_source"] == not_learning.facts["interval"]["coverage_source"]
+    if domain == "source":  # scored by the held-out lines, which are as far away as they were when they were predicted
+        scored = [
+            {flag: row["n_scored"] for flag, row in result.facts["applicability"]["flags"].items()}
+            for result in (learning, not_learning)
+        ]
+        assert scored[0] == scored[1]
+        assert learning.back_test["rmse"].equals(not_learning.back_test["rmse"])
+        held_out = study.source.responses.cell_idx[split.val_idx]
+        of_held_out = learning.pairs["cell_id"].isin({study.source.cells.ids[row] for row in held_out})
+        assert learning.pairs.loc[of_held_out, "cell_seen"].all()
+        assert (learning.pairs.loc[of_held_out, "line_distance"] < 1e-3).all()

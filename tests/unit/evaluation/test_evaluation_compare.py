@@ -13,7 +13,8 @@ from sklearn.metrics import r2_score, root_mean_squared_error
 from dadsp.errors import ConfigError
 from dadsp.evaluation.compare import SCORES, Comparison, Run, compare
 from dadsp.evaluation.compare_tables import ON_PAGES, main_columns, render, strata_columns
-from dadsp.evaluation.statistics import bootstrap_rmse, interval
+from dadsp.evaluation.metrics import evaluate
+from dadsp.evaluation.statistics import bootstrap_pearson, bootstrap_rmse, interval
 from tests.comparisons import runs_of, table
 
 
@@ -74,6 +75,19 @@ def test_difference_is_paired_by_replicate_and_by_draw(compared: Comparison) -> 
     expected = interval((samples[:, :3] - samples[:, 3:]).mean(axis=1))
     assert (found["difference_low"], found["difference_high"]) == pytest.approx(expected)
     assert np.isnan(row(compared, "better")["difference"])
+
+
+def test_r_per_drug_has_an_interval_and_a_difference_from_the_same_draws(compared: Comparison) -> None:
+    ours, theirs = ([run.table for run in runs_of(*system)] for system in (("worse", 0.5), ("better", 0.3)))
+    r = [[evaluate(table).per_drug_summary.median["pearson"] for table in side] for side in (ours, theirs)]
+    gaps = np.subtract(r[0], r[1])
+    samples = bootstrap_pearson([*ours, *theirs], 200, seed=0)
+    found, better = row(compared, "worse [x]"), row(compared, "better")
+    assert [found["r_difference"], found["r_difference_sd"]] == pytest.approx([gaps.mean(), gaps.std(ddof=1)])
+    expected = interval((samples[:, :3] - samples[:, 3:]).mean(axis=1))
+    assert (found["r_difference_low"], found["r_difference_high"]) == pytest.approx(expected)
+    of_better = (better["median_drug_pearson_low"], better["median_drug_pearson_high"])
+    assert of_better == pytest.approx(interval(samples[:, 3:].mean(axis=1)))
 
 
 def test_difference_uses_only_replicates_that_both_have(compared: Comparison) -> None:

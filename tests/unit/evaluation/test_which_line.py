@@ -158,7 +158,8 @@ def test_scores_beyond_floating_point_range_and_of_no_pairs_are_undefined_withou
 def test_per_drug_columns_stand_beside_their_drugs() -> None:
     frame, per_drug = sourced().frame, evaluate(sourced()).per_drug.set_index("drug_id")
     assert len(per_drug) == N_DRUGS
-    for drug, part in frame.groupby("drug_id"):
+    for name, part in frame.groupby("drug_id"):
+        drug = str(name)
         both = part[part["y_source"].notna()]
         assert per_drug.loc[drug, "n_source"] == len(both)
         if len(both) >= 5:

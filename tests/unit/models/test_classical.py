@@ -128,7 +128,12 @@ def test_system_predicts_what_lightgbm_s_own_regressor_predicts(study: Study, sp
     model = fitted(study, split, "lightgbm", subsample=1.0, colsample_bytree=1.0, learning_rate=0.3)
     x, y = training_matrix(model, study, split)
     reference = lightgbm.LGBMRegressor(
-        n_estimators=model.search[0]["trees"], min_child_samples=2, num_leaves=4, learning_rate=0.3, verbosity=-1, n_jobs=1
+        n_estimators=int(model.search[0]["trees"]),
+        min_child_samples=2,
+        num_leaves=4,
+        learning_rate=0.3,
+        verbosity=-1,
+        n_jobs=1,
     ).fit(x.astype(np.float32), y)
     expected = reference.booster_.predict(x.astype(np.float32))
     assert np.ptp(expected) > 0.3
@@ -136,7 +141,7 @@ def test_system_predicts_what_lightgbm_s_own_regressor_predicts(study: Study, sp
 
 
 def test_boosting_stops_where_the_held_out_source_lines_are_predicted_best(study: Study, split: Split) -> None:
-    options = {"learning_rate": 0.5, "min_child_samples": 1, "subsample": 1.0, "colsample_bytree": 1.0}
+    options: dict[str, Any] = {"learning_rate": 0.5, "min_child_samples": 1, "subsample": 1.0, "colsample_bytree": 1.0}
     model = fitted(study, split, "lightgbm", n_estimators=200, early_stopping_round=20, **options)
     x, y = training_matrix(model, study, split)
     val_x, val_y = training_matrix(model, study, split, split.val_idx)

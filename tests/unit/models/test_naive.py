@@ -119,7 +119,7 @@ def with_tissues(study: Study) -> Study:
         role: replace(screen, cells=replace(screen.cells, tissues=named[role]))
         for role, screen in (("source", study.source), ("target", study.target))
     }
-    return replace(study, **screens)
+    return replace(study, source=screens["source"], target=screens["target"])
 
 
 def test_tissue_drug_mean_against_a_slow_loop(study: Study, split: Split) -> None:

@@ -89,7 +89,7 @@ def test_y_source_is_the_mean_of_the_sources_labels_even_of_rows_that_the_split_
         if cell >= 4 or drug == 0:
             expected.append(np.nan)
         else:
-            expected.append(np.mean([label[cell, each] for each in ((0, 1) if drug == 1 else (drug,))]))
+            expected.append(float(np.mean([label[cell, each] for each in ((0, 1) if drug == 1 else (drug,))])))
     test = frame[frame["split"] == "test"]
     np.testing.assert_allclose(test["y_source"], expected, rtol=1e-12)
     assert not test["cell_seen"].any()

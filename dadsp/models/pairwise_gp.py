@@ -48,8 +48,8 @@ QUANTILES = 201  # kept of the held-out errors, from the smallest to the largest
 class Kernel:
     """The kernel's numbers; only their ratios matter to predictions.
 
-    The defaults were set between the two halves of GDSC, from GDSC2 to GDSC1 and back, without any other screen
-    (``experiments/transfer/choices.py``).
+    The defaults are flat optima of source validation; between the two halves of GDSC, from GDSC2 to GDSC1 and back, nothing
+    speaks against them (``experiments/transfer/choices.py``).
 
     Attributes:
         lines: How expression tells lines apart: ``"linear"``, ``"rbf"``, or ``"mixed"``, the mean of the two.

@@ -109,8 +109,8 @@ def potency_functions(model: Predictor, pairs: Pairs) -> Sequence[GeneFunction]:
     """
     if not isinstance(model, CrossScreenNetwork | DeepDsc1 | KernelSystem):
         raise ConfigError(
-            f"{model.name} has no gradients to integrate. Explain a run of DADSP-A, DADSP-B, DeepDSC, SLA, the pairwise GP "
-            "or of the ridge per drug."
+            f"{model.name} has no gradients to integrate. Explain a run of DADSP-A, DADSP-B, DeepDSC or SLA, of the "
+            "pairwise GP or of the ridge per drug."
         )
     return model.potency_functions(pairs)
 

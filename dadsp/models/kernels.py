@@ -156,19 +156,29 @@ class PairSystem:
     def explained(self, lines: Values, drugs: Values) -> Values:
         """Variance of f that the labels remove, for every pair of some lines and drugs, shape (n_new_lines, n_new_drugs).
 
-        kᵀ (K_L ⊗ K_D + noise'·I)⁻¹ k on the whole grid, with noise' = noise · (pairs of the grid / measured pairs): exact
-        where all pairs are measured. Elsewhere it spreads the labels evenly over the grid, which overstates what is known
-        of a drug measured in few lines.
+        kᵀ (K_L ⊗ K_D + noise'·I)⁻¹ k on the grid of lines and drugs with any label, noise' = noise · (pairs of that grid /
+        measured pairs): exact where all its pairs are measured. Elsewhere it spreads the labels evenly over the grid, which
+        overstates what is known of a drug measured in few lines.
 
         Args:
             lines: Covariance of the lines with the training lines, shape (n_new_lines, n_lines).
             drugs: Covariance of the drugs with the training drugs, shape (n_new_drugs, n_drugs).
         """
+        of_lines, of_drugs = self.measured.any(axis=1), self.measured.any(axis=0)
+        if not (of_lines.all() and of_drugs.all()):
+            return self._labelled_part.explained(lines[:, of_lines], drugs[:, of_drugs])
         values_l, vectors_l, values_d, vectors_d = self.spectra
         noise = self.noise * self.measured.size / max(1, int(self.measured.sum()))
         gain = 1 / (np.outer(values_l, values_d) + noise)
         result: Values = (lines @ vectors_l) ** 2 @ gain @ ((drugs @ vectors_d) ** 2).T
         return result
+
+    @cached_property
+    def _labelled_part(self) -> "PairSystem":
+        """The same system on the lines and drugs with any label."""
+        of_lines, of_drugs = self.measured.any(axis=1), self.measured.any(axis=0)
+        lines, drugs = self.lines[of_lines][:, of_lines], self.drugs[of_drugs][:, of_drugs]
+        return PairSystem(lines, drugs, self.measured[of_lines][:, of_drugs], self.noise)
 
     def log_evidence(self, labels: Values) -> float:
         """Log marginal likelihood of the labels up to a constant, the scale of the kernels being free.

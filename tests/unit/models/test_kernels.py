@@ -111,6 +111,17 @@ def test_explained_variance_is_exact_on_a_whole_grid() -> None:
     assert np.allclose(system.explained(lines, drugs), expected)
 
 
+def test_lines_and_drugs_without_labels_explain_nothing() -> None:
+    system, _ = a_system(share=2.0)
+    measured = system.measured.copy()
+    measured[:2], measured[:, 0] = False, False
+    holey = system.with_labels_of(measured, 0.7)
+    covariance, known = dense(holey)
+    inverse = np.linalg.inv(covariance[np.ix_(known, known)] + 0.7 * np.eye(known.sum()))
+    exact = [k[known] @ inverse @ k[known] for k in covariance]
+    assert np.allclose(holey.explained(holey.lines, holey.drugs).ravel(), exact)
+
+
 def test_explained_variance_of_a_holey_grid_is_near_the_exact_one() -> None:
     system, _ = a_system(share=0.8)
     covariance, known = dense(system)

@@ -35,8 +35,11 @@ def supervised(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_row_of_a_run_inside_the_target_says_that_it_saw_target_labels(supervised: Path) -> None:
     systems = {row["name"]: row for row in metrics(supervised)["systems"]}
     naive = {f"target {effect} {MARK}": "naive_target" for effect in ("mean", "drug mean", "cell mean", "drug + cell")}
+    lookups = ("tissue × drug mean", "copied label", "copied label, shrunken")
+    of_lookups = {f"target {name} {MARK}": "naive_target" for name in lookups}
     in_sample = {f"oracle target {effect}": "naive_oracle" for effect in ("mean", "drug mean", "cell mean", "drug + cell")}
-    assert {name: row["kind"] for name, row in systems.items()} == {f"DADSP-A {MARK}": "model", **naive, **in_sample}
+    expected = {f"DADSP-A {MARK}": "model", **naive, **of_lookups, **in_sample}
+    assert {name: row["kind"] for name, row in systems.items()} == expected
     assert all(row["saw_target_labels"] for row in systems.values())
     assert pd.read_csv(supervised / "comparison.csv")["saw_target_labels"].all()
     assert systems[f"DADSP-A {MARK}"]["skill"]["vs"] in naive
@@ -82,7 +85,7 @@ def test_a_run_inside_the_source_saw_no_target_label(tmp_path: Path, capsys: pyt
     kinds = {row["name"]: row["kind"] for row in metrics(folder)["systems"]}
     assert kinds["source drug mean (capped labels)"] == kinds["source mean (raw labels)"] == "naive_source"
     assert kinds["oracle source mean"] == "naive_oracle"
-    assert len(kinds) == 12
+    assert len(kinds) == 15
     table = pd.read_parquet(folder / "predictions.parquet")
     assert set(table["domain"]) == {"source"}
     assert not table[["cell_seen", "drug_seen", "pair_seen"]].to_numpy().any()

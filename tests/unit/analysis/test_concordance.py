@@ -24,8 +24,9 @@ def study() -> Study:
     """18 shared lines of which some pairs lack; two source drugs are one structure; target labels are noisy and capped."""
     random = np.random.default_rng(0)
     source = small_screen("SRC", n_cells=25, n_drugs=6, n_genes=5, seed=0, links=18)
-    keys = source.drugs.structure_keys
-    source = replace(source, drugs=replace(source.drugs, structure_keys=(keys[0], keys[0], *keys[2:])))
+    keys, smiles = source.drugs.structure_keys, source.drugs.smiles
+    twice = replace(source.drugs, structure_keys=(keys[0], keys[0], *keys[2:]), smiles=(smiles[0], smiles[0], *smiles[2:]))
+    source = replace(source, drugs=twice)
     source = replace(source, responses=source.responses.take(random.random(150) < 0.9))
     target = small_screen("TGT", n_cells=22, n_drugs=5, n_genes=5, seed=1, links=18)
     expression = target.cells.expression

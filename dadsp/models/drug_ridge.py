@@ -38,8 +38,7 @@ class DrugKernelRidge(KernelSystem):
     def _fit(self, study: Study, split: Split) -> None:
         # Without a gene there is nothing to align or scale, and none must come with lines to predict.
         self.alignment = None
-        screens = {"source": study.source.with_genes(()), "target": study.target.with_genes(())}
-        super()._fit(replace(study, **screens), split)
+        super()._fit(replace(study, source=study.source.with_genes(()), target=study.target.with_genes(())), split)
 
     def _weights(self, residuals: Values, measured: BoolArray, start: Values | None) -> Values:
         return np.zeros_like(residuals)

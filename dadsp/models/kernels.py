@@ -67,7 +67,8 @@ def equal(a: Sequence[str], b: Sequence[str]) -> Values:
     """1 where two keys are equal, else 0, shape (n_a, n_b)."""
     codes: dict[str, int] = {}
     left, right = (np.array([codes.setdefault(key, len(codes)) for key in keys], dtype=np.int64) for keys in (a, b))
-    return (left[:, None] == right).astype(np.float64)
+    same: Values = (left[:, None] == right).astype(np.float64)
+    return same
 
 
 def shared_targets(a: Sequence[frozenset[str]], b: Sequence[frozenset[str]]) -> Values:

@@ -1,7 +1,7 @@
 """Integrated gradients against closed forms and against captum on the genes themselves, one pair at a time."""
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -67,10 +67,15 @@ def expression_of(pairs: Pairs) -> FloatArray:
     return pairs.screen.cells.expression[pairs.cell_idx]
 
 
+def functions_of(model: Predictor, pairs: Pairs) -> list[PotencyFunction]:
+    """The functions of a network, by their type."""
+    return cast(list[PotencyFunction], potency_functions(model, pairs))
+
+
 def textbook(model: Predictor, pairs: Pairs, start: FloatArray | None) -> FloatArray:
     """captum over the genes, pair by pair, the whole network each time; starts from raw ``start``, None from scaled zero."""
     found = np.zeros((len(pairs), len(model.genes)), dtype=np.float32)
-    for function in potency_functions(model, pairs):
+    for function in functions_of(model, pairs):
 
         def potency(scaled: Tensor, function: PotencyFunction = function) -> Tensor:
             codes = function.encoder(scaled)
@@ -116,7 +121,7 @@ def test_genes_equal_the_textbook_way(systems: dict[str, Predictor], study: Stud
     pairs = pairs_of(study, domain)
     model = systems[name]
     from_zero, from_mean = (
-        attribute_genes(potency_functions(model, pairs), pairs, model.genes, baseline, EXACT).values
+        attribute_genes(functions_of(model, pairs), pairs, model.genes, baseline, EXACT).values
         for baseline in ("zero", "mean_line")
     )
     assert from_zero == pytest.approx(textbook(model, pairs, None), abs=2e-5)
@@ -128,7 +133,7 @@ def test_random_lines_are_the_mean_over_real_lines(systems: dict[str, Predictor]
     pairs, model = pairs_of(study), systems["dadsp_a"]
     n = len(study.target.cells)
     every = AttributionOptions(random_lines=n + 5, steps=64)
-    found = attribute_genes(potency_functions(model, pairs), pairs, model.genes, "random_lines", every)
+    found = attribute_genes(functions_of(model, pairs), pairs, model.genes, "random_lines", every)
     one_by_one = [textbook(model, pairs, line) for line in study.target.cells.expression]
     assert found.values == pytest.approx(np.mean(one_by_one, axis=0), abs=2e-5)
     predicted = model.predict(Pairs(study.target, "target", np.arange(n), np.full(n, 1)))
@@ -141,7 +146,7 @@ def test_attributions_add_up_to_the_difference(
     systems: dict[str, Predictor], study: Study, name: str, baseline: Baseline
 ) -> None:
     pairs, model = pairs_of(study), systems[name]
-    found = attribute_genes(potency_functions(model, pairs), pairs, model.genes, baseline, EXACT)
+    found = attribute_genes(functions_of(model, pairs), pairs, model.genes, baseline, EXACT)
     difference = found.potency - found.baseline_potency
     assert found.potency == pytest.approx(model.predict(pairs), abs=1e-5)
     assert found.values.sum(axis=1) == pytest.approx(difference, abs=EXACT.tolerance)
@@ -150,7 +155,7 @@ def test_attributions_add_up_to_the_difference(
 
 def test_internal_batches_change_nothing(systems: dict[str, Predictor], study: Study) -> None:
     pairs, model = pairs_of(study), systems["dadsp_b"]
-    functions = potency_functions(model, pairs)
+    functions = functions_of(model, pairs)
     whole, cut = (
         attribute_genes(functions, pairs, model.genes, "random_lines", replace(EXACT, internal_batch=size)).values
         for size in (1024, 4)
@@ -163,7 +168,7 @@ def test_labelled_pair_of_deepdsc1_is_explained_by_the_network_that_did_not_see_
 ) -> None:
     pairs, model = pairs_of(study), systems["deepdsc1"]
     assert isinstance(model, DeepDsc1)
-    shares = np.stack([function.share for function in potency_functions(model, pairs)])
+    shares = np.stack([function.share for function in functions_of(model, pairs)])
     fold = model.fold_of_pair[pairs.cell_idx, pairs.drug_idx]
     assert np.array_equal(shares.argmax(axis=0), fold)
     assert np.array_equal(shares.sum(axis=0), np.ones(4))
@@ -173,12 +178,12 @@ def test_incomplete_attributions_are_refused_with_lines_and_remedy(systems: dict
     pairs, model = pairs_of(study), systems["dadsp_a_relu"]
     options = AttributionOptions(steps=2, max_steps=2, tolerance=1e-9)
     with pytest.raises(DadspError, match=r"of 4 lines miss .* \(e\.g\. TGT-line.*Raise attribution\.max_steps"):
-        attribute_genes(potency_functions(model, pairs), pairs, model.genes, "zero", options)
+        attribute_genes(functions_of(model, pairs), pairs, model.genes, "zero", options)
 
 
 def test_shuffled_weights_keep_their_values_and_change_the_attributions(systems: dict[str, Predictor], study: Study) -> None:
     pairs, model = pairs_of(study), systems["dadsp_b"]
-    (function,) = potency_functions(model, pairs)
+    (function,) = functions_of(model, pairs)
     before = [weights.clone() for weights in function.network.parameters()]
     shuffled = function.with_shuffled_weights(seed=0)
     assert all(torch.equal(old, new) for old, new in zip(before, function.network.parameters(), strict=True))
@@ -198,7 +203,7 @@ def test_attributions_of_a_learned_function_do_not_survive_shuffling() -> None:
     with torch.no_grad():
         first.weight[:, 2:] *= 0.01
     pairs = pairs_of(study)
-    (function,) = potency_functions(model, pairs)
+    (function,) = functions_of(model, pairs)
     original = attribute_genes([function], pairs, model.genes, "zero", EXACT).values
     for seed in range(3):
         values = attribute_genes([function.with_shuffled_weights(seed)], pairs, model.genes, "zero", EXACT).values
@@ -208,7 +213,7 @@ def test_attributions_of_a_learned_function_do_not_survive_shuffling() -> None:
 
 def test_drug_features_equal_the_textbook_way_and_add_up(systems: dict[str, Predictor], study: Study) -> None:
     pairs, model = pairs_of(study), systems["dadsp_b"]
-    (function,) = potency_functions(model, pairs)
+    (function,) = functions_of(model, pairs)
     found = attribute_drug_features([function], pairs, model.genes, EXACT)
     assert found.values.sum(axis=1) == pytest.approx(found.potency - found.baseline_potency, abs=1e-5)
     assert (found.values[:, function.drug_row[0].numpy() == 0] == 0).all()  # a bit that is not set explains nothing
@@ -222,7 +227,7 @@ def test_drug_features_equal_the_textbook_way_and_add_up(systems: dict[str, Pred
 
 def test_weights_receive_no_gradient(systems: dict[str, Predictor], study: Study) -> None:
     pairs, model = pairs_of(study), systems["dadsp_a"]
-    (function,) = potency_functions(model, pairs)
+    (function,) = functions_of(model, pairs)
     for weights in function.network.parameters():
         weights.grad = None  # what training left
     attribute_genes([function], pairs, model.genes, "zero", EXACT)

@@ -89,7 +89,8 @@ def rows_of(folder: Path) -> pd.DataFrame:
         study=study[1],
         overlap=config.split.overlap,
         alignment=models.map({True: facts.get("alignment", {}).get("kind", "none"), False: ""}),
-        **{name: run.get(name) for name in IDENTITY},
+        **{name: run.get(name) for name in IDENTITY if name != "command"},
+        command=re.sub(r" runs=\S+", "", run["command"]),  # where the folders lay is nobody's business
         train_seconds=models.map({True: seconds}),
     )[[*SYSTEM, *IDENTITY, *SCORES, "train_seconds", "note"]]
 

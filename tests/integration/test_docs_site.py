@@ -94,7 +94,7 @@ def test_every_internal_link_leads_to_a_file_and_an_anchor_that_are_there(pages:
 
 def test_configuration_page_has_a_row_for_every_key_of_every_file(table: list[list[str]]) -> None:
     lines = [line for path in CONF for line in path.read_text(encoding="utf-8").splitlines()]
-    keys = [found[1] for line in lines if (found := re.match(r" *(?:\w+\.)*(\w[\w-]*):(?: |$)", line))]
+    keys = [found[1].strip('"') for line in lines if (found := re.match(r' *(?:\w+\.)*("[^"]+"|\w[\w-]*):(?: |$)', line))]
     assert Counter(row[0].rpartition(".")[2] for row in table if row[0] not in ("key", "")) == Counter(keys)
 
 

@@ -103,7 +103,9 @@ def summarised(results: pd.DataFrame, expected: list[str]) -> pd.DataFrame:
     table = grouped.agg(runs=("seed", "size"), seeds=("seed", lambda seeds: " ".join(map(str, seeds))), n=("n", "first"))
     table = table.join(grouped[scores].mean()).join(grouped[scores].std().drop(columns=ends).add_suffix("_sd"))
     table = table.reset_index()
-    found = set(table[[*CELL, "system"]].itertuples(index=False, name=None))
+    # A name may say more than the configuration's, as in "LightGBM on PCA".
+    plain = table["system"].str.replace(r" on (PCA|raw expression)$", "", regex=True)
+    found = set(table.assign(system=plain)[[*CELL, "system"]].itertuples(index=False, name=None))
     absent = [
         {"study": study, "overlap": overlap, "kind": "model", "system": system, "alignment": "", "runs": 0, "seeds": ""}
         for study in STUDIES

@@ -105,12 +105,13 @@ def summarised(results: pd.DataFrame, expected: list[str]) -> pd.DataFrame:
     table = table.reset_index()
     # A name may say more than the configuration's, as in "LightGBM on PCA".
     plain = table["system"].str.replace(r" on (PCA|raw expression)$", "", regex=True)
-    found = set(table.assign(system=plain)[[*CELL, "system"]].itertuples(index=False, name=None))
+    names = dict(zip(plain, table["system"], strict=True))
+    found = set(table[[*CELL, "system"]].itertuples(index=False, name=None))
     absent = [
         {"study": study, "overlap": overlap, "kind": "model", "system": system, "alignment": "", "runs": 0, "seeds": ""}
         for study in STUDIES
         for overlap in OVERLAPS
-        for system in expected
+        for system in (names.get(name, name) for name in expected)
         if (study, overlap, system) not in found
     ]
     return pd.concat([table, pd.DataFrame(absent)], ignore_index=True) if absent else table

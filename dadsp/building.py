@@ -144,24 +144,22 @@ def check(node: Any, where: str, passed: Mapping[str, Any] | None = None) -> Non
         if target is None:
             raise _refused(node["_target_"], where)
         _check_arguments(target, node, where, passed)
-    for key, value in node.items():
-        if _reserved(key, value, where):
-            continue
+    for key, value in _arguments(node, where).items():
         check(value, f"{where}.{key}" if where else str(key), inside)
 
 
-def _reserved(key: Any, value: Any, where: str) -> bool:
-    """Whether the key is one that tells how to build, in place of an argument; those of Hydra without use here are refused.
+def _arguments(node: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """A node without the keys that tell how to build it; Hydra's further ones have no use here and are refused.
 
-    Files of older versions hold two, which ask for what is done anyway.
+    Files of older versions hold two of them, which ask for what is done anyway.
     """
-    if key == "_target_" or (key, value) == ("_convert_", "all"):
-        return True
-    if key == "_partial_" and _kind(where) == LATER:
-        return True
-    if key in ("_args_", "_convert_", "_partial_", "_recursive_"):
-        raise ConfigError(f"{where}.{key} has no use here. Remove it.")
-    return False
+    done_anyway = {"_target_": node.get("_target_"), "_convert_": "all"}
+    if _kind(where) == LATER:
+        done_anyway["_partial_"] = True
+    for key in ("_args_", "_convert_", "_partial_", "_recursive_"):
+        if key in node and (key not in done_anyway or node[key] != done_anyway[key]):
+            raise ConfigError(f"{where}.{key} has no use here. Remove it.")
+    return {key: value for key, value in node.items() if key not in done_anyway}
 
 
 def _kind(where: str) -> str:
@@ -186,7 +184,7 @@ def _check_arguments(
     parameters = inspect.signature(target).parameters
     if hasattr(target, "__pydantic_fields__") or any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
         return
-    given = [key for key in node if not _reserved(key, node[key], where)]
+    given = _arguments(node, where)
     for key in given:
         if key not in parameters or key in (passed or ()):
             valid = [name for name in parameters if name not in (passed or ())]
@@ -198,9 +196,8 @@ def _check_arguments(
 
 def _built(node: Mapping[str, Any], where: str, passed: Mapping[str, Any]) -> Any:
     target: Any = registered(_kind(where), node["_target_"])
-    arguments = {
-        key: _part(value, f"{where}.{key}") for key, value in node.items() if not _reserved(key, value, where)
-    } | dict(passed)
+    parts = {key: _part(value, f"{where}.{key}") for key, value in _arguments(node, where).items()}
+    arguments = parts | dict(passed)
     if _kind(where) == LATER:
         return partial(target, **arguments)
     try:

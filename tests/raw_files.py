@@ -123,6 +123,6 @@ def write_panel(root: Path) -> dict[str, Any]:
 
 def write_config(folder: Path, options: dict[str, Any]) -> None:
     """Writes the data config ``mine`` for ``--config-dir folder/conf``."""
-    config = {"_target_": "dadsp.data.sources.tidy.tidy_study", "_convert_": "all", **options}
+    config = {"_target_": "dadsp.data.sources.tidy.tidy_study", **options}
     (folder / "conf" / "data").mkdir(parents=True)
     (folder / "conf" / "data" / "mine.yaml").write_text(yaml.safe_dump(config))

@@ -13,7 +13,6 @@ from unittest.mock import patch
 
 from hydra._internal import hydra as hydra_app
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra._internal.core_plugins.file_config_source import FileConfigSource
 from hydra._internal.utils import get_args_parser
 from omegaconf import DictConfig, OmegaConf
 
@@ -31,14 +30,13 @@ REFUSED_OPTIONS = {
     "config_path": "--config-path has no use here. Add your own files with --config-dir FOLDER.",
 }
 
-_read = FileConfigSource.load_config
+_load = OmegaConf.load
 
 
-def _read_checked(source: FileConfigSource, config_path: str) -> Any:
-    path = Path(source.path) / source._normalize_file_name(config_path)
-    if path.is_file():
-        read_plain_yaml(path)  # refuses what would take for ever
-    return _read(source, config_path)
+def _load_checked(file: Any) -> Any:
+    """As ``OmegaConf.load`` on the open file that Hydra gives it, once it is known to come to an end."""
+    read_plain_yaml(Path(file.name))
+    return _load(file)
 
 
 class GuardedLoader(ConfigLoaderImpl):
@@ -51,7 +49,7 @@ class GuardedLoader(ConfigLoaderImpl):
             ConfigError: It asks for more than values.
             LoadError: A file of it is damaged, or would grow beyond measure.
         """
-        with patch.object(FileConfigSource, "load_config", _read_checked):
+        with patch.object(OmegaConf, "load", _load_checked):
             config = super().load_configuration(*args, **kwargs)
         check_hydra(config.hydra)
         return config

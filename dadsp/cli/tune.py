@@ -30,7 +30,7 @@ from dadsp.cli.results import console
 from dadsp.cli.runs import RunOptions, check_keys
 from dadsp.cli.sweep import claim, identity, sole_process
 from dadsp.cli.train import KEYS
-from dadsp.errors import ConfigError, DadspError, DivergenceError
+from dadsp.errors import ConfigError, DadspError, DivergenceError, LoadError
 from dadsp.evaluation.metrics import evaluate
 from dadsp.files import write_atomically, write_json
 from dadsp.models.base import FitContext, Predictor, predict_split
@@ -93,8 +93,18 @@ class Choices:
     choices: list[Any] = Field(min_length=1)
 
     def draw(self, trial: optuna.Trial, key: str) -> Any:
-        """The trial's value."""
-        return json.loads(trial.suggest_categorical(key, [json.dumps(choice) for choice in self.choices]))
+        """The trial's value.
+
+        Raises:
+            LoadError: The record holds another one for it, which somebody else wrote.
+        """
+        texts = [json.dumps(choice) for choice in self.choices]
+        text = trial.suggest_categorical(key, texts)
+        if text not in texts:
+            raise LoadError(
+                f"The record of trials holds {key}={text}, which tune.space does not offer. Search in a new folder."
+            )
+        return json.loads(text)
 
 
 Space = dict[str, Range | Choices]

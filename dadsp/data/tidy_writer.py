@@ -40,7 +40,6 @@ def write_tidy(study: Study, folder: Path) -> None:
         }
         config = {
             "_target_": "dadsp.data.sources.tidy.tidy_study",
-            "_convert_": "all",
             "root": "???",
             "label_cap": study.label_cap,
             **options,

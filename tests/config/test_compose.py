@@ -70,7 +70,7 @@ def test_yaml_of_a_deep_system_states_the_code_s_own_defaults(choice: str, syste
     config = compose("config", [f"model={choice}"]).model
     assert build(config, "model").options == system().options
     assert build(config, "model").training == system().training
-    assert {str(key) for key in config} - {"_target_", "_convert_", "drug_features", "alignment", "training"} == set(
+    assert {str(key) for key in config} - {"_target_", "drug_features", "alignment", "training"} == set(
         asdict(system().options)
     )
 

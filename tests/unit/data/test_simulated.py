@@ -35,7 +35,6 @@ def config(name: str) -> dict[str, Any]:
         assert settings.pop("defaults") == ["simulated", "_self_"]
         settings = plain("simulated") | settings
     assert settings.pop("_target_") == "dadsp.data.sources.simulated.simulated_study"
-    assert settings.pop("_convert_") == "all"
     return settings
 
 

@@ -194,6 +194,7 @@ def test_a_job_of_a_sweep_chooses_no_code_either(tmp_path: Path, capsys: pytest.
     assert not (tmp_path / "canary").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["model", "data", "split"])
 def test_a_configuration_folder_builds_nothing_foreign(
     place: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -22,6 +22,7 @@ from omegaconf.errors import InterpolationToMissingValueError, MissingMandatoryV
 from pydantic import ValidationError
 
 import dadsp
+from dadsp.credentials import without_credentials
 from dadsp.errors import ConfigError, DadspError, nearest
 from dadsp.options import config_error
 from dadsp.schema import Scope, Study
@@ -100,9 +101,9 @@ def _options_first(arguments: list[str]) -> list[str]:
 
 
 def _tell_failed(error: Exception) -> None:
-    overrides = " ".join(HydraConfig.get().overrides.task)
+    overrides = without_credentials(" ".join(HydraConfig.get().overrides.task))
     if isinstance(error, DadspError):
-        print(f"failed: {overrides}: {error}", file=sys.stderr, flush=True)
+        print(f"failed: {overrides}: {without_credentials(str(error))}", file=sys.stderr, flush=True)
     else:  # a defect of dadsp: the log of the job keeps the traceback
         log.error("failed: %s", overrides, exc_info=error)
 

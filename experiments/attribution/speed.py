@@ -26,7 +26,7 @@ from dadsp.files import write_atomically
 from dadsp.models.potency_function import PotencyFunction
 from dadsp.nets.dadsp_network import DadspNetwork
 from dadsp.schema import CellLines, Drugs, FloatArray, Pairs, Responses, Screen
-from dadsp.tracking import environment_tags
+from dadsp.provenance import environment_tags
 
 SMILES = "CC(=O)Oc1ccccc1C(=O)O"
 

@@ -16,7 +16,7 @@ from dadsp.models.base import predict_split
 from dadsp.models.naive import naive_rows
 from dadsp.schema import Study
 from dadsp.splits.cross_screen import cross_screen
-from dadsp.tracking import environment_tags
+from dadsp.provenance import environment_tags
 
 
 def facts(study: Study) -> dict[str, float]:

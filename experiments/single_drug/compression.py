@@ -31,7 +31,7 @@ from dadsp.singledrug.fitting import fit_network
 from dadsp.singledrug.folds import Folds, Genes
 from dadsp.singledrug.lines import chosen_drugs, drug_lines
 from dadsp.singledrug.settings import SingleDrugOptions
-from dadsp.tracking import environment_tags
+from dadsp.provenance import environment_tags
 
 ARCHITECTURES: tuple[Literal["fixed", "growth"], ...] = ("fixed", "growth")
 SPARSITIES = (0.0, 0.5, 0.7, 0.8, 0.9, 0.95)

@@ -42,7 +42,7 @@ from dadsp.models.training import run_stage
 from dadsp.nets.dadsp_network import DadspNetwork
 from dadsp.nets.wide_linear import WideLinear
 from dadsp.schema import Split, Study
-from dadsp.tracking import environment_tags
+from dadsp.provenance import environment_tags
 
 WARM_UP = 3  # steps that pay for allocation and thread start
 PLAIN = "+ lasting gradient buffer (plain path)"

@@ -26,7 +26,7 @@ from dadsp.errors import DivergenceError
 from dadsp.files import write_atomically
 from dadsp.models.base import FitContext, predict_split
 from dadsp.schema import Study
-from dadsp.tracking import environment_tags
+from dadsp.provenance import environment_tags
 
 
 def _blocks(lines: int, drugs: int | str, rate: float) -> list[str]:

@@ -18,7 +18,7 @@ from sklearn.svm import SVR
 
 from dadsp.files import write_atomically
 from dadsp.singledrug.selection import SvrRfe
-from dadsp.tracking import environment_tags
+from dadsp.provenance import environment_tags
 
 
 class TimedRfe(SvrRfe):

@@ -106,8 +106,8 @@ def prepare(path: Path) -> None:
         if records := _records(path):
             raise DadspError(
                 f"The tracking store {path} is broken ({defect}) but holds records ({records}), so nothing was changed. "
-                f"Put back a copy of it, or mend a copy with: mlflow db upgrade {_sqlite_uri(path)}; until then set "
-                "tracking.uri to another store, or tracking=none."
+                "Put back a backup of it, or mend a copy: drop its _alembic_tmp_ tables, then mlflow db upgrade "
+                f"{_sqlite_uri(path)}. Until then set tracking.uri to another store, or tracking=none."
             )
         aside = _move_aside(path)
         logger.warning(
@@ -157,10 +157,9 @@ def write_tables() -> None:
 
 def migrate(path: Path) -> None:
     """Makes an empty store as mlflow itself does."""
-    from mlflow.store.db.utils import _initialize_tables
-    from sqlalchemy import create_engine
+    from mlflow.store.db.utils import _initialize_tables, create_sqlalchemy_engine
 
-    engine = create_engine(_sqlite_uri(path))
+    engine = create_sqlalchemy_engine(_sqlite_uri(path))
     try:
         _initialize_tables(engine)
     finally:

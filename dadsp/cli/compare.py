@@ -153,8 +153,8 @@ def _run_folders(key: str, places: Sequence[str], uri: str | None, scratch: Path
             if runs.unfinished:
                 notes.append(
                     f"{len(runs.unfinished)} runs of experiment {place} are not finished and left out (e.g. "
-                    f"{examples(runs.unfinished)}). Finish them (dadsp train resume=<run folder>, or the sweep's own command), "
-                    f"or compare folders: {key}=<folder>."
+                    f"{examples(runs.unfinished)}). Finish them (dadsp train resume=<run folder>, or the sweep's own "
+                    f"command), or compare folders: {key}=<folder>."
                 )
             continue
         configured = [path.parent for path in Path(place).rglob("config.yaml") if not NO_RUNS & set(path.parts)]

@@ -15,7 +15,7 @@ SAID = "\ninterrupted already: closing files and the tracking run; press again i
 
 @contextmanager
 def one_interrupt() -> Iterator[None]:
-    """In its block the first interrupt raises KeyboardInterrupt; more within ``GRACE_S`` only get an answer, a later one kills.
+    """In its block the first interrupt raises KeyboardInterrupt; more within ``GRACE_S`` get an answer, a later one kills.
 
     Where the key is ignored, as in the background, or somebody handles it already, nothing changes.
     """

@@ -238,7 +238,9 @@ def _nothing_left(folder: Path, tracked: bool) -> bool:
 
 
 def log_to(path: Path) -> None:
-    """Appends what is logged to a file."""
+    """Appends what is logged to a file, unless it goes somewhere already."""
+    if logging.getLogger().handlers:
+        return
     handler = logging.FileHandler(path)
     handler.setFormatter(LeanFormatter("%(asctime)s %(levelname)s %(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler])

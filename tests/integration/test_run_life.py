@@ -44,11 +44,11 @@ def killed_in(owner: Any, name: str, arguments: list[str], *, after: bool = Fals
         raise Killed
 
     whole: Callable[..., Any] = getattr(owner, name)
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(RunTracker, "__exit__", lambda *_: None)
         patch.setattr(owner, name, kill)
-        if owner is not RunTracker or name != "__exit__":
-            patch.setattr(RunTracker, "__exit__", lambda *_: None)
-        main(arguments)
+        with pytest.raises(Killed):
+            main(arguments)
 
 
 def only(runs: Path) -> Path:

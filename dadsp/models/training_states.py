@@ -2,7 +2,7 @@
 
 import time
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import pytorch_lightning as pl
 import torch
@@ -56,7 +56,7 @@ def _save_state(state: dict[str, Any], path: Path) -> None:
     """``torch.save``, but a full disk is an OSError."""
     with path.open("wb") as file:
         kept = _RefusalKept(file)
-        torch.save(state, kept)
+        torch.save(state, cast(BinaryIO, kept))
         if kept.refusal is not None:
             raise kept.refusal
 

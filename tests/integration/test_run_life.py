@@ -125,9 +125,7 @@ def test_model_left_half_made_is_replaced_and_a_whole_one_kept(tmp_path: Path) -
     assert [output.model_id for output in run.outputs.model_outputs] == [whole.model_id]
 
 
-def test_store_that_refused_entries_does_not_open_a_finished_run_again_but_resume_sends_them(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_store_that_refused_entries_does_not_open_a_finished_run_again_but_resume_sends_them(tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(MlflowClient, "log_artifact", lambda *_: (_ for _ in ()).throw(OSError("no route")))
         assert main([*NAIVE, f"runs={tmp_path}"]) == 0
@@ -176,9 +174,7 @@ def test_lock_is_held_while_training_and_gone_afterwards(tmp_path: Path, monkeyp
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EFBIG, errno.EDQUOT])
-def test_full_disk_is_one_line_with_the_way_on(
-    code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_full_disk_is_one_line_with_the_way_on(code: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def full(*_: Any, **__: Any) -> None:
         raise OSError(code, os.strerror(code))
 
@@ -209,7 +205,7 @@ def test_password_of_an_address_is_nowhere_but_in_memory(
     monkeypatch.setattr(tracking, "store_address", lambda uri, folder: f"sqlite:///{tmp_path}/mlflow.db")
     runs, uri = tmp_path / "runs", f"http://ada:{SECRET}@store.example/?token={SECRET}"
     command = [NAIVE[0], *sweep, *NAIVE[1:], f"runs={runs}"]
-    assert main([*command, f"'tracking.uri=\"{uri}\"'".strip("'")]) == 0
+    assert main([*command, f'tracking.uri="{uri}"']) == 0
     assert main([*command, f'tracking.uri="{uri}"', "seed=x"]) == 2
     said = capfd.readouterr()
     assert SECRET not in said.out + said.err
@@ -256,3 +252,41 @@ def test_two_interrupts_at_once_close_the_tracking_run(tmp_path: Path) -> None:
     assert process.returncode == 130
     assert "Traceback" not in rest
     assert tracked(tmp_path)[0].info.status == "KILLED"
+
+
+SINGLE = [
+    "single-drug",
+    "panel=simulated_tiny",
+    "protocol.repeats=1",
+    "protocol.methods=[svr,mean]",
+    "protocol.inner_folds=2",
+]
+
+
+@pytest.mark.parametrize("n_closed", [0, 1, 4])
+def test_single_drug_runs_left_open_by_a_kill_are_closed_without_fitting_again(n_closed: int, tmp_path: Path) -> None:
+    closed: list[object] = []
+    close = RunTracker.__exit__
+
+    def killed(tracker: RunTracker, *given: Any) -> None:
+        if len(closed) == n_closed or given[0] is not None:
+            raise Killed
+        closed.append(tracker)
+        close(tracker, *given)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(RunTracker, "__exit__", killed)
+        with pytest.raises(Killed):
+            main([*SINGLE, "selection.n_genes=12", "selection.step=0.3", f"runs={tmp_path}"])
+    (folder,) = tmp_path.glob("*_single_drug_*")
+    before = {path: path.read_bytes() for path in folder.rglob("result.json")}
+    assert before
+    assert main(["single-drug", f"resume={folder}"]) == 0
+    assert {path: path.read_bytes() for path in before} == before
+    client = MlflowClient(tracking_uri=f"sqlite:///{tmp_path / 'mlflow.db'}")
+    named = client.get_experiment_by_name("dadsp")
+    assert named is not None
+    runs = client.search_runs([named.experiment_id])
+    n_drugs = len(list((folder / "drugs").iterdir()))
+    assert [run.info.status for run in runs] == ["FINISHED"] * (1 + 2 * n_drugs)
+    assert finished(folder)

@@ -40,6 +40,10 @@ class FreezeError(DadspError):
     """Weights that a stage must leave alone have changed."""
 
 
+class StorageError(DadspError):
+    """A file cannot be written: the disk is full, or the folder is not for writing."""
+
+
 class LoadError(DadspError):
     """A saved run, model or checkpoint is absent, damaged or of another version."""
 

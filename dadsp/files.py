@@ -1,5 +1,6 @@
 """Writing files so that a reader never meets half of one."""
 
+import errno
 import json
 import os
 import tempfile
@@ -7,7 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from dadsp.errors import DadspError, LoadError
+from dadsp.errors import DadspError, LoadError, StorageError
+
+TEMPORARY = ".part-"  # begins the name of a file that is not yet whole
+FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)  # no room left on the disk, in a file, or for this user
 
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
@@ -18,12 +22,12 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
         write: Writes the whole content to the path it is given (same suffix as ``path``).
 
     Raises:
-        DadspError: The folder cannot be created or written; ``path`` is then unchanged.
+        StorageError: The folder cannot be created or written, or is full; ``path`` is then unchanged.
     """
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f"{TEMPORARY}{path.stem}-", suffix=path.suffix)
         os.close(handle)
         temporary = Path(name)
         umask = os.umask(0)
@@ -31,13 +35,42 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
         write(temporary)
         temporary.chmod(0o666 & ~umask)
         temporary.replace(path)
-    except OSError as error:
-        raise DadspError(
-            f"Cannot write {path}: {error.strerror or error}. Choose a writable folder with free space."
-        ) from error
+    except Exception as error:  # writers in C and Rust wrap what the system said in classes of their own
+        if (reason := refusal(error)) is None:
+            raise
+        raise StorageError(f"Cannot write {path}: {reason}. {_remedy(reason)}") from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def remove_temporaries(folder: Path) -> None:
+    """Removes what killed writers left below ``folder``, in which nobody else may be writing."""
+    for path in folder.rglob(f"{TEMPORARY}*"):
+        path.unlink(missing_ok=True)
+
+
+def refusal(error: BaseException) -> str | None:
+    """What the system said when it did not take a file, if that is what ``error`` is about, else None."""
+    if isinstance(error, DadspError):
+        return None
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    said = str(error).lower()
+    return next(
+        (os.strerror(code) for code in FULL if os.strerror(code).lower() in said or f"os error {code})" in said), None
+    )
+
+
+def is_full(error: OSError) -> bool:
+    """Whether there is no room for what was to be written."""
+    return error.errno in FULL
+
+
+def _remedy(reason: str) -> str:
+    if reason in map(os.strerror, FULL):
+        return "Free space there, or raise the limit, and run again."
+    return "Choose a writable folder with free space."
 
 
 def write_text(path: Path, text: str) -> None:

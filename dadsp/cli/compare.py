@@ -16,6 +16,7 @@ from rich.text import Text
 from dadsp.cli.configuration import run_app
 from dadsp.cli.finished_run import complete, read_settings
 from dadsp.cli.results import console
+from dadsp.cli.run_folder import scored
 from dadsp.cli.sweep import SUPERSEDED
 from dadsp.errors import ConfigError, SchemaError, examples, nearest
 from dadsp.evaluation.compare import SCORES, Comparison, Run, compare
@@ -26,7 +27,7 @@ from dadsp.evaluation.report import read_comparison
 from dadsp.files import read_json, write_atomically, write_json, write_text
 from dadsp.options import validated
 from dadsp.schema import PredictionTable
-from dadsp.tracking import download_runs
+from dadsp.tracked_runs import download_runs
 
 FILES = ("config.yaml", "metrics.json", "predictions.parquet", "comparison.csv", "split.json")
 MORE_FILES = ("data_facts.json", "data_notes.json", "history.csv")  # that a report shows where a run has them
@@ -142,23 +143,32 @@ def _run_folders(key: str, places: Sequence[str], uri: str | None, scratch: Path
     """Folders of finished runs, oldest first, and a note on those that are not finished."""
     finished: list[Path] = []
     unfinished: list[Path] = []
+    notes: list[str] = []
     for place in places:
         if not Path(place).is_dir():
             if "/" in place:
                 raise ConfigError(f"{key}={place} is not a folder. Give one that holds run folders of dadsp train.")
-            finished += download_runs(place, uri, Path("runs"), FILES, scratch, MORE_FILES)
+            runs = download_runs(place, uri, Path("runs"), FILES, scratch, MORE_FILES)
+            finished += runs.folders
+            if runs.unfinished:
+                notes.append(
+                    f"{len(runs.unfinished)} runs of experiment {place} are not finished and left out (e.g. "
+                    f"{examples(runs.unfinished)}). Finish them (dadsp train resume=<run folder>, or the sweep's own "
+                    f"command), or compare folders: {key}=<folder>."
+                )
             continue
         configured = [path.parent for path in Path(place).rglob("config.yaml") if not NO_RUNS & set(path.parts)]
-        found = [folder for folder in configured if (folder / "metrics.json").exists()]
+        found = [folder for folder in configured if scored(folder)]
         finished += sorted(found, key=lambda folder: (folder / "metrics.json").stat().st_mtime)
         unfinished += sorted(set(configured) - set(found))
     if not finished:
         raise ConfigError(
             f"{key}={','.join(places)} holds no finished run (a folder with config.yaml and metrics.json; {len(unfinished)} "
-            "unfinished). Train some: dadsp train."
+            f"unfinished). Train some: dadsp train.{''.join(f' {note}' for note in notes)}"
         )
-    left_out = f"{len(unfinished)} unfinished runs are left out (e.g. {examples(unfinished)})."
-    return finished, [left_out] if unfinished else []
+    if unfinished:
+        notes.append(f"{len(unfinished)} unfinished runs are left out (e.g. {examples(unfinished)}).")
+    return finished, notes
 
 
 def _read(folder: Path) -> Finished:

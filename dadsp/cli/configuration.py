@@ -23,6 +23,7 @@ import dadsp
 from dadsp import building
 from dadsp.cli.arguments import readable
 from dadsp.cli.hydra_guard import check_options, guarded
+from dadsp.credentials import without_credentials
 from dadsp.errors import ConfigError, DadspError, nearest
 from dadsp.schema import Scope, Study
 from dadsp.splits.store import saved_scope
@@ -102,9 +103,9 @@ def _options_first(arguments: list[str]) -> list[str]:
 
 
 def _tell_failed(error: Exception) -> None:
-    overrides = " ".join(HydraConfig.get().overrides.task)
+    overrides = without_credentials(" ".join(HydraConfig.get().overrides.task))
     if isinstance(error, DadspError):
-        print(f"failed: {overrides}: {error}", file=sys.stderr, flush=True)
+        print(f"failed: {overrides}: {without_credentials(str(error))}", file=sys.stderr, flush=True)
     else:  # a defect of dadsp: the log of the job keeps the traceback
         log.error("failed: %s", overrides, exc_info=error)
 

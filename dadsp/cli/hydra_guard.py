@@ -20,7 +20,13 @@ from dadsp.errors import ConfigError, examples
 from dadsp.plain_yaml import read_plain_yaml
 
 # What may be named in hydra.job_logging and hydra.hydra_logging.
-LOG_CLASSES = ("logging.StreamHandler", "logging.FileHandler", "logging.NullHandler", "colorlog.ColoredFormatter")
+LOG_CLASSES = (
+    "logging.StreamHandler",
+    "logging.FileHandler",
+    "logging.NullHandler",
+    "colorlog.ColoredFormatter",
+    "dadsp.credentials.LeanFormatter",
+)
 LOG_STREAMS = ("ext://sys.stdout", "ext://sys.stderr")
 LOG_FILE = "${hydra.runtime.output_dir}/${hydra.job.name}.log"
 VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "CUDA_VISIBLE_DEVICES", "CUBLAS_WORKSPACE_CONFIG")

@@ -1,12 +1,16 @@
 """The ``dadsp`` command: finds the verb, turns errors into one line and an exit code."""
 
+import logging
 import os
 import sys
 from collections.abc import Callable
 from importlib import import_module
 
 from dadsp import __version__
+from dadsp.cli.interrupts import one_interrupt
+from dadsp.credentials import without_credentials
 from dadsp.errors import ConfigError, DadspError, nearest
+from dadsp.files import is_full
 
 VERBS = {
     "train": "train a system on the source, adapt it, predict the target, score it beside naive predictors",
@@ -75,6 +79,12 @@ def main(argv: list[str] | None = None) -> int:
     if arguments[0] == "--version":
         print(f"dadsp {__version__}")
         return 0
+    logging.raiseExceptions = False  # a log that cannot be written is no reason for a traceback
+    with one_interrupt():
+        return _run(arguments, as_json, debug)
+
+
+def _run(arguments: list[str], as_json: bool, debug: bool) -> int:
     try:
         _verb(arguments[0])(arguments[1:], as_json)
     except DadspError as error:
@@ -91,6 +101,10 @@ def main(argv: list[str] | None = None) -> int:
     except Exception as error:
         if debug:
             raise
+        if isinstance(error, OSError) and is_full(error):
+            again = GO_ON.get(arguments[0], ": run again")
+            print(f"error: no room is left: {_one_line(error)}. Free some, then go on{again}.", file=sys.stderr)
+            return 2
         kind = type(error).__name__
         print(f"error: unexpected {kind}: {_one_line(error)}. Run again with --debug and report it.", file=sys.stderr)
         return 1
@@ -105,4 +119,4 @@ def _verb(name: str) -> Callable[[list[str], bool], None]:
 
 
 def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())
+    return without_credentials(" ".join(str(error).split()))

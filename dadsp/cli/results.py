@@ -1,19 +1,21 @@
 """Scoring a fitted system beside the naive rows, writing the run folder, printing what it holds."""
 
 import json
+import math
 import sys
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from rich.console import Console
 
 from dadsp.data.describe import describe
 from dadsp.evaluation.figures import loss_curves, per_drug_bars, predicted_vs_measured
-from dadsp.evaluation.metrics import METRICS, evaluate, null_if_nan
+from dadsp.evaluation.metrics import METRICS, evaluate
 from dadsp.evaluation.report import Kind, Row, comparison, read_comparison, render, skill_of, to_json
-from dadsp.evaluation.scores import newer_scores
+from dadsp.evaluation.scores import NEWER
 from dadsp.evaluation.statistics import bootstrap_pearson, interval
 from dadsp.files import read_json, write_atomically, write_json
 from dadsp.models.base import Predictor, predict_split
@@ -31,13 +33,11 @@ class Results:
         rows: The system first, then the naive predictors, scored on the test pairs.
         table: The system's predictions for validation and test pairs.
         facts: What identifies the run: system, seed, command, hashes, versions.
-        metrics: The system's flat final metrics, for tracking.
     """
 
     rows: list[Row]
     table: PredictionTable
     facts: dict[str, Any]
-    metrics: dict[str, float]
 
 
 def row_name(predictor: Predictor, study: Study) -> str:
@@ -84,23 +84,11 @@ def score(model: Predictor, study: Study, split: Split, facts: dict[str, Any]) -
         )
         for (name, predictor, tested), drawn in zip(scored, samples.T, strict=True)
     ]
-    test = rows[0].evaluation
-    pooled = test.pooled.to_json()
-    tested = f"test/{study.tested_on}"
-    metrics = {f"{tested}/{name}": pooled[name] for name in METRICS if pooled[name] is not None}
-    metrics[f"{tested}/skill"] = skill_of(rows[0], rows).value
-    of_lines = {"median_drug_pearson": test.per_drug_summary.median["pearson"]} | newer_scores(test)
-    metrics |= {f"{tested}/{name}": value for name, value in of_lines.items() if null_if_nan(value) is not None}
-    metrics |= {f"naive/{row.name}/rmse": row.evaluation.pooled.rmse for row in rows[1:]}
-    return Results(rows, table, {"system": model.name, **facts}, metrics)
+    return Results(rows, table, {"system": model.name, **facts})
 
 
-def write_results(folder: Path, results: Results, model: Predictor, study: Study) -> list[Path]:
-    """Writes predictions, comparison, history, figures and, last, ``metrics.json``.
-
-    Returns:
-        The files and folders that tracking should keep.
-    """
+def write_results(folder: Path, results: Results, model: Predictor, study: Study) -> None:
+    """Writes predictions, comparison, history, figures and, last, ``metrics.json``."""
     frame = results.table.frame
     write_atomically(folder / "predictions.parquet", lambda path: frame.to_parquet(path, index=False))
     write_atomically(folder / "comparison.csv", lambda path: comparison(results.rows).to_csv(path, index=False))
@@ -130,9 +118,39 @@ def write_results(folder: Path, results: Results, model: Predictor, study: Study
     write_json(folder / "data_notes.json", notes)
     write_json(folder / "data_facts.json", {**describe(study), "drug_names": names, **model.input_facts()})
     write_json(folder / "metrics.json", {"run": results.facts, **to_json(results.rows)})
-    kept = ["config.yaml", "split.json", "data_facts.json", "data_notes.json", "predictions.parquet", "comparison.csv"]
-    kept += ["history.csv", "metrics.json"]
-    return [folder / name for name in [*kept, "model", "figures"] if (folder / name).exists()]
+
+
+def kept_files(folder: Path) -> list[Path]:
+    """The files and folders of a scored run that tracking should keep, its model last."""
+    names = ["config.yaml", "split.json", "data_facts.json", "data_notes.json", "predictions.parquet", "comparison.csv"]
+    names += ["history.csv", "metrics.json", "figures", "model"]
+    return [folder / name for name in names if (folder / name).exists()]
+
+
+def final_metrics(folder: Path) -> dict[str, float]:
+    """The flat final metrics of a scored run, as tracking takes them; NaN where undefined."""
+    results = load_results(folder)
+    facts, systems = results["run"], {system["name"]: system for system in results["systems"]}
+    own, tested = systems.pop(facts["system"]), f"test/{_tested_on(facts)}"
+    scores = {name: own["pooled"][name] for name in METRICS} | {"skill": own["skill"]["value"]}
+    table = read_comparison(folder / "comparison.csv").set_index("system").loc[facts["system"]]
+    scores |= {name: table[name] for name in ("median_drug_pearson", *NEWER)}
+    naive = {f"naive/{name}/rmse": system["pooled"]["rmse"] for name, system in systems.items()}
+    found = {f"{tested}/{name}": value for name, value in scores.items()} | naive
+    return {name: math.nan if value is None else float(value) for name, value in found.items()}
+
+
+def read_history(folder: Path) -> list[tuple[str, int, dict[str, float]]]:
+    """Stage, epoch and metrics of every epoch of a scored run, in their order."""
+    if not (folder / "history.csv").exists():
+        return []
+    frame = pd.read_csv(folder / "history.csv", float_precision="round_trip")
+    records = frame.drop(columns="collapsed", errors="ignore").to_dict("records")
+    return [(str(record.pop("stage")), int(record.pop("epoch")), record) for record in records]  # type: ignore[misc]
+
+
+def _tested_on(facts: dict[str, Any]) -> str:
+    return "source" if facts.get("split_scope") == "source" else "target"
 
 
 def console() -> Console:
@@ -186,8 +204,7 @@ def print_results(results: dict[str, Any], folder: Path, as_json: bool, tracking
         return
     frame = read_comparison(folder / "comparison.csv")
     facts = results["run"]
-    tested = "source" if facts.get("split_scope") == "source" else "target"
-    console().print(render(frame, f"{facts['system']}, seed {facts['seed']}: {tested} test pairs"))
+    console().print(render(frame, f"{facts['system']}, seed {facts['seed']}: {_tested_on(facts)} test pairs"))
     print(f"run folder  {folder}")
     print(f"figures     {folder / 'figures'}")
     if tracking_uri:

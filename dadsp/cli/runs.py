@@ -3,8 +3,8 @@
 import logging
 import re
 import shlex
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -17,11 +17,13 @@ from pydantic.dataclasses import dataclass
 
 from dadsp.cli.configuration import run_app
 from dadsp.cli.finished_run import read_config
-from dadsp.cli.sweep import IDENTITY, Ending, sole_process
-from dadsp.errors import ConfigError, DadspError, LoadError, nearest
-from dadsp.files import read_json, write_json, write_text
+from dadsp.cli.run_folder import IDENTITY, LOCK, RUN, finished, note_run, run_facts, sole_process, unsent
+from dadsp.cli.sweep import Ending, lean
+from dadsp.credentials import LeanFormatter, without_credentials
+from dadsp.errors import ConfigError, DadspError, LoadError, StorageError, nearest
+from dadsp.files import write_text
 from dadsp.options import validated
-from dadsp.tracking import NullTracker, RunTracker
+from dadsp.tracking import TOKEN, NullTracker, RunTracker, Tracker, new_token
 
 
 @dataclass(frozen=True, config={"extra": "forbid"})
@@ -95,13 +97,13 @@ def run_verb(verb: Verb, arguments: list[str], as_json: bool) -> None:
 def keep_config(config: DictConfig, folder: Path, *paths: str) -> None:
     """Resolves a configuration and writes it to the run folder, with ``runs`` and these keys as absolute paths.
 
-    A run is resumed from wherever the user stands.
+    A run is resumed from wherever the user stands. Passwords and tokens of addresses stay in memory.
     """
     OmegaConf.resolve(config)
     for key in ("runs", *paths):
         if isinstance(path := OmegaConf.select(config, key), str):
             OmegaConf.update(config, key, str(Path(path).absolute()))
-    write_text(folder / "config.yaml", OmegaConf.to_yaml(config))
+    write_text(folder / "config.yaml", OmegaConf.to_yaml(lean(config)))
 
 
 def run_options(config: DictConfig) -> tuple[RunOptions, TrackingOptions]:
@@ -110,40 +112,76 @@ def run_options(config: DictConfig) -> tuple[RunOptions, TrackingOptions]:
     return top, validated(TrackingOptions, OmegaConf.to_container(config.tracking), "tracking")
 
 
-def open_tracker(
+@contextmanager
+def tracked_run(
     tracking: TrackingOptions, runs: Path, folder: Path, run_name: str, command: str, tags: Mapping[str, str]
-) -> RunTracker | NullTracker:
-    """The tracker of the run in ``folder``, taken up again where ``run.json`` names one."""
-    known = folder / "run.json"
+) -> Iterator[Tracker]:
+    """The tracker of the run in ``folder``, open in the block; taken up again where ``run.json`` names one.
+
+    ``run.json`` says ``tracked: false`` from before the tracking run exists until it was closed as finished.
+    """
     if not tracking.enabled:
-        write_json(known, {"command": command, "run_id": None, "uri": None})
-        return NullTracker()
-    resume_id = read_json(known)["run_id"] if known.exists() else None
-    tracker = RunTracker.start(tracking.experiment, run_name, tracking.uri, runs, tags, resume_id)
-    write_json(known, {"command": command, "run_id": tracker.run_id, "uri": tracker.uri})
-    return tracker
+        note_run(folder, {"command": command, "run_id": None, "uri": None})
+        yield NullTracker()
+        return
+    earlier = run_facts(folder)
+    known = {"run_id": None, "uri": None, "token": new_token(), **earlier}
+    facts = {name: known[name] for name in ("run_id", "uri", "token")} | {"command": command, "tracked": False}
+    note_run(folder, facts)
+    try:
+        own = {**tags, TOKEN: facts["token"]}
+        tracker = RunTracker.start(tracking.experiment, run_name, tracking.uri, runs, own, facts["run_id"])
+    except DadspError:
+        if earlier:
+            note_run(folder, earlier)
+        else:
+            (folder / RUN).unlink()
+        raise
+    facts |= {"run_id": tracker.run_id, "uri": tracker.uri}
+    note_run(folder, facts)
+    with tracker:
+        yield tracker
+    note_run(folder, facts | {"tracked": True, "unsent": tracker.store_failed})
 
 
 def _start(verb: Verb, config: DictConfig, as_json: bool) -> Ending:
     folder = Path(HydraConfig.get().runtime.output_dir)
-    command = shlex.join(["dadsp", verb.name, *HydraConfig.get().overrides.task])
+    given = map(without_credentials, HydraConfig.get().overrides.task)
+    command = shlex.join(["dadsp", verb.name, *given])
     sweep = folder.parent if HydraConfig.get().mode is RunMode.MULTIRUN else None
-    with sole_process(folder) if sweep else nullcontext():
-        known = sweep is not None and (folder / IDENTITY).exists()
-        if not known and any(entry.name != verb.log for entry in folder.iterdir()):
-            raise ConfigError(f"{folder} already holds files. Choose a new hydra.run.dir, or go on with resume={folder}.")
+    if sweep is None:
+        _refuse_files(folder, verb)  # before a lock is left there
+    with sole_process(folder, job=sweep is not None, wait=sweep is not None):
+        if sweep is not None and not (folder / IDENTITY).exists():
+            _refuse_files(folder, verb)
         try:
             check_keys(config, verb.keys, verb.name)
             _set_threads(config)
-            return verb.work(config, folder, command, as_json, sweep)
+            with _told_how_to_go_on(verb, folder):
+                return verb.work(config, folder, command, as_json, sweep)
         except DadspError:
-            if not (folder / "run.json").exists():  # nothing was trained: leave no empty run behind
-                for name in (IDENTITY, "split.json", "config.yaml", verb.log):
+            if not (folder / RUN).exists():  # nothing was trained: leave no empty run behind
+                for name in (IDENTITY, "split.json", "config.yaml", verb.log, LOCK):
                     (folder / name).unlink(missing_ok=True)
                 folder.rmdir()
                 if sweep is None and config.get("runs") is None:
                     folder.parent.rmdir()  # Hydra made a folder of that name
             raise
+
+
+def _refuse_files(folder: Path, verb: Verb) -> None:
+    if any(entry.name not in (verb.log, LOCK) for entry in folder.iterdir()):
+        raise ConfigError(f"{folder} already holds files. Choose a new hydra.run.dir, or go on with resume={folder}.")
+
+
+@contextmanager
+def _told_how_to_go_on(verb: Verb, folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except StorageError as error:
+        if not (folder / RUN).exists():
+            raise
+        raise StorageError(f"{error} Then the run goes on: dadsp {verb.name} resume={folder}") from error
 
 
 def check_keys(config: DictConfig, keys: Sequence[str], verb: str) -> None:
@@ -176,13 +214,32 @@ def _resume(verb: Verb, folder: Path, tracked: bool, as_json: bool) -> None:
     for key in config:
         if key not in verb.keys:
             raise LoadError(f"{folder / 'config.yaml'}: {key!s} is not a known key. {nearest(str(key), verb.keys)}")
-    if (folder / "metrics.json").exists():
+    if _nothing_left(folder, tracked):
         verb.show(folder, as_json)
         return
-    logging.basicConfig(filename=folder / verb.log, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    command = read_json(folder / "run.json")["command"] if (folder / "run.json").exists() else f"resume={folder}"
-    try:
-        config.tracking.enabled = config.tracking.enabled and tracked
-        verb.work(config, folder, command, as_json, None)
-    except OmegaConfBaseException as error:
-        raise LoadError(f"{folder / 'config.yaml'} is damaged: {error}. Start the run again.") from error
+    with sole_process(folder):
+        if _nothing_left(folder, tracked):  # by now
+            verb.show(folder, as_json)
+            return
+        log_to(folder / verb.log)
+        command = run_facts(folder).get("command", f"resume={folder}")
+        try:
+            config.tracking.enabled = config.tracking.enabled and tracked
+            with _told_how_to_go_on(verb, folder):
+                verb.work(config, folder, command, as_json, None)
+        except OmegaConfBaseException as error:
+            raise LoadError(f"{folder / 'config.yaml'} is damaged: {error}. Start the run again.") from error
+
+
+def _nothing_left(folder: Path, tracked: bool) -> bool:
+    """Whether ``resume`` has nothing to do: it also sends what a store had failed to take, unless nothing is tracked."""
+    return finished(folder) and not (tracked and unsent(folder))
+
+
+def log_to(path: Path) -> None:
+    """Appends what is logged to a file, unless it goes somewhere already."""
+    if logging.getLogger().handlers:
+        return
+    handler = logging.FileHandler(path)
+    handler.setFormatter(LeanFormatter("%(asctime)s %(levelname)s %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])

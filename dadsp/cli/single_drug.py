@@ -17,22 +17,25 @@ from rich.table import Table
 
 from dadsp.cli.configuration import build
 from dadsp.cli.results import console, load_results, print_notes
-from dadsp.cli.runs import Verb, keep_config, open_tracker, run_options, run_verb
+from dadsp.cli.run_folder import finished, remove_states, run_facts, scored
+from dadsp.cli.runs import Verb, keep_config, run_options, run_verb, tracked_run
 from dadsp.cli.sweep import Ending
 from dadsp.errors import ConfigError
 from dadsp.files import read_json, write_atomically, write_json
 from dadsp.models.base import FitContext
 from dadsp.options import validated
+from dadsp.provenance import environment_tags
 from dadsp.schema import ResponsePanel
 from dadsp.singledrug.figures import accuracy_against_time, mse_per_drug
 from dadsp.singledrug.lines import chosen_drugs, drug_lines
 from dadsp.singledrug.protocol import MODEL, PREDICTIONS, RESULT, run_repeat
 from dadsp.singledrug.report import accuracy_table, confusions, leak_table, mse_table, results_frame, summary
 from dadsp.singledrug.settings import SingleDrugOptions
-from dadsp.tracking import Tracker, environment_tags
+from dadsp.tracking import Tracker
 
 OPTIONS = ("protocol", "selection", "network", "compression")
 KEYS = ("panel", "drug", *OPTIONS, "tracking", "seed", "resume", "runs")
+KEPT = ("config.yaml", "results.csv", "summary.csv", "mse.csv", "accuracy.csv", "leak.csv", "figures", "metrics.json")
 TABLES = {"summary": summary, "mse": mse_table, "accuracy": accuracy_table, "leak": leak_table}
 
 
@@ -58,7 +61,7 @@ def _compare(config: DictConfig, folder: Path, command: str, as_json: bool, swee
     if not as_json:
         _print_facts(panel, len(rows), options)
     tags = {"data_hash": panel.content_hash, **environment_tags()}
-    tracked = partial(open_tracker, tracking, Path(config.runs), command=command)
+    tracked = partial(tracked_run, tracking, Path(config.runs), command=command)
     results: list[dict[str, Any]] = []
     with tracked(folder, f"single-drug {panel.name} seed {top.seed}", tags=tags) as tracker:
         tracker.log_params(cast(dict[str, Any], OmegaConf.to_container(config)))
@@ -66,12 +69,14 @@ def _compare(config: DictConfig, folder: Path, command: str, as_json: bool, swee
             for row in rows:
                 place = drug_folder(folder, row, panel.drugs.ids[row])
                 results += _run_drug(panel, row, options, FitContext(top.seed), place, tracked, _under(tracker, tags))
-        facts = {"seed": top.seed, "command": command, "panel": panel.name, "response": panel.response}
-        facts |= {"threshold_scope": options.protocol.threshold_scope, **tags}
-        tracker.log_artifacts(_write_results(folder, results, facts))
+        if not (compared_before := scored(folder)):
+            facts = {"seed": top.seed, "command": command, "panel": panel.name, "response": panel.response}
+            facts |= {"threshold_scope": options.protocol.threshold_scope, **tags}
+            _write_results(folder, results, facts)
+        tracker.log_artifacts(folder / name for name in KEPT)
         tracker.log_metrics(_metrics(results_frame(results)))
     _show(folder, as_json)
-    return "trained"
+    return "skipped" if compared_before else "trained"
 
 
 def _run_drug(
@@ -88,22 +93,23 @@ def _run_drug(
     folders = [folder / f"repeat_{number}" for number in range(options.protocol.repeats)]
     name = f"{lines.drug_id} seed {context.seed}"
     results: list[dict[str, Any]] = []
-    if all((place / RESULT).exists() for place in folders):
+    if all(finished(place, RESULT) for place in folders) and run_facts(folder).get("tracked", True):
         return [read_json(place / RESULT) for place in folders]
     with tracked(folder, name, tags=tags) as parent:
         parent.log_params({"drug": lines.drug_id})
         for number, place in enumerate(folders):
-            if (place / RESULT).exists():
+            if finished(place, RESULT):
                 results.append(read_json(place / RESULT))
                 continue
             with tracked(place, f"{name} repeat {number}", tags=_under(parent, tags)) as child:
                 child.log_params({"drug": lines.drug_id, "repeat": number})
-                results.append(run_repeat(lines, panel.response, number, options, place, context))
+                results.append(run_repeat(lines, panel.response, number, options, place, context))  # or reads it back
                 frame = results_frame(results[-1:])
                 child.log_metrics(_metrics(frame))
                 for step, trial in enumerate(_growth(results[-1])):
                     child.log_epoch({"growth/val_mse": trial["val_mse"], "growth/layers": len(trial["widths"])}, step)
                 child.log_artifacts([path for path in (place / n for n in (RESULT, PREDICTIONS, MODEL)) if path.exists()])
+            remove_states(place)
             scores = "  ".join(f"{system} {mse:.3f}" for system, mse in zip(frame["system"], frame["mse"], strict=True))
             print(f"{lines.drug_id}  repeat {number + 1}/{len(folders)}  MSE: {scores}", file=sys.stderr, flush=True)
         parent.log_metrics(_metrics(results_frame(results)))
@@ -129,8 +135,8 @@ def _growth(result: dict[str, Any]) -> list[dict[str, Any]]:
     return []
 
 
-def _write_results(folder: Path, results: Sequence[dict[str, Any]], facts: dict[str, Any]) -> list[Path]:
-    """All rows, the tables, figures and, last, ``metrics.json``; returns what tracking should keep."""
+def _write_results(folder: Path, results: Sequence[dict[str, Any]], facts: dict[str, Any]) -> None:
+    """All rows, the tables, figures and, last, ``metrics.json``."""
     frame = results_frame(results)
     tables = {name: make(frame) for name, make in TABLES.items()}
     for name, table in ({"results": frame.set_index("drug_id")} | tables).items():
@@ -139,10 +145,6 @@ def _write_results(folder: Path, results: Sequence[dict[str, Any]], facts: dict[
     accuracy_against_time(frame, folder / "figures" / "accuracy_against_time.png")
     plain = {name: json.loads(table.to_json(orient="index")) for name, table in tables.items()}
     write_json(folder / "metrics.json", {"run": facts, **plain, "confusion": confusions(results)})
-    return [
-        folder / name
-        for name in ("config.yaml", "results.csv", *(f"{name}.csv" for name in tables), "figures", "metrics.json")
-    ]
 
 
 def _print_facts(panel: ResponsePanel, n_drugs: int, options: SingleDrugOptions) -> None:

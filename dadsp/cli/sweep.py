@@ -16,22 +16,23 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
 
-from filelock import FileLock, Timeout
 from hydra.core.utils import JobReturn
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from dadsp.cli.run_folder import IDENTITY, finished
+from dadsp.credentials import tree_without_credentials, without_credentials
 from dadsp.errors import ConfigError, DadspError
 from dadsp.files import read_json, write_json
+from dadsp.provenance import code_hash
 from dadsp.schema import Study
-from dadsp.tracking import RunTracker, code_hash
+from dadsp.tracking import RunTracker
 
 log = logging.getLogger(__name__)
 
 Ending = Literal["trained", "skipped", "failed"]
 
-IDENTITY = "identity.json"
 SUPERSEDED = "superseded"  # folder beside the sweeps, of jobs made of other data or code
 # Where things lie and how fast they go; the content of the data is hashed by itself.
 NOT_DECISIVE = ("hydra", "runs", "sweep", "tracking", "resume")
@@ -60,24 +61,6 @@ def identity(config: DictConfig, study: Study) -> dict[str, str]:
     return {"settings": settings_hash(config), "data_hash": study.content_hash, "code_hash": code_hash()}
 
 
-@contextmanager
-def sole_process(folder: Path) -> Iterator[None]:
-    """Lets one process at a time work in ``folder``; the others wait."""
-    locks = folder.parent / ".locks"
-    locks.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(locks / f"{folder.name}.lock")  # given back by the system when a process is killed
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        print(f"{folder.name}: another process is at it; waiting for its end", file=sys.stderr, flush=True)
-        lock.acquire()
-    try:
-        folder.mkdir(exist_ok=True)
-        yield
-    finally:
-        lock.release()
-
-
 def claim(folder: Path, made_of: dict[str, str]) -> bool:
     """Takes ``folder`` for what is made of these settings, data and code.
 
@@ -93,7 +76,7 @@ def claim(folder: Path, made_of: dict[str, str]) -> bool:
         if differing:
             aside = _move_aside(folder)
             print(f"{folder.name}: made of other {' and '.join(differing)}; moved to {aside}", file=sys.stderr, flush=True)
-    if (folder / "metrics.json").exists():
+    if finished(folder):
         print(f"{folder.name}: finished before with the same settings, data and code; skipped", file=sys.stderr, flush=True)
         return True
     write_json(known, made_of)
@@ -110,6 +93,13 @@ def _move_aside(folder: Path) -> Path:
     return aside
 
 
+def lean(config: DictConfig) -> DictConfig:
+    """The same configuration, or a copy without credentials where it holds some."""
+    content = OmegaConf.to_container(config)
+    without = tree_without_credentials(content)
+    return config if without == content else OmegaConf.create(without)
+
+
 def run_sweep(config: DictConfig, launch: Callable[[], list[Sequence[JobReturn]]]) -> list[Sequence[JobReturn]]:
     """What the jobs returned, after a line on how they ended; the sweep's own tracking run is then closed.
 
@@ -124,7 +114,7 @@ def run_sweep(config: DictConfig, launch: Callable[[], list[Sequence[JobReturn]]
             raise
         except Exception as error:  # a worker was killed, a cluster went away: every launcher has its own classes
             raise DadspError(
-                f"The launcher gave up ({type(error).__name__}: {error}). "
+                f"The launcher gave up ({type(error).__name__}: {without_credentials(str(error))}). "
                 "Run the same command again: finished jobs are skipped, the others go on."
             ) from error
         _tell(Path(config.hydra.sweep.dir), [job for batch in returns for job in batch])
@@ -141,8 +131,9 @@ def _tell(folder: Path, jobs: list[JobReturn]) -> None:
     )
     failed = [" ".join(job.overrides or ["(no overrides)"]) for job in jobs if job.return_value == "failed"]
     if failed:
+        named = without_credentials("; ".join(failed))
         raise DadspError(
-            f"{len(failed)} of {len(jobs)} jobs failed, for the reasons given above: {'; '.join(failed)}. "
+            f"{len(failed)} of {len(jobs)} jobs failed, for the reasons given above: {named}. "
             "Mend the cause and run the same command again: finished jobs are skipped."
         )
 

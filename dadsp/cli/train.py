@@ -1,7 +1,7 @@
 """``dadsp train``: one run, from configuration to a scored and tracked run folder."""
 
-import shutil
 import sys
+from collections.abc import Callable
 from contextlib import redirect_stdout
 from functools import partial
 from pathlib import Path
@@ -10,16 +10,29 @@ from omegaconf import DictConfig, OmegaConf
 
 from dadsp import served_model
 from dadsp.cli.configuration import build, load_study
-from dadsp.cli.results import Results, load_results, print_facts, print_results, row_name, score, write_results
-from dadsp.cli.runs import TrackingOptions, Verb, keep_config, open_tracker, run_options, run_verb
+from dadsp.cli.results import (
+    final_metrics,
+    kept_files,
+    load_results,
+    print_facts,
+    print_results,
+    read_history,
+    row_name,
+    score,
+    write_results,
+)
+from dadsp.cli.run_folder import remove_states, scored
+from dadsp.cli.runs import TrackingOptions, Verb, keep_config, run_options, run_verb, tracked_run
 from dadsp.cli.sweep import Ending, claim, identity
 from dadsp.errors import ConfigError
-from dadsp.models.base import FitContext, Predictor, save_model
+from dadsp.models.base import FitContext, Predictor, load_model, save_model
 from dadsp.models.naive import Naive
+from dadsp.provenance import environment_tags
 from dadsp.schema import Split, Study
 from dadsp.served_model import example_request, save_served_model
 from dadsp.splits.store import load_split, save_split
-from dadsp.tracking import PARENT, FinishedModel, RunTracker, Tracker, environment_tags
+from dadsp.tracked_model import FinishedModel
+from dadsp.tracking import PARENT, RunTracker, Tracker
 
 KEYS = ("data", "split", "drug_features", "alignment", "model", "trainer", "tracking", "seed", "resume", "runs", "sweep")
 
@@ -56,46 +69,69 @@ def _train(config: DictConfig, folder: Path, command: str, as_json: bool, sweep:
     if sweep is not None and tracking.enabled:
         above = RunTracker.of_sweep(tracking.experiment, config.sweep, tracking.uri, Path(config.runs), sweep)
         run_tags[PARENT] = above.run_id
-    with open_tracker(
-        tracking, Path(config.runs), folder, f"{model.name} seed {options.seed}", command, run_tags
-    ) as tracker:
+    trained_before = scored(folder)
+    name = f"{model.name} seed {options.seed}"
+    with tracked_run(tracking, Path(config.runs), folder, name, command, run_tags) as tracker:
         tracker.log_params(OmegaConf.to_container(config, resolve=True))  # type: ignore[arg-type]
-        seen_stages: list[str] = []
-
-        def on_epoch(stage: str, epoch: int, metrics: dict[str, float]) -> None:
-            main = stage == model.main_stage
-            tracker.log_epoch(metrics if main else {f"{stage}/{k}": v for k, v in metrics.items()}, epoch)
-            if any(name.startswith("val/") for name in metrics) or stage not in seen_stages:
-                seen_stages.append(stage)
-                values = "  ".join(f"{name} {value:.4f}" for name, value in metrics.items())
-                print(f"{stage}  epoch {epoch + 1}  {values}", file=sys.stderr, flush=True)
-
-        context = FitContext(options.seed, folder / "checkpoints", on_epoch, progress=sys.stderr.isatty())
-        with redirect_stdout(sys.stderr):  # progress bars; standard output is for results
-            model.fit(study, split, context)
-        save_model(model, folder / "model")
-        results = score(model, study, split, {"seed": options.seed, "command": command, **tags})
-        # metrics.json comes last: a folder that has it holds everything else too.
-        tracker.log_metrics(results.metrics)
-        written = write_results(folder, results, model, study)
-        tracker.log_artifacts(path for path in written if not (tracking.log_model and path.name == "model"))
-        if tracking.log_model:
-            _log_model(tracker, tracking, model, study, split, results)
-    shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+        if not trained_before:
+            context = FitContext(
+                options.seed, folder / "checkpoints", _listener(model, tracker), progress=sys.stderr.isatty()
+            )
+            with redirect_stdout(sys.stderr):  # progress bars; standard output is for results
+                model.fit(study, split, context)
+            save_model(model, folder / "model")
+            facts = {"seed": options.seed, "command": command, **tags}
+            # metrics.json comes last: a folder that has it holds everything else too.
+            write_results(folder, score(model, study, split, facts), model, study)
+        else:
+            print(f"{folder.name}: its results are there; finishing what is left", file=sys.stderr, flush=True)
+            for stage, epoch, metrics in read_history(folder):
+                _track_epoch(model, tracker, stage, epoch, metrics)
+        _track_results(tracker, tracking, folder, study, split)
+    remove_states(folder)
     print_results(load_results(folder), folder, as_json, tracker.uri)
-    return "trained"
+    return "skipped" if trained_before else "trained"
 
 
-def _log_model(
-    tracker: Tracker, tracking: TrackingOptions, model: Predictor, study: Study, split: Split, results: Results
-) -> None:
+def _listener(model: Predictor, tracker: Tracker) -> Callable[[str, int, dict[str, float]], None]:
+    """Tracks and shows each epoch."""
+    seen_stages: list[str] = []
+
+    def on_epoch(stage: str, epoch: int, metrics: dict[str, float]) -> None:
+        _track_epoch(model, tracker, stage, epoch, metrics)
+        if any(name.startswith("val/") for name in metrics) or stage not in seen_stages:
+            seen_stages.append(stage)
+            values = "  ".join(f"{name} {value:.4f}" for name, value in metrics.items())
+            print(f"{stage}  epoch {epoch + 1}  {values}", file=sys.stderr, flush=True)
+
+    return on_epoch
+
+
+def _track_epoch(model: Predictor, tracker: Tracker, stage: str, epoch: int, metrics: dict[str, float]) -> None:
+    main = stage == model.main_stage
+    tracker.log_epoch(metrics if main else {f"{stage}/{name}": value for name, value in metrics.items()}, epoch)
+
+
+def _track_results(tracker: Tracker, tracking: TrackingOptions, folder: Path, study: Study, split: Split) -> None:
+    """Hands tracking what a scored folder holds, whoever scored it."""
+    if not tracking.enabled:
+        return
+    tracker.log_metrics(final_metrics(folder))
+    tracker.log_artifacts(path for path in kept_files(folder) if not (tracking.log_model and path.name == "model"))
+    if tracking.log_model:
+        _log_model(tracker, tracking, folder, study, split)
+
+
+def _log_model(tracker: Tracker, tracking: TrackingOptions, folder: Path, study: Study, split: Split) -> None:
     """Hands the model to MLflow with what it needs to predict the run's lines and drugs."""
-    facts = {name: results.facts[name] for name in ("system", "seed", "data_hash", "split_hash")}
+    model, results = load_model(folder / "model"), load_results(folder)
+    facts = {name: results["run"][name] for name in ("system", "seed", "data_hash", "split_hash")}
+    own = next(system for system in results["systems"] if system["name"] == facts["system"])
     finished = FinishedModel(
         write=partial(save_served_model, model, study, expression=tracking.log_expression),
         loader_module=served_model.__name__,
         example=partial(example_request, model, study, split, expression=tracking.log_expression),
-        facts={**facts, "saw_target_labels": results.rows[0].saw_target_labels},
+        facts={**facts, "saw_target_labels": own["saw_target_labels"]},
     )
     tracker.log_model(finished, tracking.register, tracking.alias)
 

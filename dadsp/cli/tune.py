@@ -27,9 +27,11 @@ from rich.table import Table
 
 from dadsp.cli.configuration import build, load_study, run_app
 from dadsp.cli.results import console
+from dadsp.cli.run_folder import sole_process
 from dadsp.cli.runs import RunOptions, check_keys
-from dadsp.cli.sweep import claim, identity, sole_process
+from dadsp.cli.sweep import claim, identity
 from dadsp.cli.train import KEYS
+from dadsp.credentials import without_credentials
 from dadsp.errors import ConfigError, DadspError, DivergenceError, LoadError
 from dadsp.evaluation.metrics import evaluate
 from dadsp.files import write_atomically, write_json
@@ -130,7 +132,7 @@ def _tune(config: DictConfig, arguments: list[str], as_json: bool) -> None:
     if study.trained_on == "target":
         raise ConfigError("This split trains on target labels, and tune chooses without them. Choose another split.")
     split: Split = build(config.split, "split", study=study, seed=config.seed)
-    with sole_process(folder):
+    with sole_process(folder, job=True, wait=True):
         claim(folder, identity(config, study))
     search = Search(folder, config, options, space, without_target_labels(study), split)
     helpers = [
@@ -147,7 +149,8 @@ def _tune(config: DictConfig, arguments: list[str], as_json: bool) -> None:
         for helper in helpers:
             helper.wait()
     search.work()  # what a helper may have left behind
-    _report(folder, search.trials(*ENDED), as_json)
+    with sole_process(folder, job=True, wait=True):  # a killed helper's temporary files go, no living one's
+        _report(folder, search.trials(*ENDED), as_json)
 
 
 def parameters(space: Mapping[str, Any], prefix: str = "") -> Space:
@@ -307,7 +310,8 @@ def _report(folder: Path, trials: list[optuna.trial.FrozenTrial], as_json: bool)
         raise DadspError(f"None of the {len(frame)} trials came to an end (see {folder / 'trials.csv'}). Narrow tune.space.")
     row = rows[frame[SCORE].argmin()]
     overrides = [f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in row["values"].items()]
-    given = [part for part in HydraConfig.get().overrides.task if not part.lstrip("+~").startswith("tune.")]
+    task = map(without_credentials, HydraConfig.get().overrides.task)
+    given = [part for part in task if not part.lstrip("+~").startswith("tune.")]
     best = {
         "trial": row["trial"],
         "score": row[SCORE],

@@ -4,8 +4,8 @@ import json
 import logging
 import math
 import shutil
+import signal
 import tempfile
-import time
 import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Iterable
@@ -16,19 +16,19 @@ import pytorch_lightning as pl
 import torch
 from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
-from pytorch_lightning.callbacks import Callback, ModelCheckpoint, TQDMProgressBar
+from pytorch_lightning.callbacks import Callback, TQDMProgressBar
 from pytorch_lightning.plugins.environments import LightningEnvironment  # type: ignore[attr-defined]
-from pytorch_lightning.plugins.io import TorchCheckpointIO
 from pytorch_lightning.strategies import DDPStrategy
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from dadsp.errors import ConfigError, DivergenceError, LoadError
+from dadsp.errors import ConfigError, DivergenceError
 from dadsp.files import write_atomically
 from dadsp.models.base import FitContext
 from dadsp.models.batches import BlockBatches, BlockShare
 from dadsp.models.processes import run_in_processes
+from dadsp.models.training_states import AtomicCheckpoints, EpochCheckpoint
 from dadsp.seeding import derive_seed
 
 log = logging.getLogger(__name__)
@@ -332,50 +332,17 @@ def _train(stage: Stage, batches: Iterable[Any], n_batches: int, folder: Path | 
             precision="bf16-mixed" if options.precision == "bf16" else "32-true",
         )
         resume = str(last) if last is not None and last.exists() else None
+        on_interrupt = signal.getsignal(signal.SIGINT) or signal.SIG_DFL
         try:
             trainer.fit(stage, train_dataloaders=batches, ckpt_path=resume, weights_only=True)
-        except SystemExit:  # Lightning's answer to an interrupt
+        except SystemExit:  # Lightning's answer to an interrupt; it also turns the key off for good
+            signal.signal(signal.SIGINT, on_interrupt)
             raise KeyboardInterrupt from None
     if stage.best_weights:
         stage.network.load_state_dict(stage.best_weights)
     if folder is not None and states is not None and trainer.is_global_zero:
         _write_result(stage, _result(stage, folder))
         shutil.rmtree(states, ignore_errors=True)  # absent where training was shorter than checkpoint_every_s
-
-
-class AtomicCheckpoints(TorchCheckpointIO):
-    """Training states that are complete or absent, and that run no code when they are read."""
-
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        """Writes under a temporary name in the same folder, then renames."""
-        write_atomically(Path(path), lambda temporary: torch.save(checkpoint, temporary))
-
-    def load_checkpoint(self, path: Any, map_location: Any = "cpu", weights_only: bool | None = True) -> dict[str, Any]:
-        """Reads a state.
-
-        Raises:
-            LoadError: It is damaged.
-        """
-        try:
-            state: dict[str, Any] = torch.load(path, map_location=map_location, weights_only=True)
-        except Exception as error:  # zip, pickle and OS errors alike
-            raise LoadError(f"{path} is damaged ({error}). Delete its folder and resume again.") from error
-        return state
-
-
-class EpochCheckpoint(ModelCheckpoint):
-    """A state after an epoch, unless the last one is younger than ``every_s`` seconds."""
-
-    def __init__(self, folder: Path, every_s: float) -> None:
-        super().__init__(dirpath=folder, filename="last", save_on_train_epoch_end=True, enable_version_counter=False)
-        self.every_s, self.written = every_s, time.monotonic()
-
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Lightning's hook."""
-        # The first process's clock decides for all that share steps: a state is written by all of them or none.
-        if trainer.strategy.broadcast(time.monotonic() - self.written >= self.every_s):
-            super().on_train_epoch_end(trainer, pl_module)
-            self.written = time.monotonic()
 
 
 def _callbacks(states: Path | None, progress: bool, checkpoint_every_s: float) -> list[Callback]:

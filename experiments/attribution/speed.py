@@ -25,8 +25,8 @@ from dadsp.drugs.morgan import Morgan
 from dadsp.files import write_atomically
 from dadsp.models.potency_function import PotencyFunction
 from dadsp.nets.dadsp_network import DadspNetwork
+from dadsp.provenance import environment_tags
 from dadsp.schema import CellLines, Drugs, FloatArray, Pairs, Responses, Screen
-from dadsp.tracking import environment_tags
 
 SMILES = "CC(=O)Oc1ccccc1C(=O)O"
 

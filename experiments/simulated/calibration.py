@@ -14,9 +14,9 @@ from dadsp.evaluation.metrics import evaluate
 from dadsp.files import write_atomically
 from dadsp.models.base import predict_split
 from dadsp.models.naive import naive_rows
+from dadsp.provenance import environment_tags
 from dadsp.schema import Study
 from dadsp.splits.cross_screen import cross_screen
-from dadsp.tracking import environment_tags
 
 
 def facts(study: Study) -> dict[str, float]:

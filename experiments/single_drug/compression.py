@@ -24,6 +24,7 @@ from dadsp.evaluation.figures import BLUE, DPI, GREEN, LABEL, ORANGE, PURPLE, fi
 from dadsp.files import write_atomically
 from dadsp.models.base import FitContext
 from dadsp.options import validated
+from dadsp.provenance import environment_tags
 from dadsp.seeding import derive_seed
 from dadsp.singledrug.codec import layer_ends
 from dadsp.singledrug.compression import CompressionOptions, compression_curve
@@ -31,7 +32,6 @@ from dadsp.singledrug.fitting import fit_network
 from dadsp.singledrug.folds import Folds, Genes
 from dadsp.singledrug.lines import chosen_drugs, drug_lines
 from dadsp.singledrug.settings import SingleDrugOptions
-from dadsp.tracking import environment_tags
 
 ARCHITECTURES: tuple[Literal["fixed", "growth"], ...] = ("fixed", "growth")
 SPARSITIES = (0.0, 0.5, 0.7, 0.8, 0.9, 0.95)

@@ -41,8 +41,8 @@ from dadsp.models.dadsp_a import SOURCE, TARGET, DadspA, DadspStage
 from dadsp.models.training import run_stage
 from dadsp.nets.dadsp_network import DadspNetwork
 from dadsp.nets.wide_linear import WideLinear
+from dadsp.provenance import environment_tags
 from dadsp.schema import Split, Study
-from dadsp.tracking import environment_tags
 
 WARM_UP = 3  # steps that pay for allocation and thread start
 PLAIN = "+ lasting gradient buffer (plain path)"

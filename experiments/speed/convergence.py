@@ -25,8 +25,8 @@ from dadsp.cli.configuration import build, compose
 from dadsp.errors import DivergenceError
 from dadsp.files import write_atomically
 from dadsp.models.base import FitContext, predict_split
+from dadsp.provenance import environment_tags
 from dadsp.schema import Study
-from dadsp.tracking import environment_tags
 
 
 def _blocks(lines: int, drugs: int | str, rate: float) -> list[str]:

@@ -25,7 +25,7 @@ from dadsp.drugs.smiles_tokens import SmilesTokens
 from dadsp.files import write_atomically
 from dadsp.models.base import FitContext
 from dadsp.models.dadsp_a import DadspA, DadspStage
-from dadsp.tracking import environment_tags
+from dadsp.provenance import environment_tags
 
 WAYS = {
     "morgan": "morgan",

@@ -20,8 +20,8 @@ from dadsp.cli.configuration import build, compose
 from dadsp.files import write_atomically
 from dadsp.models.base import FitContext
 from dadsp.models.dadsp_a import DadspStage
+from dadsp.provenance import environment_tags
 from dadsp.schema import Split, Study
-from dadsp.tracking import environment_tags
 from experiments.speed.compare import FirstBatches
 
 SHAPES = ((32, 32), (64, 64), (256, 64), (256, 256), (2000, 1000))  # the last is the whole matrix of any screen here

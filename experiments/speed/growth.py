@@ -23,9 +23,9 @@ import torch
 from dadsp.cli.configuration import build, compose
 from dadsp.files import write_atomically
 from dadsp.models.base import FitContext
+from dadsp.provenance import environment_tags
 from dadsp.schema import CellLines, Drugs, Responses, Screen, Study
 from dadsp.splits.cross_screen import cross_screen
-from dadsp.tracking import environment_tags
 from experiments.speed.compare import (
     GENES,
     WARM_UP,

@@ -17,8 +17,8 @@ from sklearn.feature_selection import RFE
 from sklearn.svm import SVR
 
 from dadsp.files import write_atomically
+from dadsp.provenance import environment_tags
 from dadsp.singledrug.selection import SvrRfe
-from dadsp.tracking import environment_tags
 
 
 class TimedRfe(SvrRfe):

@@ -18,7 +18,7 @@ from dadsp.cli.main import main
 from dadsp.cli.sweep import SUPERSEDED
 from dadsp.evaluation.scores import NEWER
 from dadsp.schema import PREDICTION_COLUMNS
-from dadsp.tracking import download_runs
+from dadsp.tracked_runs import download_runs
 from tests.undrawn import undrawn
 
 TINY = ["train", "data=simulated_tiny"]
@@ -256,7 +256,7 @@ def test_experiment_of_the_tracking_store_gives_the_same_table(
 
 @pytest.mark.slow
 def test_runs_that_lack_a_file_are_not_downloaded(tracked: Path, tmp_path: Path) -> None:
-    assert download_runs("three", f"sqlite:///{tracked / 'mlflow.db'}", tracked, ("no_such_file",), tmp_path) == []
-    folders = download_runs("three", None, tracked, ("config.yaml",), tmp_path)
+    assert download_runs("three", f"sqlite:///{tracked / 'mlflow.db'}", tracked, ("no_such_file",), tmp_path).folders == []
+    folders = download_runs("three", None, tracked, ("config.yaml",), tmp_path).folders
     assert [[path.name for path in folder.iterdir()] for folder in folders] == [["config.yaml"]] * 3
     assert np.all([(folder / "config.yaml").stat().st_size > 0 for folder in folders])

@@ -32,8 +32,13 @@ ALLOWED: dict[str, set[str]] = {
     "models": BASE | {"building", "data", "drugs", "nets"},
     "singledrug": BASE | {"models", "nets", "evaluation"},
     "analysis": BASE | {"models", "evaluation", "drugs", "data"},
-    "tracking": BASE,
+    "provenance": set(),
+    "credentials": set(),
+    "tracked_model": set(),
+    "tracking_store": {"errors", "files", "credentials"},
 }
+ALLOWED["tracking"] = {*BASE, "provenance", "credentials", "tracked_model", "tracking_store"}
+ALLOWED["tracked_runs"] = {*BASE, "tracking", "tracking_store"}
 ALLOWED["served_model"] = {*BASE, "data", "models"}
 ALLOWED["cli"] = {*ALLOWED, "api", "version"}
 ALLOWED["api"] = {*ALLOWED}
@@ -41,7 +46,7 @@ ALLOWED["__init__"] = {"api"}
 ALLOWED["__main__"] = {"cli"}
 
 OWNERS = {  # package → the only rooms that may import it
-    "mlflow": {"tracking"},
+    "mlflow": {"tracking", "tracked_model", "tracked_runs", "tracking_store"},
     "hydra": {"cli"},
     "omegaconf": {"cli"},
     "optuna": {"cli"},

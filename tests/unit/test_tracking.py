@@ -5,22 +5,21 @@ import logging
 import math
 import shutil
 import socket
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from unittest.mock import Mock
 
-import numpy as np
 import pandas as pd
 import pytest
 from mlflow import MlflowClient, get_tracking_uri
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
-from dadsp import tracking
+from dadsp import tracking, tracking_store
 from dadsp.errors import DadspError, LoadError
-from dadsp.tracking import FinishedModel, NullTracker, RunTracker, code_hash, environment_tags, git_sha
+from dadsp.tracked_model import FinishedModel
+from dadsp.tracking import NullTracker, RunTracker
 
 
 @pytest.fixture(autouse=True)
@@ -322,7 +321,7 @@ def test_unreachable_server_is_told_within_seconds_with_the_remedy(tmp_path: Pat
 
 
 def test_silent_server_is_told_after_the_time_out(tmp_path: Path, silent_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tracking, "PROBE_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(tracking_store, "PROBE_TIMEOUT_S", 0.2)
     with pytest.raises(DadspError, match=r"no answer in 0\.2 s|timed out"):
         start(tmp_path, uri=f"http://127.0.0.1:{silent_port}/mlflow/")
 
@@ -349,64 +348,3 @@ def test_null_tracker_can_stand_in_for_a_run_tracker(tmp_path: Path) -> None:
         tracker.log_metrics({"rmse": 1.0})
         tracker.log_artifacts([tmp_path])
     assert (tracker.run_id, tracker.experiment_id, tracker.uri) == (None, None, None)
-
-
-def test_environment_tags_name_versions_and_commit_and_nothing_else() -> None:
-    tags = environment_tags()
-    assert tags["version.numpy"] == np.__version__
-    assert tags["version.pandas"] == pd.__version__
-    packages = {"dadsp", "torch", "pytorch-lightning", "rdkit", "numpy", "pandas", "scikit-learn", "python"}
-    assert set(tags) <= {"git.sha", "code_hash"} | {f"version.{name}" for name in packages}
-
-
-def git(folder: Path, *arguments: str) -> str:
-    identity = ["-c", "user.name=Ada", "-c", "user.email=ada@example.org"]
-    command = ["git", *identity, "-C", str(folder), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-
-
-@pytest.fixture
-def checkout(tmp_path: Path) -> Path:
-    (tmp_path / "dadsp").mkdir()
-    (tmp_path / "dadsp/a.py").write_text("x = 1\n")
-    git(tmp_path, "init", "-q")
-    git(tmp_path, "add", ".")
-    git(tmp_path, "commit", "-q", "-m", "first")
-    return tmp_path
-
-
-def test_commit_of_a_clean_checkout_is_its_full_hash(checkout: Path) -> None:
-    assert git_sha(checkout) == git(checkout, "log", "-1", "--format=%H")
-
-
-@pytest.mark.parametrize("touched", ["dadsp/a.py", "dadsp/new_model.py", "constraints.txt"])
-def test_commit_of_changed_code_is_marked_dirty(checkout: Path, touched: str) -> None:
-    (checkout / touched).write_text("x = 2\n")
-    assert git_sha(checkout) == git(checkout, "log", "-1", "--format=%H") + "-dirty"
-
-
-def test_results_beside_the_code_do_not_make_a_commit_dirty(checkout: Path) -> None:
-    (checkout / "results.csv").write_text("rmse\n0.7\n")
-    assert git_sha(checkout) == git(checkout, "log", "-1", "--format=%H")
-
-
-def test_package_inside_another_checkout_has_no_commit(checkout: Path) -> None:
-    inside = checkout / "venv/lib/site-packages"
-    inside.mkdir(parents=True)
-    assert git_sha(inside) is None
-
-
-def test_code_hash_follows_what_the_code_does_and_not_how_it_is_explained(tmp_path: Path) -> None:
-    source = 'def potency(ic50):\n    """Of one pair."""\n    return -ic50  # log scale\n'
-    variants = {
-        "same": source,
-        "explained": source.replace("Of one pair.", "Of a pair.").replace("  # log scale", ""),
-        "changed": source.replace("-ic50", "ic50"),
-        "renamed": source,
-    }
-    for name, text in variants.items():
-        (tmp_path / name).mkdir()
-        (tmp_path / name / ("other.py" if name == "renamed" else "module.py")).write_text(text)
-    found = {name: code_hash(tmp_path / name) for name in variants}
-    assert found["same"] == found["explained"]
-    assert len(set(found.values())) == 3

@@ -27,7 +27,8 @@ class DadspSweeper(BasicSweeper):
         Raises:
             DadspError: Jobs failed, or the launcher gave up.
         """
-        from dadsp.cli.sweep import run_sweep
+        from dadsp.cli.sweep import lean, run_sweep
 
         assert self.config is not None  # Hydra has called setup
-        return run_sweep(self.config, lambda: super(DadspSweeper, self).sweep(arguments))
+        config, self.config = self.config, lean(self.config)  # what Hydra writes to multirun.yaml; the launcher has its own
+        return run_sweep(config, lambda: super(DadspSweeper, self).sweep(arguments))

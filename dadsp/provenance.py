@@ -1,0 +1,68 @@
+"""What a result was made with: code, versions, commit."""
+
+import ast
+import hashlib
+import subprocess
+import sys
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+PACKAGE = Path(__file__).resolve().parent
+PACKAGES = ("dadsp", "torch", "pytorch-lightning", "rdkit", "numpy", "pandas", "scikit-learn")
+
+
+def environment_tags() -> dict[str, str]:
+    """What the run was made with: versions and, in a git checkout, the commit.
+
+    No host name, user name or path is among them.
+
+    Returns:
+        ``version.<package>`` for the packages that matter (only those installed), ``version.python``, ``code_hash``, and
+        ``git.sha``, which ends in "-dirty" when code, settings or pins differ from the commit.
+    """
+    tags = {"code_hash": code_hash(), "version.python": ".".join(map(str, sys.version_info[:3]))}
+    for package in PACKAGES:
+        try:
+            tags[f"version.{package}"] = version(package)
+        except PackageNotFoundError:
+            continue
+    sha = git_sha(PACKAGE.parent)
+    return tags if sha is None else {"git.sha": sha, **tags}
+
+
+@cache
+def code_hash(package: Path = PACKAGE) -> str:
+    """Hash of a package's modules, by default dadsp's, as Python reads them: comments, docstrings, layout do not count."""
+    digest = hashlib.blake2b(digest_size=16)
+    for path in sorted(package.rglob("*.py")):
+        tree = ast.parse(path.read_bytes())
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+                node.body = [part for part in node.body if not _is_docstring(part)]
+        digest.update(f"{path.relative_to(package).as_posix()}\n{ast.dump(tree)}\n".encode())
+    return digest.hexdigest()
+
+
+def _is_docstring(statement: ast.stmt) -> bool:
+    return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+
+
+def git_sha(checkout: Path) -> str | None:
+    """The commit of ``checkout``, with "-dirty" when what decides a result differs from it; None outside git."""
+    # An installed package may lie in a virtual environment inside somebody else's checkout, whose commit says nothing.
+    if not (checkout / ".git").exists():
+        return None
+    sha = _git(checkout, "rev-parse", "HEAD")
+    changes = _git(checkout, "status", "--porcelain", "--", "dadsp", "conf", "pyproject.toml", "constraints.txt")
+    if not sha or changes is None:
+        return None
+    return f"{sha}-dirty" if changes else sha
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    try:
+        done = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()

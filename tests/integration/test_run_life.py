@@ -284,9 +284,7 @@ def test_single_drug_runs_left_open_by_a_kill_are_closed_without_fitting_again(n
     assert main(["single-drug", f"resume={folder}"]) == 0
     assert {path: path.read_bytes() for path in before} == before
     client = MlflowClient(tracking_uri=f"sqlite:///{tmp_path / 'mlflow.db'}")
-    named = client.get_experiment_by_name("dadsp")
-    assert named is not None
-    runs = client.search_runs([named.experiment_id])
+    runs = client.search_runs([experiment.experiment_id for experiment in client.search_experiments()])
     n_drugs = len(list((folder / "drugs").iterdir()))
     assert [run.info.status for run in runs] == ["FINISHED"] * (1 + 2 * n_drugs)
     assert finished(folder)

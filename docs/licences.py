@@ -50,11 +50,11 @@ REMARKS = {
     "certifi": MPL,
     "docutils": "its metadata name the GPL too, for an Emacs mode that stands in the source archive and not in the wheel; "
     "builds the documentation, no part of dadsp",
-    "huey": "its metadata name no licence, its licence file is MIT's; mlflow needs it for jobs of its server, dadsp never imports it",
+    "huey": "its metadata name no licence, its licence file is MIT's; mlflow needs it for jobs of its server, not dadsp",
     "hypothesis": MPL + "; tests alone",
     "matplotlib": "PSF-style licence of its own; the wheel's FreeType is taken under the FreeType licence",
-    "numpy": "the wheel brings GCC's libgfortran (GPL-3.0 with the runtime library exception: any program may be linked with "
-    "it) and libquadmath (LGPL-2.1, a shared library of its own)",
+    "numpy": "the wheel brings GCC's libgfortran (GPL-3.0 with the runtime library exception: any program may be linked "
+    "with it) and libquadmath (LGPL-2.1, a shared library of its own)",
     "pathspec": MPL + "; for hatchling and mypy",
     "pillow": "the wheel's FreeType is taken under the FreeType licence",
     "python-dateutil": "either may be chosen",
@@ -68,13 +68,14 @@ REMARKS = {
 
 HEAD = """# Licences of dependencies
 
-dadsp is under Apache-2.0 ([LICENSE](../LICENSE)). It ships none of the packages below: `pip` fetches them from their makers. The table lists every
-pin of `constraints.txt`, direct and transitive, with the licence that the installed package states. `python docs/licences.py`
-writes this page; a test fails where a pin is missing here or has a licence outside the list that an Apache-2.0 program may use
-({allowed}).
+dadsp is under Apache-2.0 ([LICENSE](../LICENSE)). It ships none of the packages below: `pip` fetches them from their makers.
+The table lists every pin of `constraints.txt`, direct and transitive, with the licence that the installed package states.
+`python docs/licences.py` writes this page; a test fails where a pin is missing here, or has a licence outside the list that
+an Apache-2.0 program may use ({allowed}).
 
-**Needed by**: *runtime* comes with `pip install dadsp`, the other names are its extras. Where a package may be had under either of two licences, both stand
-here with OR. A few wheels bring shared libraries under terms of their own; the remarks name those that are not plainly permissive.
+**Needed by**: *runtime* comes with `pip install dadsp`, the other names are its extras. Where a package may be had under
+either of two licences, both stand here with OR. A few wheels bring shared libraries under terms of their own; the remarks
+name those that are not plainly permissive.
 
 | package | version | licence | needed by | remark |
 |---|---|---|---|---|

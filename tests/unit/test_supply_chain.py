@@ -52,7 +52,9 @@ def test_every_requirement_of_the_project_has_a_pin_that_it_admits() -> None:
 
 
 def test_every_pin_stands_on_the_page_of_licences() -> None:
-    rows = re.findall(r"^\| ([^|]+) \| ([^|]+) \| ([^|]+) \|", (ROOT / "docs" / "licences.md").read_text(encoding="utf-8"), re.M)
+    rows = re.findall(
+        r"^\| ([^|]+) \| ([^|]+) \| ([^|]+) \|", (ROOT / "docs" / "licences.md").read_text(encoding="utf-8"), re.M
+    )
     listed = {canonicalize_name(name): (version, terms) for name, version, terms in rows}
     assert {name: listed.get(name, ("",))[0] for name in PINS} == PINS
     read = {name: licence(package) for name in PINS if (package := installed(name)) is not None}

@@ -102,13 +102,13 @@ def licence(package: Distribution) -> str:
     name = canonicalize_name(facts["Name"])
     if name in STATED:
         return STATED[name]
-    if facts.get("License-Expression"):
+    if "License-Expression" in facts:
         return str(facts["License-Expression"])
     classifiers = [line.rpartition(" :: ")[2] for line in facts.get_all("Classifier") or [] if line.startswith("License ::")]
     found = [MEANING[line] for line in classifiers if line in MEANING]
     if found:
         return " AND ".join(found)
-    text = (facts.get("License") or "").strip()
+    text = str(facts["License"]).strip() if "License" in facts else ""
     return MEANING.get(text, text) or f"unknown ({', '.join(classifiers)})"
 
 

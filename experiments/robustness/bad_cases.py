@@ -60,8 +60,6 @@ class Base:
         single = run(["single-drug", *SINGLE, "hydra.run.dir=single", "runs=runs"], self.folder)
         if trained or single:
             raise SystemExit(f"The good runs could not be made (exit codes {trained}, {single}).")
-        for log in self.folder.glob("*/*.log"):
-            log.unlink()
         target = load_study("data=simulated_tiny").target
         lines = pd.DataFrame(target.cells.expression[:4], columns=list(target.genes), index=list(target.cells.ids[:4]))
         lines.round(4).rename_axis("cell_id").to_csv(self.folder / "expression.csv")

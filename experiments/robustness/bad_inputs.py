@@ -22,7 +22,7 @@ from bad_options import option_cases
 from bad_runs import compressed_cases, no_folder_cases, run_cases, single_run_cases
 from bad_tables import structure_cases, table_cases
 
-COLUMNS = ("case", "kind", "exit_code", "seconds", "verdict", "first_line")
+COLUMNS = ("case", "kind", "exit_code", "seconds", "cpu_seconds", "verdict", "first_line")
 SLOW_S = 10.0  # of wall time from the fork on: imports are done, and everything else counts
 LIMIT_S = 30.0
 
@@ -80,7 +80,7 @@ def try_case(case: Case, base: Base, folder: Path) -> dict[str, str]:
     verdict = judge(ended, lines, before, state(folder))
     shutil.rmtree(folder)
     first = next((line for line in lines if line.startswith("error:")), lines[0] if lines else "")
-    row = (case.name, case.kind, str(ended.code), f"{ended.seconds:.1f}", verdict, first[:300])
+    row = (case.name, case.kind, str(ended.code), f"{ended.seconds:.1f}", f"{ended.cpu_seconds:.1f}", verdict, first[:300])
     if verdict != "held":
         print(
             f"{verdict}: {case.kind}: {case.name}: exit {ended.code}, {ended.seconds:.1f} s: {(lines or [''])[-1][:160]}",

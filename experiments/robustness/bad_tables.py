@@ -280,7 +280,7 @@ def structure_cases() -> Iterator[Case]:
     """Every bad structure, for a prediction and for training."""
     for name, smiles in STRUCTURES.items():
         for slot in (SLOTS[2], SLOTS[5]):
-            if slot is SLOTS[5] and not smiles.strip():
+            if slot is SLOTS[5] and smiles.strip() in ("", "nan"):
                 continue  # drugs of a screen may lack a structure
             yield Case(
                 "SMILES",

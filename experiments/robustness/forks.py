@@ -54,6 +54,7 @@ class Ended(NamedTuple):
     Attributes:
         code: Exit code; negative: the number of the signal that ended it.
         seconds: Wall time from the fork.
+        cpu_seconds: Time of the processor, which does not count what others do on the machine.
         stopped: Whether it was still running at the limit, and was killed.
         out: What it printed.
         err: What it wrote to standard error.
@@ -61,6 +62,7 @@ class Ended(NamedTuple):
 
     code: int
     seconds: float
+    cpu_seconds: float
     stopped: bool
     out: str
     err: str
@@ -99,7 +101,7 @@ def run(
         _become(arguments, folder, logs)
     stopped = False
     while True:
-        known, status = os.waitpid(process, os.WNOHANG)
+        known, status, used = os.wait4(process, os.WNOHANG)
         seconds = time.monotonic() - started
         if known:
             break
@@ -112,7 +114,7 @@ def run(
     texts = [path.read_text(encoding="utf-8", errors="replace") if path.exists() else "" for path in logs]
     for path in logs:
         path.unlink(missing_ok=True)
-    return Ended(os.waitstatus_to_exitcode(status), seconds, stopped, *texts)
+    return Ended(os.waitstatus_to_exitcode(status), seconds, used.ru_utime + used.ru_stime, stopped, *texts)
 
 
 def _become(arguments: Sequence[str], folder: Path, logs: Sequence[Path]) -> None:

@@ -11,13 +11,13 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "experiments" / "robustness"
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 def campaign(script: str, folder: Path, *arguments: str) -> list[dict[str, str]]:
     """The rows of the table that a campaign writes."""
     table = folder / "table.csv"
-    command = [sys.executable, FOLDER / script, "--out", table, "--work", folder / "work", *arguments]
+    command: list[str | Path] = [sys.executable, FOLDER / script, "--out", table, "--work", folder / "work", *arguments]
     done = subprocess.run(command, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     with table.open(encoding="utf-8", newline="") as file:
@@ -44,7 +44,7 @@ def test_the_campaign_notices_a_command_that_does_not_refuse(tmp_path: Path) -> 
     finally:
         sys.path.remove(str(FOLDER))
     said = "error: no."
-    held = Ended(2, 1.0, False, "", said + "\n")
+    held = Ended(2, 1.0, 0.5, False, "", said + "\n")
     assert judge(held, [said], {"a": "1"}, {"a": "1"}) == "held"
     assert judge(held, [said], {"a": "1"}, {"a": "1", "new": "2"}) == "changed new"
     assert judge(held._replace(code=0), [said], {}, {}) == "silent nonsense"

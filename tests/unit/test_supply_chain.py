@@ -11,7 +11,7 @@ from docs.licences import ALLOWED, installed, licence, parts, pins
 
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-PINS = {canonicalize_name(name): version for name, version in pins().items()}
+PINS: dict[str, str] = {canonicalize_name(name): version for name, version in pins().items()}
 
 
 def hashed() -> dict[str, tuple[str, list[str]]]:
@@ -40,23 +40,23 @@ def test_a_wheel_is_built_by_exactly_the_pinned_packages() -> None:
 
 def test_no_hydra_older_than_the_pinned_one_is_admitted() -> None:
     (hydra,) = [Requirement(one) for one in PROJECT["project"]["dependencies"] if one.startswith("hydra-core")]
-    assert PINS["hydra-core"] in hydra.specifier
-    assert "1.3.2" not in hydra.specifier
+    assert hydra.specifier.contains(PINS["hydra-core"])
+    assert not hydra.specifier.contains("1.3.2")
     assert f">={PINS['hydra-core']}" in str(hydra.specifier)
 
 
 def test_every_requirement_of_the_project_has_a_pin_that_it_admits() -> None:
     groups = [PROJECT["project"]["dependencies"], *PROJECT["project"]["optional-dependencies"].values()]
     wanted = [Requirement(one) for group in groups for one in group]
-    assert [str(one) for one in wanted if PINS.get(canonicalize_name(one.name), "0") not in one.specifier] == []
+    assert [str(one) for one in wanted if not one.specifier.contains(PINS.get(canonicalize_name(one.name), "0"))] == []
 
 
 def test_every_pin_stands_on_the_page_of_licences() -> None:
     rows = re.findall(
         r"^\| ([^|]+) \| ([^|]+) \| ([^|]+) \|", (ROOT / "docs" / "licences.md").read_text(encoding="utf-8"), re.M
     )
-    listed = {canonicalize_name(name): (version, terms) for name, version, terms in rows}
-    assert {name: listed.get(name, ("",))[0] for name in PINS} == PINS
+    listed: dict[str, tuple[str, str]] = {canonicalize_name(name): (version, terms) for name, version, terms in rows}
+    assert {name: listed.get(name, ("", ""))[0] for name in PINS} == PINS
     read = {name: licence(package) for name in PINS if (package := installed(name)) is not None}
     assert {name: listed[name][1] for name in read} == read
 

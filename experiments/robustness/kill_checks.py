@@ -12,7 +12,7 @@ import pandas as pd
 from kill_scenarios import Scenario
 
 # Neither decides a result nor can be the same twice: when, how long, under which id, in which folder.
-PASSING = re.compile(r"time|date|seconds|duration|run_id|^id$|uri|command|^run$|folder|out$|git\.sha|code_hash")
+PASSING = re.compile(r"time|date|seconds|duration|_s$|_ms_|run_id|^id$|uri|command|^run$|folder|out$|git\.sha|code_hash")
 TEMPORARY = re.compile(r"^\.[^/]*-[\w-]{8}(\.\w+)*$")  # as dadsp.files names what is not yet whole
 
 

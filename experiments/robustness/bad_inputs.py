@@ -80,6 +80,7 @@ def try_case(case: Case, base: Base, folder: Path) -> dict[str, str]:
     verdict = judge(ended, lines, before, state(folder))
     shutil.rmtree(folder)
     first = next((line for line in lines if line.startswith("error:")), lines[0] if lines else "")
+    first = "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in first)
     row = (case.name, case.kind, str(ended.code), f"{ended.seconds:.1f}", f"{ended.cpu_seconds:.1f}", verdict, first[:300])
     if verdict != "held":
         print(
@@ -103,6 +104,8 @@ def judge(ended: forks.Ended, lines: Sequence[str], before: dict[str, str], afte
         return "another exit code"
     if not (len(lines) == 1 and lines[0].startswith("error: ")):
         return "not one line"
+    if not lines[0].isprintable():
+        return "control characters"  # a file could rewrite what the terminal shows
     if ended.seconds > SLOW_S:
         return "slow"
     changed = sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))

@@ -52,4 +52,5 @@ def test_the_campaign_notices_a_command_that_does_not_refuse(tmp_path: Path) -> 
     assert judge(held._replace(code=-9, stopped=True), [], {}, {}) == "hang"
     assert judge(held._replace(seconds=11.0), [said], {}, {}) == "slow"
     assert judge(held, [said, said], {}, {}) == "not one line"
+    assert judge(held, [said + "\x1b[2J"], {}, {}) == "control characters"
     assert judge(held._replace(err="Traceback (most recent call last)"), [said], {}, {}) == "traceback"

@@ -1,5 +1,6 @@
 """Bad options: null, wrong types, impossible numbers, empty lists, misspelt names, text that looks like code."""
 
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +16,7 @@ def option_cases() -> Iterator[Case]:
     for line in COMMANDS.read_text(encoding="utf-8").splitlines():
         if line.startswith("#"):
             continue
-        verb, *arguments = line.split(" ")
+        verb, *arguments = shlex.split(line)
         given = {part.partition("=")[0] for part in arguments}
         added = (*SMALL[verb], "runs=runs") if verb in SMALL else ()
         needs = ("run", "single", "pairs.csv", "drugs.csv") if verb in ON_A_RUN else ()

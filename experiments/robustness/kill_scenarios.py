@@ -192,7 +192,7 @@ SCENARIOS = (
         ("report", "run=done"),
         ("done/report.html",),
         needs_run=True,
-        windows=(Window("report.html to the end", "done/.report*"),),
+        windows=(Window("report.html to the end", "done/.report-*"),),
     ),
 )
 

@@ -119,6 +119,8 @@ def kill(number: int, scenario: Scenario, whole: Whole, work: Path, draw: random
         ended = forks.run(scenario.command, folder, LIMIT_S, at)
         if at.sent_after is not None and ended.code != 0:
             break
+        if at.begun is None:
+            window = None  # it was too short to be seen this time
         share *= 0.7  # it ended before; the machine is faster now, or a signal came too late
     state = found_state(folder, before)
     how, command = going_on(scenario, folder, before)

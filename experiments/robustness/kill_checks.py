@@ -48,7 +48,7 @@ def _content(path: Path) -> Any:
         return frame.to_csv(index=False, float_format="%.17g")
     if path.suffix == ".html":
         text = path.read_text(encoding="utf-8")
-        return re.sub(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?|[^<>\s]*/done", "", text)
+        return re.sub(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?", "", text.replace(str(path.parent), ""))
     return path.read_bytes()
 
 

@@ -16,7 +16,7 @@ copyright = "the authors of dadsp, Apache-2.0"
 
 # The root of the sources is the repository's, so that pages link to the READMEs of experiments and to files of conf/.
 root_doc = "docs/index"
-include_patterns = ["docs/*.md", "experiments/*/README.md", "CONTRIBUTING.md", "CHANGELOG.md"]
+include_patterns = ["docs/*.md", "experiments/*/README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"]
 exclude_patterns = [".*", "build", "runs", "dadsp", "tests", "conf"]
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "generated_pages"]

@@ -1,6 +1,7 @@
 """``dadsp embed``: both screens' lines before and after the training of a finished run."""
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from dadsp.analysis.embedding_figures import maps_figure
 from dadsp.cli.configuration import run_app
 from dadsp.cli.finished_run import open_run
 from dadsp.cli.results import console
+from dadsp.cli.tables import write_csv
 from dadsp.files import write_atomically, write_json
 from dadsp.options import validated
 
@@ -49,8 +51,8 @@ def _embed(config: DictConfig, as_json: bool) -> None:
 def _write(found: Embedding, out: Path) -> None:
     """Writes the tables and the figure and, last, ``embed.json``: a folder that has it is complete."""
     (out / "embed.json").unlink(missing_ok=True)
-    write_atomically(out / "coordinates.csv", lambda path: found.coordinates.to_csv(path, index=False))
-    write_atomically(out / "measures.csv", lambda path: found.measures.to_csv(path, index=False))
+    write_atomically(out / "coordinates.csv", partial(write_csv, found.coordinates))
+    write_atomically(out / "measures.csv", partial(write_csv, found.measures))
     screens = " and ".join(found.facts["screens"].values())
     maps_figure(found.coordinates, out / "maps.png", f"{found.facts['system']}\nlines of {screens}, t-SNE")
     write_json(out / "embed.json", found.facts)

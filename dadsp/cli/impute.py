@@ -15,8 +15,8 @@ from dadsp.analysis.missing_pairs import NEAR_CAP, Imputation, ImputeOptions, im
 from dadsp.analysis.missing_pairs_figures import coverage_figure, ranking_figure
 from dadsp.cli.configuration import run_app
 from dadsp.cli.finished_run import open_run
-from dadsp.cli.predict import WRITERS
 from dadsp.cli.results import console
+from dadsp.cli.tables import WRITERS
 from dadsp.files import write_atomically, write_json
 from dadsp.options import validated
 from dadsp.schema import Study

@@ -2,24 +2,17 @@
 
 import json
 import sys
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-import pandas as pd
 from omegaconf import DictConfig
 
 from dadsp.api import load, load_single_drug
 from dadsp.cli.configuration import run_app
+from dadsp.cli.tables import WRITERS
 from dadsp.errors import ConfigError, nearest
 from dadsp.files import write_atomically
 from dadsp.models.prediction import Predicted
-
-WRITERS: dict[str, Callable[[pd.DataFrame, Path], None]] = {
-    ".csv": lambda frame, path: frame.to_csv(path, index=False),
-    ".tsv": lambda frame, path: frame.to_csv(path, index=False, sep="\t"),
-    ".parquet": lambda frame, path: frame.to_parquet(path, index=False),
-}
 
 
 def run(arguments: list[str], as_json: bool) -> None:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping
 from contextlib import redirect_stdout
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from dadsp.cli.configuration import build, load_study, run_app
 from dadsp.cli.results import console
 from dadsp.cli.runs import RunOptions, check_keys
 from dadsp.cli.sweep import claim, identity, sole_process
+from dadsp.cli.tables import write_csv
 from dadsp.cli.train import KEYS
 from dadsp.errors import ConfigError, DadspError, DivergenceError
 from dadsp.evaluation.metrics import evaluate
@@ -292,7 +294,7 @@ def _report(folder: Path, trials: list[optuna.trial.FrozenTrial], as_json: bool)
     ]
     frame = pd.DataFrame([{**row, **{key: json.dumps(v) for key, v in row["values"].items()}} for row in rows])
     frame = frame.drop(columns="values").astype({SCORE: float})
-    write_atomically(folder / "trials.csv", lambda path: frame.to_csv(path, index=False))
+    write_atomically(folder / "trials.csv", partial(write_csv, frame))
     if frame[SCORE].isna().all():
         raise DadspError(f"None of the {len(frame)} trials came to an end (see {folder / 'trials.csv'}). Narrow tune.space.")
     row = rows[frame[SCORE].argmin()]

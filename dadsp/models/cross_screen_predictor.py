@@ -189,6 +189,10 @@ class CrossScreenPredictor(Predictor):
     def _restore(self, learned: Arrays) -> None:
         """Takes back what ``_learned`` gave."""
 
+    def seen_range(self, domain: Domain) -> tuple[float, float] | None:
+        """Of the raw expression that alignment and scaler were fitted on."""
+        return self.expression_input.seen_range(domain)
+
     def input_facts(self) -> dict[str, Any]:
         """How the platforms were aligned."""
         return {"alignment": self.expression_input.facts()}

@@ -333,6 +333,10 @@ class KernelSystem(Predictor):
         earlier.learned, earlier.learns_from_validation = self.before_validation, False
         return earlier
 
+    def seen_range(self, domain: Domain) -> tuple[float, float] | None:
+        """Of the raw expression that alignment and scaler were fitted on."""
+        return self.input.seen_range(domain)
+
     def input_facts(self) -> dict[str, Any]:
         """What the alignment states of itself."""
         return {"alignment": self.input.facts()}

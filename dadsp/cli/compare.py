@@ -15,7 +15,7 @@ from pydantic.dataclasses import dataclass
 from rich.text import Text
 
 from dadsp.cli.configuration import run_app
-from dadsp.cli.finished_run import complete
+from dadsp.cli.finished_run import complete, read_settings
 from dadsp.cli.results import console
 from dadsp.cli.sweep import SUPERSEDED
 from dadsp.cli.tables import write_csv
@@ -173,19 +173,19 @@ def _read(folder: Path) -> Finished:
         results = read_json(folder / "metrics.json")
         facts = results["run"]
         own = next(system for system in results["systems"] if system["name"] == facts["system"])
-        config: Any = OmegaConf.load(folder / "config.yaml")
+        config = read_settings(folder)
         kind = facts["split"] if "split" in facts else read_json(folder / "split.json")["kind"]
         predictions = PredictionTable(pd.read_parquet(folder / "predictions.parquet"))
         naive = read_comparison(folder / "comparison.csv")
-        settings = dict(flat(OmegaConf.to_container(config.model)))
+        settings = dict(flat(config["model"]))
         if settings.get("alignment._target_", "").endswith(".NoAlignment"):
             del settings["alignment._target_"]  # as in runs made before there were alignments
-        repeated = [f"{key} {config.split[key]}" for key in REPETITIONS if key in config.split]
+        repeated = [f"{key} {config['split'][key]}" for key in REPETITIONS if key in config["split"]]
         replicate = ", ".join([f"seed {facts['seed']}", *repeated])
         naive = naive[(naive["kind"] != "model") & (naive["system"] != facts["system"])]
         naive = naive[["system", "kind", "saw_target_labels", *SCORES]].assign(replicate=replicate)
         roles = SCREENS_OF_SCOPE[facts.get("split_scope", "across")]
-        screens = [OmegaConf.select(config, f"data.{role}.name") for role in roles]
+        screens = [(config["data"].get(role) or {}).get("name") for role in roles]
         title = f"{' → '.join(filter(None, screens)) or 'simulated screens'}, {kind} split, data {facts['data_hash'][:8]}"
         return Finished(
             folder=folder,
@@ -193,7 +193,7 @@ def _read(folder: Path) -> Finished:
             replicate=replicate,
             test=(facts["data_hash"], kind),
             title=title,
-            settings={key: value for key, value in settings.items() if key not in SPEED},
+            settings={key: value for key, value in settings.items() if key not in SPEED and not key.endswith("_convert_")},
             saw_target_labels=own["saw_target_labels"],
             table=predictions.where(predictions.frame["split"] == "test"),
             naive=naive,

@@ -1,11 +1,11 @@
 """Composing configurations with Hydra and building objects from them, with errors a user can act on."""
 
-import inspect
+import json
 import logging
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, get_args
@@ -14,16 +14,16 @@ from unittest.mock import patch
 import hydra
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException, InstantiationException
+from hydra.errors import HydraException
 from hydra.types import RunMode
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationToMissingValueError, MissingMandatoryValue, OmegaConfBaseException
-from pydantic import ValidationError
 
 import dadsp
+from dadsp import building
+from dadsp.cli.arguments import readable
+from dadsp.cli.hydra_guard import check_options, guarded
 from dadsp.errors import ConfigError, DadspError, nearest
-from dadsp.options import config_error
 from dadsp.schema import Scope, Study
 from dadsp.splits.store import saved_scope
 
@@ -73,10 +73,12 @@ def run_app(verb: str, config_name: str, arguments: list[str], task: Callable[[D
             failures.append(explained)
             return None
 
+    check_options(arguments)
     app = hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name=config_name)(job)
     # Hydra prints its own errors and exits with 1 unless it is told to raise them.
     with (
-        patch.object(sys, "argv", [f"dadsp {verb}", *_options_first(arguments)]),
+        patch.object(sys, "argv", [f"dadsp {verb}", *_options_first(readable(arguments))]),
+        guarded(),
         patch.dict(os.environ, {"HYDRA_FULL_ERROR": "1"}),
     ):
         try:
@@ -114,40 +116,37 @@ def compose(config_name: str, overrides: list[str]) -> DictConfig:
         ConfigError: It cannot be composed.
     """
     try:
-        with hydra.initialize_config_dir(str(conf_folder()), version_base="1.3"):
-            return hydra.compose(config_name, overrides)
+        with guarded(), hydra.initialize_config_dir(str(conf_folder()), version_base="1.3"):
+            return hydra.compose(config_name, readable(overrides))
     except (HydraException, OmegaConfBaseException) as error:
         raise _explained(error, config_name) from error
 
 
 def build(node: DictConfig, where: str, **passed: Any) -> Any:
-    """The object a configuration node describes.
-
-    Only targets inside dadsp are built, so that a configuration from elsewhere can name no other code.
+    """The object a configuration node describes, as ``dadsp.building`` builds it.
 
     Args:
         node: Holds ``_target_`` and its arguments.
-        where: The node's key, for errors.
+        where: The node's key, whose last part is the kind of object.
         passed: Further arguments of the target, which no configuration can hold.
 
     Raises:
-        ConfigError: The target is foreign, or its arguments are unknown, missing or impossible.
+        ConfigError: A target is not registered for its place, or its arguments are unknown, missing or impossible.
         DadspError: The target raised it.
     """
-    for target in _targets(node):
-        if not target.startswith("dadsp."):
-            raise ConfigError(f"{where}._target_={target} lies outside dadsp and is not built. Name a class of dadsp.")
+    return building.build(plain(node), where, **passed)
+
+
+def plain(node: Any) -> Any:
+    """A node as plain dicts, lists and values, interpolations resolved.
+
+    Raises:
+        ConfigError: A value is missing, or an interpolation leads nowhere.
+    """
     try:
-        if not passed:
-            return instantiate(node, _convert_="all")
-        # Hydra would turn dataclasses among its own arguments into configurations.
-        partial = instantiate(node, _convert_="all", _partial_=True)
-    except (InstantiationException, OmegaConfBaseException) as error:
-        raise _build_error(error, node, where) from error
-    try:
-        return partial(**passed)
-    except TypeError as error:
-        raise _argument_error(error, node, where) from error
+        return OmegaConf.to_container(node, resolve=True, throw_on_missing=True) if OmegaConf.is_config(node) else node
+    except OmegaConfBaseException as error:
+        raise _explained(error, None) from error
 
 
 def study_of(overrides: list[str]) -> Study:
@@ -189,55 +188,13 @@ def read_study(config: DictConfig) -> Study:
     Raises:
         DadspError: The data cannot be read.
     """
-    return _study(OmegaConf.to_yaml(OmegaConf.create({"data": OmegaConf.to_container(config.data, resolve=True)})))
+    return _study(json.dumps(plain(config.data)))
 
 
 @lru_cache(maxsize=1)
 def _study(text: str) -> Study:
-    study: Study = build(OmegaConf.create(text).data, "data")
+    study: Study = building.build(json.loads(text), "data")
     return study
-
-
-def _targets(node: Any) -> Iterator[str]:
-    found: Any = OmegaConf.to_container(node, resolve=True) if isinstance(node, DictConfig) else node
-    for key, value in found.items():
-        if key == "_target_":
-            yield str(value)
-        elif isinstance(value, dict):
-            yield from _targets(value)
-
-
-def _build_error(error: BaseException, node: DictConfig, where: str) -> Exception:
-    key = re.search(r"full_key: (\S+)", str(error))
-    if key and key[1].startswith(f"{where}."):  # a node inside this one failed
-        where, node = key[1], OmegaConf.select(node, key[1].removeprefix(f"{where}."))
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, DadspError):
-            return cause
-        if isinstance(cause, ValidationError):
-            return config_error(cause, hydra.utils.get_class(node["_target_"]), where)
-        if isinstance(cause, OmegaConfBaseException):
-            return _explained(cause, None)
-        if isinstance(cause, TypeError):
-            return _argument_error(cause, node, where)
-        if isinstance(cause, ImportError):
-            return ConfigError(f"{where}._target_={node['_target_']} names nothing in dadsp ({cause}).")
-        if cause.__cause__ is None and isinstance(cause, Exception) and not isinstance(cause, InstantiationException):
-            return cause
-        cause = cause.__cause__
-    return ConfigError(f"{where} cannot be built: {error}")
-
-
-def _argument_error(error: TypeError, node: DictConfig, where: str) -> Exception:
-    if missing := re.search(r"missing \d+ required .*?: '(\w+)'", str(error)):  # what ??? stood for
-        return ConfigError(f"{where}.{missing[1]} is required. Set it: {where}.{missing[1]}=…")
-    unknown = re.search(r"unexpected keyword argument '(\w+)'", str(error))
-    if not unknown:
-        return error
-    target = hydra.utils.get_object(node["_target_"])
-    valid = [name for name in inspect.signature(target).parameters if name not in ("args", "kwargs")]
-    return ConfigError(f"{where}.{unknown[1]} is not a known key. {nearest(unknown[1], valid)}")
 
 
 def _explained(error: BaseException, config_name: str | None) -> ConfigError:

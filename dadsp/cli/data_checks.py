@@ -9,6 +9,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from dadsp.building import LATER
 from dadsp.cli.configuration import build
 from dadsp.cli.results import print_notes
 from dadsp.data.cache import cached_study, describe_cache, why_rebuild
@@ -63,17 +64,11 @@ def prepare(config: DictConfig, out: str | None, as_json: bool) -> None:
     settings: Any = OmegaConf.to_container(config.data, resolve=True, throw_on_missing=True)
     if isinstance(settings.get("root"), str):
         settings["root"] = str(Path(settings["root"]).absolute())
-    node = {"_partial_": True, **settings}
-    cached = {
-        "_target_": "dadsp.data.cache.cached_study",
-        "_convert_": "all",
-        "folder": str(folder / "cache"),
-        "study": node,
-    }
+    cached = {"_target_": "dadsp.data.cache.cached_study", "folder": str(folder / "cache"), "study": settings}
     if folder.exists() and any(entry.name not in ("cache", ".cache.lock", "conf") for entry in folder.iterdir()):
         raise ConfigError(f"{folder} holds other files and is left alone. Choose another folder.")
     write_text(folder / "conf" / "data" / "prepared.yaml", OmegaConf.to_yaml(OmegaConf.create(cached)))
-    partial = build(OmegaConf.create({**node, "_convert_": "all"}), "data")
+    partial = build(settings, LATER)
     reason = why_rebuild(folder / "cache", partial)
     study = cached_study(folder / "cache", partial)
     start = time.perf_counter()

@@ -8,9 +8,11 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from dadsp.building import check
 from dadsp.cli.configuration import load_study
-from dadsp.errors import ConfigError, DadspError, LoadError
+from dadsp.errors import ConfigError, DadspError, LoadError, examples
 from dadsp.models.base import Predictor, load_model
+from dadsp.plain_yaml import read_plain_yaml
 from dadsp.schema import Split, Study
 from dadsp.splits.store import load_split
 
@@ -65,26 +67,54 @@ def complete(folder: Path, what: str = "run", remedy: str = "Train it again, or 
         raise LoadError(f"{folder} does not hold a complete {what} ({error!r}). {remedy}") from error
 
 
-def read_config(folder: Path) -> DictConfig:
-    """The configuration of the run in ``folder``.
-
-    Raises:
-        LoadError: It cannot be read.
-    """
-    try:
-        config: Any = OmegaConf.load(folder / "config.yaml")
-    except Exception as error:  # absent, unreadable, or no YAML: each has its own class
-        raise LoadError(f"{folder / 'config.yaml'} cannot be read ({error}).") from error
-    return config  # type: ignore[no-any-return]
-
-
 def read_settings(folder: Path) -> dict[str, Any]:
-    """The same as plain values, resolved.
+    """The configuration of the run in ``folder`` as plain values.
+
+    The file may come from elsewhere: nothing in it is resolved. A run writes its configuration with every interpolation
+    resolved, so that one in the file is no work of dadsp.
 
     Raises:
-        LoadError: It cannot be read.
+        LoadError: It cannot be read, or holds interpolations.
     """
-    return OmegaConf.to_container(read_config(folder), resolve=True)  # type: ignore[return-value]
+    path = folder / "config.yaml"
+    try:
+        settings = read_plain_yaml(path)
+    except OSError as error:
+        raise LoadError(f"{path} cannot be read ({error.strerror or error}).") from error
+    if not isinstance(settings, dict):
+        raise LoadError(f"{path} is not a configuration. Train again.")
+    found = list(_interpolations(settings))
+    if found:
+        raise LoadError(
+            f"{path} holds {len(found)} interpolations (e.g. {examples(found)}), which no run writes. Train again."
+        )
+    return settings
+
+
+def read_config(folder: Path) -> DictConfig:
+    """The same, to build from: what it names is checked first, wherever it stands.
+
+    Raises:
+        LoadError: It cannot be read, or names what dadsp does not build at that place.
+    """
+    settings = read_settings(folder)
+    try:
+        check(settings, "")
+    except ConfigError as error:
+        raise LoadError(f"{folder / 'config.yaml'}: {error}") from None
+    return OmegaConf.create(settings)
+
+
+def _interpolations(node: Any) -> Iterator[str]:
+    if isinstance(node, dict):
+        for key, value in node.items():
+            yield from _interpolations(str(key))
+            yield from _interpolations(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from _interpolations(value)
+    elif isinstance(node, str) and "${" in node:
+        yield node
 
 
 def read_run_data(folder: Path) -> tuple[DictConfig, Study]:

@@ -1,12 +1,11 @@
 """``dadsp predict`` on a run of ``dadsp single-drug``: response and class of new lines by one network per drug."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from omegaconf import OmegaConf
 
 from dadsp.cli.configuration import build
+from dadsp.cli.finished_run import read_config
 from dadsp.data.new_pairs import OnUnknown, read_pairs, refuse_impossible
 from dadsp.data.tables import Frame
 from dadsp.errors import ConfigError, DadspError, LoadError
@@ -63,12 +62,10 @@ def predict_single_drug(
 def _panel(folder: Path) -> ResponsePanel:
     """The run's own panel, whose lines can be predicted again."""
     try:
-        config: Any = OmegaConf.load(folder / "config.yaml")
+        config = read_config(folder)
         panel: ResponsePanel = build(config.panel, "panel")
     except DadspError as error:
         raise LoadError(f"The run's own data cannot be read again: {error} Or give expression=.") from error
-    except Exception as error:  # absent, unreadable, or no YAML: each has its own class
-        raise LoadError(f"{folder / 'config.yaml'} cannot be read ({error}). Give expression= instead.") from error
     return panel
 
 

@@ -16,6 +16,7 @@ from pydantic import Field, StrictInt, model_validator
 from pydantic.dataclasses import dataclass
 
 from dadsp.cli.configuration import run_app
+from dadsp.cli.finished_run import read_config
 from dadsp.cli.sweep import IDENTITY, Ending, sole_process
 from dadsp.errors import ConfigError, DadspError, LoadError, nearest
 from dadsp.files import read_json, write_json, write_text
@@ -169,14 +170,12 @@ def _set_threads(config: DictConfig) -> None:
 
 
 def _resume(verb: Verb, folder: Path, tracked: bool, as_json: bool) -> None:
-    try:
-        config = OmegaConf.load(folder / "config.yaml")
-    except OSError as error:
-        raise LoadError(f"{folder} holds no run to go on with ({error.strerror}: config.yaml). Check the folder.") from error
-    except Exception as error:  # every YAML defect has its own class
-        raise LoadError(f"{folder / 'config.yaml'} is damaged: {error}. Start the run again.") from error
-    if not isinstance(config, DictConfig):
-        raise LoadError(f"{folder / 'config.yaml'} is not a configuration. Start the run again.")
+    if not (folder / "config.yaml").is_file():
+        raise LoadError(f"{folder} holds no run to go on with (no config.yaml). Check the folder.")
+    config = read_config(folder)
+    for key in config:
+        if key not in verb.keys:
+            raise LoadError(f"{folder / 'config.yaml'}: {key!s} is not a known key. {nearest(str(key), verb.keys)}")
     if (folder / "metrics.json").exists():
         verb.show(folder, as_json)
         return

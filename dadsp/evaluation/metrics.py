@@ -235,7 +235,8 @@ def _summary(per_group: pd.DataFrame, min_pairs: int) -> GroupSummary:
         usable = large & per_group[name].notna()
         median[name] = float(per_group.loc[usable, name].median()) if usable.any() else float("nan")
         defined[name] = int(usable.sum())
-        undefined[name] = {str(why): int(count) for why, count in reason[~usable].value_counts().items()}
+        left_out = {} if usable.all() else reason[~usable].value_counts()
+        undefined[name] = {str(why): int(count) for why, count in left_out.items()}
     return GroupSummary(groups=len(per_group), min_pairs=min_pairs, median=median, defined=defined, undefined=undefined)
 
 

@@ -1,11 +1,10 @@
 """What every predictor offers, how its predictions become a table, and how it is saved."""
 
-import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, cast
 
 import numpy as np
 import pandas as pd
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
+from dadsp.building import registered
 from dadsp.errors import LoadError, examples
 from dadsp.files import read_json, write_atomically, write_json
 from dadsp.models.source_labels import Codes, profiled_in_source, source_labels
@@ -157,15 +157,10 @@ def refuse_not_finite(arrays: Arrays, path: Path) -> None:
 
 
 def _system(path: str) -> type[Predictor]:
-    module, _, name = path.rpartition(".")
-    # Only this package's own models may be named by a file that came from elsewhere.
-    try:
-        found = getattr(importlib.import_module(module), name, None) if module.startswith("dadsp.models.") else None
-    except ImportError:
-        found = None
-    if not (isinstance(found, type) and issubclass(found, Predictor)):
+    found = registered("model", path)  # by name, from a table: the file may have come from elsewhere
+    if found is None:
         raise LoadError(f"The saved model names '{path}', which is no dadsp system. Install the version that saved it.")
-    return found
+    return cast(type[Predictor], found)
 
 
 def predict_split(

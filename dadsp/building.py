@@ -1,0 +1,220 @@
+"""From a configuration node to the object it describes: the one place where a name in a file becomes a class.
+
+A node is a plain dict; its ``_target_`` is looked up in ``REGISTERED`` under the kind that the node's place calls for (the
+last part of its key: ``model``, ``data.source.expression``, ``model.alignment``). It is never resolved as a path of Python.
+All that a node holds, in every dict and list, is checked before anything of it is built.
+"""
+
+import inspect
+from collections.abc import Callable, Mapping
+from functools import partial
+from importlib import import_module
+from typing import Any
+
+from pydantic import ValidationError
+
+from dadsp.errors import ConfigError, nearest
+from dadsp.options import config_error
+
+REGISTERED: dict[str, tuple[str, ...]] = {
+    "model": (
+        "dadsp.models.boosting.LightGbm",
+        "dadsp.models.classical.Linear",
+        "dadsp.models.classical.RandomForest",
+        "dadsp.models.classical.Svr",
+        "dadsp.models.dadsp_a.DadspA",
+        "dadsp.models.dadsp_b.DadspB",
+        "dadsp.models.deepdsc1.DeepDsc1",
+        "dadsp.models.drug_ridge.DrugKernelRidge",
+        "dadsp.models.drug_ridge.DrugRidge",
+        "dadsp.models.naive.LabelLookup",
+        "dadsp.models.naive.Naive",
+        "dadsp.models.naive.OracleNaive",
+        "dadsp.models.pairwise_gp.PairwiseGp",
+        "dadsp.models.sla.Sla",
+    ),
+    "drug_features": (
+        "dadsp.drugs.graphs.MolecularGraph",
+        "dadsp.drugs.morgan.Morgan",
+        "dadsp.drugs.similarity.SimilarityProfile",
+        "dadsp.drugs.smiles_tokens.SmilesTokens",
+    ),
+    "alignment": (
+        "dadsp.data.alignment.bridge.Auto",
+        "dadsp.data.alignment.bridge.Bridge",
+        "dadsp.data.alignment.combat.ComBat",
+        "dadsp.data.alignment.coral.Coral",
+        "dadsp.data.alignment.gene_wise.ZScore",
+        "dadsp.data.alignment.identity.NoAlignment",
+        "dadsp.data.alignment.quantile.Quantile",
+        "dadsp.data.alignment.rank.Rank",
+    ),
+    "data": (
+        "dadsp.data.cache.cached_study",
+        "dadsp.data.sources.simulated.simulated_study",
+        "dadsp.data.sources.tidy.tidy_study",
+    ),
+    "panel": ("dadsp.data.sources.simulated.simulated_panel", "dadsp.data.sources.tidy_panel.tidy_panel"),
+    "split": (
+        "dadsp.splits.cross_screen.cross_screen",
+        "dadsp.splits.store.saved",
+        "dadsp.splits.within.within",
+    ),
+    # Parts of a screen
+    "expression": (
+        "dadsp.data.sources.ccle.Gct",
+        "dadsp.data.sources.coderdata.Transcriptomics",
+        "dadsp.data.sources.depmap.ExpressionTpm",
+        "dadsp.data.sources.gdsc.RmaExpression",
+        "dadsp.data.sources.h5ad.H5ad",
+        "dadsp.data.sources.tidy.ExpressionFile",
+    ),
+    "responses": (
+        "dadsp.data.sources.ccle.DrugData",
+        "dadsp.data.sources.coderdata.Experiments",
+        "dadsp.data.sources.gdsc.FittedDoseResponse",
+        "dadsp.data.sources.tidy.ResponseFile",
+    ),
+    "drugs": (
+        "dadsp.data.sources.ccle.Compounds",
+        "dadsp.data.sources.coderdata.Drugs",
+        "dadsp.data.sources.gdsc.DrugsOfDoseResponse",
+        "dadsp.data.sources.gdsc.ScreenedCompounds",
+        "dadsp.data.sources.tidy.DrugFile",
+    ),
+    "cells": (
+        "dadsp.data.sources.ccle.Annotations",
+        "dadsp.data.sources.coderdata.Samples",
+        "dadsp.data.sources.depmap.Models",
+        "dadsp.data.sources.depmap.SampleInfo",
+        "dadsp.data.sources.gdsc.CellLineDetails",
+        "dadsp.data.sources.tidy.CellFile",
+    ),
+}
+LATER = "study"  # the study behind a cache, of kind ``data``: its parts are built, itself when the cache asks for it
+
+
+def registered(kind: str, target: object) -> Callable[..., Any] | None:
+    """The class or function of this kind and name; None if there is none."""
+    names = REGISTERED.get("data" if kind == LATER else kind, ())
+    if not isinstance(target, str) or target not in names:
+        return None
+    module, _, name = target.rpartition(".")  # of our own table
+    found: Callable[..., Any] = getattr(import_module(module), name)
+    return found
+
+
+def build(node: Any, where: str, **passed: Any) -> Any:
+    """The object a configuration node describes.
+
+    Args:
+        node: Plain dicts, lists and values, ``_target_`` and its arguments among them.
+        where: The node's key; its last part is the kind of object.
+        passed: Further arguments of the target, which no configuration can hold.
+
+    Raises:
+        ConfigError: The target is not registered for its place, or its arguments are unknown, missing or impossible.
+        DadspError: The target raised it.
+    """
+    if not (isinstance(node, Mapping) and "_target_" in node):
+        raise ConfigError(f"{where} has no _target_, which names what it is. Valid: {_valid(where)}.")
+    check(node, where, passed)
+    return _built(node, where, passed)
+
+
+def check(node: Any, where: str, passed: Mapping[str, Any] | None = None) -> None:
+    """Passes if everything in ``node`` that names a target may be built where it stands, and has the keys named there.
+
+    Args:
+        node: As for ``build``, or a whole configuration.
+        where: The node's key; empty for a whole configuration.
+        passed: As for ``build``; None, where they are not known yet, lets required keys be absent.
+
+    Raises:
+        ConfigError: A target is not registered for its place, or a key of it is unknown or missing.
+    """
+    inside = None if passed is None else {}
+    if isinstance(node, list):
+        for number, part in enumerate(node):
+            check(part, f"{where}.{number}", inside)
+    if not isinstance(node, Mapping):
+        return
+    if "_target_" in node:
+        target = registered(_kind(where), node["_target_"])
+        if target is None:
+            raise _refused(node["_target_"], where)
+        _check_arguments(target, node, where, passed)
+    for key, value in node.items():
+        if _reserved(key, value, where):
+            continue
+        check(value, f"{where}.{key}" if where else str(key), inside)
+
+
+def _reserved(key: Any, value: Any, where: str) -> bool:
+    """Whether the key is one that tells how to build, in place of an argument; those of Hydra without use here are refused.
+
+    Files of older versions hold two, which ask for what is done anyway.
+    """
+    if key == "_target_" or (key, value) == ("_convert_", "all"):
+        return True
+    if key == "_partial_" and _kind(where) == LATER:
+        return True
+    if key in ("_args_", "_convert_", "_partial_", "_recursive_"):
+        raise ConfigError(f"{where}.{key} has no use here. Remove it.")
+    return False
+
+
+def _kind(where: str) -> str:
+    return where.rpartition(".")[2]
+
+
+def _valid(where: str) -> str:
+    return ", ".join(REGISTERED.get(_kind(where), ("nothing",)))
+
+
+def _refused(target: Any, where: str) -> ConfigError:
+    names = REGISTERED.get(_kind(where))
+    if names is None:
+        return ConfigError(f"{where}._target_={target}: nothing is built at this place. Remove it.")
+    return ConfigError(f"{where}._target_={target} is none that dadsp builds here. {nearest(str(target), names)}")
+
+
+def _check_arguments(
+    target: Callable[..., Any], node: Mapping[str, Any], where: str, passed: Mapping[str, Any] | None
+) -> None:
+    """Names of arguments; their values are the target's to check. Pydantic's models check names too, and say it better."""
+    parameters = inspect.signature(target).parameters
+    if hasattr(target, "__pydantic_fields__") or any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        return
+    given = [key for key in node if not _reserved(key, node[key], where)]
+    for key in given:
+        if key not in parameters or key in (passed or ()):
+            valid = [name for name in parameters if name not in (passed or ())]
+            raise ConfigError(f"{where}.{key} is not a known key. {nearest(str(key), valid)}")
+    for name, parameter in parameters.items():
+        if passed is not None and parameter.default is parameter.empty and name not in (*given, *passed):
+            raise ConfigError(f"{where}.{name} is required. Set it: {where}.{name}=…")
+
+
+def _built(node: Mapping[str, Any], where: str, passed: Mapping[str, Any]) -> Any:
+    target: Any = registered(_kind(where), node["_target_"])
+    arguments = {
+        key: _part(value, f"{where}.{key}") for key, value in node.items() if not _reserved(key, value, where)
+    } | dict(passed)
+    if _kind(where) == LATER:
+        return partial(target, **arguments)
+    try:
+        return target(**arguments)
+    except ValidationError as error:
+        raise config_error(error, target, where) from None
+
+
+def _part(value: Any, where: str) -> Any:
+    """A value with the nodes in it built."""
+    if isinstance(value, Mapping):
+        if "_target_" in value:
+            return _built(value, where, {})
+        return {key: _part(each, f"{where}.{key}") for key, each in value.items()}
+    if isinstance(value, list):
+        return [_part(each, f"{where}.{number}") for number, each in enumerate(value)]
+    return value

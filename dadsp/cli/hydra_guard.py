@@ -1,0 +1,121 @@
+"""What Hydra would do with a configuration folder from elsewhere beyond reading values, and may not do here.
+
+Hydra builds callbacks, launchers and log handlers from whatever ``_target_``, ``class`` and ``ext://`` name, sets
+environment variables, and reads a pickle under ``--experimental-rerun``. A file can ask for each of these, so none is done
+on a file's word.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+from hydra._internal import hydra as hydra_app
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.core_plugins.file_config_source import FileConfigSource
+from hydra._internal.utils import get_args_parser
+from omegaconf import DictConfig, OmegaConf
+
+from dadsp.errors import ConfigError, examples
+from dadsp.plain_yaml import read_plain_yaml
+
+# What may be named in hydra.job_logging and hydra.hydra_logging.
+LOG_CLASSES = ("logging.StreamHandler", "logging.FileHandler", "logging.NullHandler", "colorlog.ColoredFormatter")
+LOG_STREAMS = ("ext://sys.stdout", "ext://sys.stderr")
+LOG_FILE = "${hydra.runtime.output_dir}/${hydra.job.name}.log"
+VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "CUDA_VISIBLE_DEVICES", "CUBLAS_WORKSPACE_CONFIG")
+REFUSED_OPTIONS = {
+    "experimental_rerun": "--experimental-rerun reads a pickle, which can run code. Give the overrides of that run again.",
+    "config_name": "--config-name has no use here: every verb has its own configuration. Leave it out.",
+    "config_path": "--config-path has no use here. Add your own files with --config-dir FOLDER.",
+}
+
+_read = FileConfigSource.load_config
+
+
+def _read_checked(source: FileConfigSource, config_path: str) -> Any:
+    path = Path(source.path) / source._normalize_file_name(config_path)
+    if path.is_file():
+        read_plain_yaml(path)  # refuses what would take for ever
+    return _read(source, config_path)
+
+
+class GuardedLoader(ConfigLoaderImpl):
+    """Hydra's loader of configurations, which refuses what would run code; jobs of a sweep take it along."""
+
+    def load_configuration(self, *args: Any, **kwargs: Any) -> DictConfig:
+        """The composed configuration.
+
+        Raises:
+            ConfigError: It asks for more than values.
+            LoadError: A file of it is damaged, or would grow beyond measure.
+        """
+        with patch.object(FileConfigSource, "load_config", _read_checked):
+            config = super().load_configuration(*args, **kwargs)
+        check_hydra(config.hydra)
+        return config
+
+
+@contextmanager
+def guarded() -> Iterator[None]:
+    """In its block, Hydra loads with ``GuardedLoader``."""
+    with patch.object(hydra_app, "ConfigLoaderImpl", GuardedLoader):
+        yield
+
+
+def check_options(arguments: list[str]) -> None:
+    """Passes if none of Hydra's own options is one that has no use here.
+
+    Raises:
+        ConfigError: One is.
+    """
+    given, _ = get_args_parser().parse_known_args(arguments)
+    for name, reason in REFUSED_OPTIONS.items():
+        if getattr(given, name) is not None:
+            raise ConfigError(reason)
+
+
+def check_hydra(node: DictConfig) -> None:
+    """Passes if Hydra's own part of a configuration names no code and sets no variable beyond those listed above.
+
+    Raises:
+        ConfigError: It does.
+    """
+    if OmegaConf.select(node, "callbacks"):
+        raise _refused("hydra.callbacks", examples(node.callbacks))
+    for plugin in ("launcher", "sweeper"):  # their own _target_ must be an installed plug-in of Hydra, which Hydra checks
+        for key, value in _leaves(OmegaConf.to_container(node[plugin], resolve=True), f"hydra.{plugin}"):
+            if key.rpartition(".")[2] == "_target_" and key != f"hydra.{plugin}._target_":
+                raise _refused(key, value)
+    for logging in ("job_logging", "hydra_logging"):
+        for key, value in _leaves(OmegaConf.to_container(node[logging], resolve=False), f"hydra.{logging}"):
+            _check_log_setting(key, value)
+    for name in OmegaConf.select(node, "job.env_set") or ():
+        if name not in VARIABLES:
+            raise ConfigError(f"hydra.job.env_set.{name} is not set by a configuration. Set it in your shell.")
+
+
+def _check_log_setting(key: str, value: Any) -> None:
+    last = key.rpartition(".")[2]
+    if last in ("class", "()", "factory") and value not in LOG_CLASSES:
+        raise _refused(key, value)
+    names = isinstance(value, str) and (value.startswith(("ext://", "cfg://")) or "${" in value)
+    if names and value not in (*LOG_STREAMS, LOG_FILE):
+        raise _refused(key, value)
+
+
+def _refused(key: str, value: object) -> ConfigError:
+    return ConfigError(f"{key}={value} names code, and a configuration names none here. Remove it.")
+
+
+def _leaves(node: Any, where: str) -> Iterator[tuple[str, Any]]:
+    """Every value that is no container, with its dotted key."""
+    if isinstance(node, dict):
+        for key, value in node.items():
+            yield from _leaves(value, f"{where}.{key}")
+    elif isinstance(node, list):
+        for number, value in enumerate(node):
+            yield from _leaves(value, f"{where}.{number}")
+    else:
+        yield where, node

@@ -220,9 +220,7 @@ def _explained(error: BaseException, config_name: str | None) -> ConfigError:
         known = _known_keys(config_name, key[1])
         if key[1] in known:  # there, but what holds it was given another value
             above = key[1].rpartition(".")[0]
-            return ConfigError(
-                f"{key[1]} cannot be set where {above} is null or no group of keys. Leave one of the two out."
-            )
+            return ConfigError(f"{key[1]} cannot be set where {above} is null or no group. Leave one of the two out.")
         return ConfigError(f"{key[1]} is not a known key. {nearest(key[1], known)}")
     if config_name and (group := re.search(r"Could not override '?([\w/]+)'?\. No match in the defaults list", text)):
         return ConfigError(f"{group[1]} is not a known key. {nearest(group[1], _known_keys(config_name, group[1]))}")

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
+from pydantic import Field
+from pydantic.dataclasses import dataclass
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
@@ -32,6 +34,20 @@ MEASURES = {
 }
 
 
+@dataclass(frozen=True, config={"extra": "forbid"})
+class Places:
+    """The run that is read, and the folder that is written, of a verb over a finished run; None: inside the run."""
+
+    run: str = Field(min_length=1)
+    out: str | None = None
+
+    @classmethod
+    def taken_from(cls, given: dict[str, Any]) -> tuple[Path, Path | None]:
+        """Both, which no longer stand among the verb's other keys."""
+        places = validated(cls, {key: given.pop(key) for key in ("run", "out")}, "")
+        return Path(places.run), Path(places.out) if places.out else None
+
+
 def run(arguments: list[str], as_json: bool) -> None:
     """Embeds as the arguments say."""
     run_app("embed", "embed", arguments, lambda config: _embed(config, as_json))
@@ -39,11 +55,11 @@ def run(arguments: list[str], as_json: bool) -> None:
 
 def _embed(config: DictConfig, as_json: bool) -> None:
     given: Any = OmegaConf.to_container(config, throw_on_missing=True)
-    folder, out = Path(given.pop("run")), given.pop("out")
+    folder, out = Places.taken_from(given)
     options = validated(EmbedOptions, given, "")
     finished = open_run(folder)
     found = embed(finished.model, finished.study, options)
-    written = Path(out) if out else folder / "embed"
+    written = out or folder / "embed"
     _write(found, written)
     _report(found, written, as_json)
 

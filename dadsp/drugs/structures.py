@@ -24,8 +24,8 @@ def parse(smiles: Sequence[str], names: Sequence[str]) -> list[Chem.Mol]:
     long = [f"{name}: {len(text):,}" for name, text in zip(names, smiles, strict=True) if text and len(text) > MAX_SMILES]
     if long:
         raise SchemaError(
-            f"{len(long)} of {len(smiles)} SMILES are longer than {MAX_SMILES:,} characters (e.g. {examples(long)}): no drug "
-            "is. Correct them, or leave them empty and set on_missing_structure=drop."
+            f"{len(long)} of {len(smiles)} SMILES are longer than {MAX_SMILES:,} characters (e.g. {examples(long)}): no "
+            "drug is. Correct them, or leave them empty and set on_missing_structure=drop."
         )
     with rdBase.BlockLogs():  # RDKit writes its own multi-line complaint for each failure
         molecules = [Chem.MolFromSmiles(text) if text else None for text in smiles]

@@ -66,8 +66,8 @@ class TrainingOptions:
         device: ``"auto"`` takes a GPU where there is one.
         devices: GPUs, or processes on the CPU, that share each step: one block for each, gradients averaged.
         precision: ``"bf16"`` computes products in bfloat16 where that is safe; weights and Adam stay float32.
-        threads: CPU threads of all processes together, 512 at most; None leaves torch's choice. Part of what must be equal for
-            bit-equal results.
+        threads: CPU threads of all processes together, 512 at most; None leaves torch's choice. Part of what must be equal
+            for bit-equal results.
         checkpoint_every_s: Seconds between states written at the ends of epochs; 0 writes after every epoch.
     """
 

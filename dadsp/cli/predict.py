@@ -21,7 +21,7 @@ from dadsp.options import validated
 from dadsp.schema import Domain
 
 
-@dataclass(frozen=True, config={"extra": "forbid"})
+@dataclass(frozen=True, kw_only=True, config={"extra": "forbid"})
 class PredictOptions:
     """Keys of ``conf/predict.yaml``."""
 

@@ -80,7 +80,7 @@ def _numbers(values: NDArray[np.floating]) -> pa.Array:
     texts = pa.array(values).cast(pa.string())
     size = np.abs(values)
     # Arrow and Python write numbers differently that are whole, or large or small enough for an exponent.
-    other = ~((size >= 1e-4) & (size < 1e5) & (values != np.floor(values)))
+    other = ~((size > 2e-4) & (size < 1e5) & (values != np.floor(values)))
     if not other.any():
         return texts
     written = ["" if text == "nan" else text for text in map(str, values[other].astype(values.dtype))]

@@ -8,21 +8,22 @@ import json
 from contextlib import redirect_stdout
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from dadsp.cli.configuration import study_of
 from dadsp.cli.finished_run import read_run_data, read_settings
-from dadsp.cli.predict_single_drug import predict_single_drug
 from dadsp.data.new_pairs import OnUnknown
 from dadsp.data.tables import Frame
 from dadsp.errors import ConfigError, LoadError
 from dadsp.models.base import load_model
 from dadsp.models.prediction import Predicted, predict_new
 from dadsp.schema import Domain, Screen, Split, Study
-from dadsp.singledrug.model import Form
 from dadsp.splits.store import load_split
+
+if TYPE_CHECKING:
+    from dadsp.singledrug.model import Form
 
 Table = str | Path | pd.DataFrame
 
@@ -162,7 +163,7 @@ class LoadedSingleDrug(LoadedRun):
         *,
         on_unknown: OnUnknown = "error",
         repeat: int = 0,
-        form: Form = "network",
+        form: "Form" = "network",
     ) -> pd.DataFrame:
         """Response and class of each pair: what ``dadsp predict`` writes.
 
@@ -182,9 +183,11 @@ class LoadedSingleDrug(LoadedRun):
         return self.predicted(pairs, expression, on_unknown=on_unknown, repeat=repeat, form=form).frame
 
     def predicted(
-        self, pairs: Table, expression: Table | None, *, on_unknown: OnUnknown, repeat: int, form: Form
+        self, pairs: Table, expression: Table | None, *, on_unknown: OnUnknown, repeat: int, form: "Form"
     ) -> Predicted:
         """The same with notes on what was left out."""
+        from dadsp.cli.predict_single_drug import predict_single_drug  # pulls in scikit-learn
+
         return predict_single_drug(
             self.folder,
             _readable(pairs, "pairs"),

@@ -95,7 +95,7 @@ def read_json(path: Path) -> Any:
         raise LoadError(
             f"Cannot read {path}: {error.strerror or error}. Check that the folder is a finished dadsp run."
         ) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # numbers of thousands of digits, and lists in lists without end, too
         raise LoadError(f"{path} is damaged: {error}. Restore it from a copy or train again.") from error
 
 

@@ -407,7 +407,9 @@ class PredictionTable:
 
     def where(self, mask: "pd.Series[bool] | BoolArray") -> "PredictionTable":
         """The chosen rows, as a new table."""
-        return PredictionTable(self.frame[np.asarray(mask)])
+        chosen = object.__new__(PredictionTable)  # its rows were checked
+        object.__setattr__(chosen, "frame", self.frame[np.asarray(mask)].reset_index(drop=True))
+        return chosen
 
 
 def _check_tables(name: str, genes: tuple[str, ...], cells: CellLines, drugs: Drugs) -> None:

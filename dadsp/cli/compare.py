@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass as plain_dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Self
@@ -18,6 +19,7 @@ from dadsp.cli.finished_run import complete, read_settings
 from dadsp.cli.results import console
 from dadsp.cli.run_folder import scored
 from dadsp.cli.sweep import SUPERSEDED
+from dadsp.cli.tables import write_csv
 from dadsp.errors import ConfigError, SchemaError, examples, nearest
 from dadsp.evaluation.compare import SCORES, Comparison, Run, compare
 from dadsp.evaluation.compare_brief import advice, render_brief
@@ -290,7 +292,7 @@ def _read_expected(path: Path) -> pd.DataFrame:
 def _write(comparisons: Sequence[Comparison], notes: Sequence[str], out: Path) -> None:
     table = pd.concat([each.table.assign(comparison=each.title) for each in comparisons], ignore_index=True)
     table.insert(0, "comparison", table.pop("comparison"))
-    write_atomically(out / "compare.csv", lambda path: table.to_csv(path, index=False))
+    write_atomically(out / "compare.csv", partial(write_csv, table))
     write_json(out / "compare.json", _content(comparisons, notes))
     write_text(out / "compare.html", page(comparisons, notes))
 

@@ -86,6 +86,14 @@ def run_app(verb: str, config_name: str, arguments: list[str], task: Callable[[D
             app()
         except (HydraException, OmegaConfBaseException) as error:
             raise _explained(error, config_name) from error
+        except ValueError as error:
+            if "Config group override must be" not in str(error):
+                raise
+            # Hydra names no group: a value that is no name of a choice, such as null, stands for one of them.
+            raise ConfigError(
+                f"A configuration group (e.g. data=, model=, experiment=) names its choice, and here it is given "
+                f"{'nothing' if 'NoneType' in str(error) else 'a number or another value'}. Name one, or leave it out."
+            ) from error
         except BrokenPipeError:
             raise
         except OSError as error:
@@ -210,7 +218,11 @@ def _explained(error: BaseException, config_name: str | None) -> ConfigError:
         options = choice[3].split()
         return ConfigError(f"{choice[1]}={choice[2]} is not a valid choice. {nearest(choice[2], options)}")
     if key := re.search(r"Could not override '([^']+)'", text) or re.search(r"not in struct\s+full_key: (\S+)", text):
-        return ConfigError(f"{key[1]} is not a known key. {nearest(key[1], _known_keys(config_name, key[1]))}")
+        known = _known_keys(config_name, key[1])
+        if key[1] in known:  # there, but what holds it was given another value
+            above = key[1].rpartition(".")[0]
+            return ConfigError(f"{key[1]} cannot be set where {above} is null or no group. Leave one of the two out.")
+        return ConfigError(f"{key[1]} is not a known key. {nearest(key[1], known)}")
     if config_name and (group := re.search(r"Could not override '?([\w/]+)'?\. No match in the defaults list", text)):
         return ConfigError(f"{group[1]} is not a known key. {nearest(group[1], _known_keys(config_name, group[1]))}")
     return ConfigError(f"{text.partition('See https')[0].strip()}. Check the command with --cfg job.")

@@ -1,6 +1,7 @@
 """``dadsp data concordance``: how far the two screens of a study agree where both measured."""
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from rich.table import Table
 from dadsp.analysis.concordance import VERDICTS, Concordance, concordance
 from dadsp.analysis.concordance_figure import concordance_figure
 from dadsp.cli.results import console
+from dadsp.cli.tables import write_csv
 from dadsp.files import write_atomically, write_json
 from dadsp.schema import Study
 
@@ -45,8 +47,8 @@ def report(study: Study, out: Path | None, as_json: bool) -> None:
 def _write(found: Concordance, out: Path) -> None:
     """Writes the tables and the figure and, last, ``concordance.json``: a folder that has it is complete."""
     (out / "concordance.json").unlink(missing_ok=True)
-    write_atomically(out / "concordance_drugs.csv", lambda path: found.drugs.to_csv(path, index=False))
-    write_atomically(out / "concordance_genes.csv", lambda path: found.genes.to_csv(path, index=False))
+    write_atomically(out / "concordance_drugs.csv", partial(write_csv, found.drugs))
+    write_atomically(out / "concordance_genes.csv", partial(write_csv, found.genes))
     concordance_figure(found, out / "concordance.png")
     write_json(out / "concordance.json", found.facts)
 

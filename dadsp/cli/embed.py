@@ -1,10 +1,13 @@
 """``dadsp embed``: both screens' lines before and after the training of a finished run."""
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
+from pydantic import Field
+from pydantic.dataclasses import dataclass
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
@@ -13,6 +16,7 @@ from dadsp.analysis.embedding_figures import maps_figure
 from dadsp.cli.configuration import run_app
 from dadsp.cli.finished_run import open_run
 from dadsp.cli.results import console
+from dadsp.cli.tables import write_csv
 from dadsp.files import write_atomically, write_json
 from dadsp.options import validated
 
@@ -30,6 +34,20 @@ MEASURES = {
 }
 
 
+@dataclass(frozen=True, config={"extra": "forbid"})
+class Places:
+    """The run that is read, and the folder that is written, of a verb over a finished run; None: inside the run."""
+
+    run: str = Field(min_length=1)
+    out: str | None = None
+
+    @classmethod
+    def taken_from(cls, given: dict[str, Any]) -> tuple[Path, Path | None]:
+        """Both, which no longer stand among the verb's other keys."""
+        places = validated(cls, {key: given.pop(key) for key in ("run", "out")}, "")
+        return Path(places.run), Path(places.out) if places.out else None
+
+
 def run(arguments: list[str], as_json: bool) -> None:
     """Embeds as the arguments say."""
     run_app("embed", "embed", arguments, lambda config: _embed(config, as_json))
@@ -37,11 +55,11 @@ def run(arguments: list[str], as_json: bool) -> None:
 
 def _embed(config: DictConfig, as_json: bool) -> None:
     given: Any = OmegaConf.to_container(config, throw_on_missing=True)
-    folder, out = Path(given.pop("run")), given.pop("out")
+    folder, out = Places.taken_from(given)
     options = validated(EmbedOptions, given, "")
     finished = open_run(folder)
     found = embed(finished.model, finished.study, options)
-    written = Path(out) if out else folder / "embed"
+    written = out or folder / "embed"
     _write(found, written)
     _report(found, written, as_json)
 
@@ -49,8 +67,8 @@ def _embed(config: DictConfig, as_json: bool) -> None:
 def _write(found: Embedding, out: Path) -> None:
     """Writes the tables and the figure and, last, ``embed.json``: a folder that has it is complete."""
     (out / "embed.json").unlink(missing_ok=True)
-    write_atomically(out / "coordinates.csv", lambda path: found.coordinates.to_csv(path, index=False))
-    write_atomically(out / "measures.csv", lambda path: found.measures.to_csv(path, index=False))
+    write_atomically(out / "coordinates.csv", partial(write_csv, found.coordinates))
+    write_atomically(out / "measures.csv", partial(write_csv, found.measures))
     screens = " and ".join(found.facts["screens"].values())
     maps_figure(found.coordinates, out / "maps.png", f"{found.facts['system']}\nlines of {screens}, t-SNE")
     write_json(out / "embed.json", found.facts)

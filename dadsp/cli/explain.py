@@ -26,6 +26,7 @@ from dadsp.analysis.planted_genes import mean_interval
 from dadsp.cli.configuration import run_app
 from dadsp.cli.finished_run import FinishedRun, finished_folder, open_run
 from dadsp.cli.results import load_results
+from dadsp.cli.tables import write_csv
 from dadsp.errors import ConfigError, MissingIdsError, examples, nearest
 from dadsp.files import read_json, write_atomically, write_json
 from dadsp.models.base import Predictor, load_model
@@ -259,7 +260,7 @@ def _write(folder: Path, answer: Answer, options: ExplanationOptions) -> list[st
     everything = explanation.table()
     write_atomically(folder / "attributions.parquet", partial(everything.to_parquet, index=False))
     for name, table in tables.items():
-        write_atomically(folder / f"{name}.csv", partial(table.to_csv, index=False))
+        write_atomically(folder / f"{name}.csv", partial(write_csv, table))
     for name, draw in figures.items():
         draw(path=folder / f"{name}.png")
     return ["attributions.parquet", *(f"{name}.csv" for name in tables), *(f"{name}.png" for name in figures)]

@@ -14,9 +14,10 @@ from rich.text import Text
 from dadsp.analysis.missing_pairs import NEAR_CAP, Imputation, ImputeOptions, impute
 from dadsp.analysis.missing_pairs_figures import coverage_figure, ranking_figure
 from dadsp.cli.configuration import run_app
+from dadsp.cli.embed import Places
 from dadsp.cli.finished_run import open_run
-from dadsp.cli.predict import WRITERS
 from dadsp.cli.results import console
+from dadsp.cli.tables import WRITERS
 from dadsp.files import write_atomically, write_json
 from dadsp.options import validated
 from dadsp.schema import Study
@@ -29,11 +30,11 @@ def run(arguments: list[str], as_json: bool) -> None:
 
 def _impute(config: DictConfig, as_json: bool) -> None:
     given: Any = OmegaConf.to_container(config, throw_on_missing=True)
-    folder, out = Path(given.pop("run")), given.pop("out")
+    folder, out = Places.taken_from(given)
     options = validated(ImputeOptions, given, "")
     finished = open_run(folder)
     found = impute(finished.model, finished.study, finished.split, options)
-    written = Path(out) if out else folder / "impute" / options.domain
+    written = out or folder / "impute" / options.domain
     _write(found, finished.study, options, written)
     _report(found, finished.study, written, as_json)
 

@@ -2,24 +2,38 @@
 
 import json
 import sys
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Literal
 
-import pandas as pd
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
+from pydantic import Field, StrictInt
+from pydantic.dataclasses import dataclass
 
 from dadsp.api import load, load_single_drug
 from dadsp.cli.configuration import run_app
+from dadsp.cli.tables import WRITERS
+from dadsp.data.new_pairs import OnUnknown
 from dadsp.errors import ConfigError, nearest
 from dadsp.files import write_atomically
 from dadsp.models.prediction import Predicted
+from dadsp.options import validated
+from dadsp.schema import Domain
 
-WRITERS: dict[str, Callable[[pd.DataFrame, Path], None]] = {
-    ".csv": lambda frame, path: frame.to_csv(path, index=False),
-    ".tsv": lambda frame, path: frame.to_csv(path, index=False, sep="\t"),
-    ".parquet": lambda frame, path: frame.to_parquet(path, index=False),
-}
+
+@dataclass(frozen=True, kw_only=True, config={"extra": "forbid"})
+class PredictOptions:
+    """Keys of ``conf/predict.yaml``."""
+
+    run: str = Field(min_length=1)
+    pairs: str = Field(min_length=1)
+    out: str = Field(min_length=1)
+    domain: Domain
+    on_unknown: OnUnknown
+    form: Literal["network", "compressed"]
+    repeat: StrictInt = Field(ge=0)
+    expression: str | None = None
+    drugs: str | None = None
 
 
 def run(arguments: list[str], as_json: bool) -> None:
@@ -28,24 +42,26 @@ def run(arguments: list[str], as_json: bool) -> None:
 
 
 def _predict(config: DictConfig, as_json: bool) -> None:
-    expression, drugs = config.expression or None, config.drugs or None
-    inputs = [Path(path) for path in (config.pairs, expression, drugs) if path]
-    if not config.out or any(Path(config.out).absolute() == path.absolute() for path in inputs):
-        raise ConfigError(f"out={config.out} must name a new file, not one of the inputs. Choose another.")
-    out, folder = Path(config.out), Path(config.run)
+    options = validated(PredictOptions, OmegaConf.to_container(config, throw_on_missing=True), "")
+    expression, drugs = options.expression or None, options.drugs or None
+    inputs = [Path(path) for path in (options.pairs, expression, drugs) if path]
+    if any(Path(options.out).absolute() == path.absolute() for path in inputs):
+        raise ConfigError(f"out={options.out} must name a new file, not one of the inputs. Choose another.")
+    out, folder = Path(options.out), Path(options.run)
     if out.suffix not in WRITERS:
         raise ConfigError(f"out={out} has no known ending. {nearest(out.suffix, WRITERS)}")
     if not folder.is_dir():
         raise ConfigError(f"run={folder} is not a folder. Give a run folder of dadsp train or dadsp single-drug.")
     if not (folder / "drugs").is_dir():
         model = load(folder)
-        predicted = model.predicted(config.pairs, expression, drugs, domain=config.domain, on_unknown=config.on_unknown)
+        predicted = model.predicted(options.pairs, expression, drugs, domain=options.domain, on_unknown=options.on_unknown)
     elif drugs:
         raise ConfigError("drugs has no use here: a single-drug network knows its own drug alone. Leave it out.")
     else:
         networks = load_single_drug(folder)
-        chosen = {key: config[key] for key in ("on_unknown", "repeat", "form")}
-        predicted = networks.predicted(config.pairs, expression, **chosen)
+        predicted = networks.predicted(
+            options.pairs, expression, on_unknown=options.on_unknown, repeat=options.repeat, form=options.form
+        )
     write_atomically(out, lambda path: WRITERS[out.suffix](predicted.frame, path))
     _report(predicted, out, as_json)
 

@@ -6,11 +6,11 @@ import numpy as np
 
 from dadsp.cli.configuration import build
 from dadsp.cli.finished_run import read_config
-from dadsp.data.new_pairs import OnUnknown, read_pairs
+from dadsp.data.new_pairs import OnUnknown, read_pairs, refuse_impossible
 from dadsp.data.tables import Frame
 from dadsp.errors import ConfigError, DadspError, LoadError
 from dadsp.files import read_json
-from dadsp.models.prediction import Predicted
+from dadsp.models.prediction import Predicted, refuse_undefined
 from dadsp.options import check_choice
 from dadsp.schema import CellLines, Drugs, ResponsePanel, Responses, Screen
 from dadsp.singledrug.model import Form, load_single_drug
@@ -49,7 +49,10 @@ def predict_single_drug(
     for row in np.unique(read.drug_idx):
         model = load_single_drug(places[read.screen.drugs.ids[row]], form)
         mine = np.flatnonzero(read.drug_idx == row)
+        if expression is not None:
+            refuse_impossible(read.screen, model.genes, model.seen_range, str(expression))
         response = model.predict(read.screen.cells.expression[read.cell_idx[mine]], read.screen.genes)
+        refuse_undefined(f"network of {model.drug_id}", frame.iloc[mine], response)
         frame.loc[mine, "response"] = response
         frame.loc[mine, "sensitivity"] = model.classes(response)
         unit = model.response

@@ -5,12 +5,14 @@ import math
 import sys
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from rich.console import Console
 
+from dadsp.cli.tables import write_csv
 from dadsp.data.describe import describe
 from dadsp.evaluation.figures import loss_curves, per_drug_bars, predicted_vs_measured
 from dadsp.evaluation.metrics import METRICS, evaluate
@@ -91,7 +93,7 @@ def write_results(folder: Path, results: Results, model: Predictor, study: Study
     """Writes predictions, comparison, history, figures and, last, ``metrics.json``."""
     frame = results.table.frame
     write_atomically(folder / "predictions.parquet", lambda path: frame.to_parquet(path, index=False))
-    write_atomically(folder / "comparison.csv", lambda path: comparison(results.rows).to_csv(path, index=False))
+    write_atomically(folder / "comparison.csv", partial(write_csv, comparison(results.rows)))
     history = model.history()
     figures = folder / "figures"
     test = results.table.where(frame["split"] == "test")
@@ -108,7 +110,7 @@ def write_results(folder: Path, results: Results, model: Predictor, study: Study
         drug_names=names,
     )
     if len(history):
-        write_atomically(folder / "history.csv", lambda path: history.to_csv(path, index=False))
+        write_atomically(folder / "history.csv", partial(write_csv, history))
         main = history[history["stage"] == history["stage"].iloc[-1]].drop(columns="stage").dropna(axis=1, how="all")
         judged = [name for name in main.columns if name.startswith("val/")]
         alive = main[main["collapsed"].isna()] if "collapsed" in main else main

@@ -20,6 +20,7 @@ from dadsp.cli.results import console, load_results, print_notes
 from dadsp.cli.run_folder import finished, remove_states, run_facts, scored
 from dadsp.cli.runs import Verb, keep_config, run_options, run_verb, tracked_run
 from dadsp.cli.sweep import Ending
+from dadsp.cli.tables import write_csv
 from dadsp.errors import ConfigError
 from dadsp.files import read_json, write_atomically, write_json
 from dadsp.models.base import FitContext
@@ -140,7 +141,7 @@ def _write_results(folder: Path, results: Sequence[dict[str, Any]], facts: dict[
     frame = results_frame(results)
     tables = {name: make(frame) for name, make in TABLES.items()}
     for name, table in ({"results": frame.set_index("drug_id")} | tables).items():
-        write_atomically(folder / f"{name}.csv", partial(pd.DataFrame.to_csv, table))
+        write_atomically(folder / f"{name}.csv", partial(write_csv, table, index=True))
     mse_per_drug(frame, facts["response"], folder / "figures" / "mse_per_drug.png")
     accuracy_against_time(frame, folder / "figures" / "accuracy_against_time.png")
     plain = {name: json.loads(table.to_json(orient="index")) for name, table in tables.items()}

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping
 from contextlib import redirect_stdout
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from dadsp.cli.results import console
 from dadsp.cli.run_folder import sole_process
 from dadsp.cli.runs import RunOptions, check_keys
 from dadsp.cli.sweep import claim, identity
+from dadsp.cli.tables import write_csv
 from dadsp.cli.train import KEYS
 from dadsp.credentials import without_credentials
 from dadsp.errors import ConfigError, DadspError, DivergenceError, LoadError
@@ -305,7 +307,7 @@ def _report(folder: Path, trials: list[optuna.trial.FrozenTrial], as_json: bool)
     ]
     frame = pd.DataFrame([{**row, **{key: json.dumps(v) for key, v in row["values"].items()}} for row in rows])
     frame = frame.drop(columns="values").astype({SCORE: float})
-    write_atomically(folder / "trials.csv", lambda path: frame.to_csv(path, index=False))
+    write_atomically(folder / "trials.csv", partial(write_csv, frame))
     if frame[SCORE].isna().all():
         raise DadspError(f"None of the {len(frame)} trials came to an end (see {folder / 'trials.csv'}). Narrow tune.space.")
     row = rows[frame[SCORE].argmin()]

@@ -26,11 +26,14 @@ class ExpressionInput:
         alignment: Brings both screens onto one scale; the identity under ``alignment=none``.
         scaler: What the system itself asks for: fitted on each screen's raw expression where nothing is aligned, else on the
             aligned source lines and the same for both screens, since scaling the target by itself would undo an alignment.
+        ranges: Least and largest raw value among the fitted lines, float32, shape (2, 2): source, then target. None for a
+            model that was saved before they were kept.
     """
 
     genes: tuple[str, ...]
     alignment: FittedAlignment
     scaler: ExpressionScaler
+    ranges: FloatArray | None = None
 
     @classmethod
     def fit(cls, study: Study, split: Split, *, alignment: Alignment | None, kind: ScalerKind, scope: ScalerScope) -> Self:
@@ -47,13 +50,17 @@ class ExpressionInput:
             SchemaError: There is no line to fit on.
             ConfigError: The lines do not allow this alignment.
         """
+        train_lines = np.unique(study.source.responses.cell_idx[split.train_idx])
+        ranges = ranges_of(
+            study.source.cells.expression[train_lines], study.target.cells.expression[np.unique(split.adapt_cell_idx)]
+        )
         if alignment is None or alignment.kind == "none":
-            train_lines = study.source.responses.cell_idx[split.train_idx]
-            return cls(study.genes, Identity(), fit_scaler(kind, scope, study, train_lines, split.adapt_cell_idx))
+            scaler = fit_scaler(kind, scope, study, train_lines, split.adapt_cell_idx)
+            return cls(study.genes, Identity(), scaler, ranges)
         lines = AlignmentLines.of(study, split)
         fitted = alignment.fit(lines)
         scaler = ExpressionScaler(*shift_and_scale(kind, [fitted.transform(lines.source, "source")]) * 2)
-        return cls(study.genes, fitted, scaler)
+        return cls(study.genes, fitted, scaler, ranges)
 
     def transform(self, screen: Screen, domain: Domain, rows: IntArray | None = None) -> FloatArray:
         """Expression as the system takes it, float32, shape (n_lines, n_genes), of the lines in ``rows`` (all by default).
@@ -79,14 +86,22 @@ class ExpressionInput:
         """The same of a matrix whose genes are the system's, in its order."""
         return self.scaler.transform(self.alignment.transform(expression, domain), domain)
 
+    def seen_range(self, domain: Domain) -> tuple[float, float] | None:
+        """Least and largest raw value of the fitted lines of that screen; None where it is not known."""
+        if self.ranges is None:
+            return None
+        low, high = self.ranges[0 if domain == "source" else 1]
+        return float(low), float(high)
+
     def facts(self) -> dict[str, Any]:
         """What the alignment states of itself, JSON-able: its kind, its options, the lines it used, what it chose."""
         return dict(self.alignment.stated)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """What was fitted, under ``scaler.`` and ``alignment.``."""
+        """What was fitted, under ``scaler.`` and ``alignment.``, and ``expression_ranges``."""
         parts = {"scaler": self.scaler.to_arrays(), "alignment": self.alignment.arrays()}
-        return {f"{part}.{name}": value for part, arrays in parts.items() for name, value in arrays.items()}
+        fitted = {f"{part}.{name}": value for part, arrays in parts.items() for name, value in arrays.items()}
+        return fitted if self.ranges is None else {**fitted, "expression_ranges": self.ranges}
 
     @classmethod
     def from_state(
@@ -103,7 +118,15 @@ class ExpressionInput:
             LoadError: The alignment is unknown, or an array is absent.
         """
         alignment = Identity() if facts is None else load_alignment(facts, _under("alignment.", arrays))
-        return cls(genes, alignment, ExpressionScaler.from_arrays(_under("scaler.", arrays)))
+        ranges = arrays.get("expression_ranges")
+        kept = None if ranges is None else np.asarray(ranges, dtype=np.float32).reshape(2, 2)
+        return cls(genes, alignment, ExpressionScaler.from_arrays(_under("scaler.", arrays)), kept)
+
+
+def ranges_of(source: FloatArray, target: FloatArray) -> FloatArray | None:
+    """``ExpressionInput.ranges`` of these lines; a screen without any takes the other's, and None is of none at all."""
+    ends = [(part.min(), part.max()) for part in (source, target) if part.size]
+    return np.array([ends[0], ends[-1]], dtype=np.float32) if ends else None
 
 
 def _under(prefix: str, arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:

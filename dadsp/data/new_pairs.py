@@ -14,6 +14,7 @@ from dadsp.errors import MissingIdsError, SchemaError, examples
 from dadsp.schema import BoolArray, CellLines, Domain, Drugs, Note, Pairs, Responses, Screen, duplicates
 
 OnUnknown = Literal["error", "drop"]
+REACH = 5  # widths of the range of training expression beyond which no measured value lies
 
 
 def read_pairs(
@@ -66,6 +67,43 @@ def read_pairs(
         )
     screen = Screen(pairs.stem, genes, cells, compounds, Responses.none())
     return Pairs(screen, domain, cell_idx[kept], drug_idx[kept]), table[kept].reset_index(drop=True), notes
+
+
+def refuse_impossible(screen: Screen, genes: Sequence[str], seen: tuple[float, float], where: str) -> None:
+    """Passes if expression can be on the scale that a model was trained on.
+
+    Only what no line can have is refused: values further outside the range of the training lines than ``REACH`` times its
+    width, such as raw counts where the model knows logarithms, −99999 for a missing value, or 1e38. Another platform, an
+    amplified gene or a line unlike any other lies far inside.
+
+    Args:
+        screen: Holds the lines.
+        genes: Those that the model reads; others, and those the screen lacks, are not looked at.
+        seen: Least and largest raw value among the training lines.
+        where: What holds the lines, for the error.
+
+    Raises:
+        SchemaError: Some values are impossible.
+    """
+    position = {gene: column for column, gene in enumerate(screen.genes)}
+    columns = [position[gene] for gene in genes if gene in position]
+    values = screen.cells.expression[:, columns]
+    low, high = seen
+    reach = REACH * max(high - low, 1.0)
+    # A comparison with NaN is false, so that what is no number is impossible too.
+    rows, places_of = np.nonzero(~((values >= low - reach) & (values <= high + reach)))
+    if not len(rows):
+        return
+    shown = [
+        f"{screen.cells.ids[row]}/{screen.genes[columns[place]]}: {values[row, place]:g}"
+        for row, place in zip(rows[:4], places_of[:4], strict=True)
+    ]
+    raise SchemaError(
+        f"{where}: {len(rows):,} of {values.size:,} values of the model's genes, in {len(set(rows.tolist())):,} of "
+        f"{len(values):,} lines, are impossible on the scale of its training lines, {low:.4g} to {high:.4g} (e.g. "
+        f"{examples(shown)}). Give expression processed as theirs was (logarithms, not counts), impute what is missing, or "
+        "leave those lines out."
+    )
 
 
 def _read_lines(path: Path | Frame) -> tuple[CellLines, tuple[str, ...]]:

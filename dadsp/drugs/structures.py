@@ -8,6 +8,8 @@ from rdkit import Chem, rdBase
 from dadsp.errors import SchemaError, examples
 from dadsp.schema import is_whole_key
 
+MAX_SMILES = 2_500  # characters; insulin has some 1,100, and RDKit takes up to 1.4 s for so many, growing with the square
+
 
 def parse(smiles: Sequence[str], names: Sequence[str]) -> list[Chem.Mol]:
     """One RDKit molecule per SMILES.
@@ -17,8 +19,14 @@ def parse(smiles: Sequence[str], names: Sequence[str]) -> list[Chem.Mol]:
         names: What to call each drug in an error; same length.
 
     Raises:
-        SchemaError: Some SMILES are not valid; names them all at once.
+        SchemaError: Some SMILES are not valid, or longer than ``MAX_SMILES``; names them all at once.
     """
+    long = [f"{name}: {len(text):,}" for name, text in zip(names, smiles, strict=True) if text and len(text) > MAX_SMILES]
+    if long:
+        raise SchemaError(
+            f"{len(long)} of {len(smiles)} SMILES are longer than {MAX_SMILES:,} characters (e.g. {examples(long)}): no "
+            "drug is. Correct them, or leave them empty and set on_missing_structure=drop."
+        )
     with rdBase.BlockLogs():  # RDKit writes its own multi-line complaint for each failure
         molecules = [Chem.MolFromSmiles(text) if text else None for text in smiles]
     bad = [f"{name}: {text!r}" for name, text, mol in zip(names, smiles, molecules, strict=True) if mol is None]

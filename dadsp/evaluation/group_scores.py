@@ -3,7 +3,6 @@
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from dadsp.schema import BoolArray, IntArray
@@ -63,9 +62,6 @@ def _raw_scores(true: Values, pred: Values, capped: BoolArray, group: IntArray, 
         scale: Values = np.sqrt(total(a * a)) * np.sqrt(total(b * b))
         return total(a * b) / scale
 
-    def ranks(values: Values) -> Values:
-        return pd.Series(values).groupby(group).rank().to_numpy().astype(np.float64, copy=False)
-
     # Dividing by nothing is expected in an empty or constant group; the caller replaces such results.
     with np.errstate(all="ignore"):
         error = pred - true
@@ -80,8 +76,25 @@ def _raw_scores(true: Values, pred: Values, capped: BoolArray, group: IntArray, 
             "r2": 1 - total(error * error) / spread,
             "r2_origin": 1 - (1 - slope) ** 2 * power / spread,  # Σ(y − k·y)² = (1 − k)²Σy²
             "pearson": np.clip(correlation(true, pred), -1, 1),
-            "spearman": np.clip(correlation(ranks(true), ranks(pred)), -1, 1),
+            "spearman": np.clip(correlation(ranks(true, group), ranks(pred, group)), -1, 1),
         }
+
+
+def ranks(values: Values, group: IntArray) -> Values:
+    """Rank of each value within its group, from 1; equal values share their mean rank."""
+    if not len(values):
+        return values.astype(np.float64)
+    order = np.lexsort((values, group))
+    ordered, of_group = values[order], group[order]
+    first_of_group = np.diff(of_group, prepend=of_group[0] - 1) != 0
+    number = np.arange(len(values))
+    within = number - np.maximum.accumulate(np.where(first_of_group, number, 0))
+    first_of_tie = first_of_group | (ordered != np.roll(ordered, 1))
+    tie = np.cumsum(first_of_tie) - 1
+    # A tie of n values from place p on has the mean rank p + (n + 1)/2, a whole number of halves and so exact.
+    found = np.empty(len(values))
+    found[order] = within[first_of_tie][tie] + (np.bincount(tie)[tie] + 1) / 2
+    return found
 
 
 def is_constant(values: Values, group: IntArray, n_groups: int) -> BoolArray:

@@ -228,14 +228,20 @@ def _per_group(frame: pd.DataFrame, what: str) -> pd.DataFrame:
 
 
 def _summary(per_group: pd.DataFrame, min_pairs: int) -> GroupSummary:
-    large = per_group["n"] >= min_pairs
+    large = per_group["n"].to_numpy() >= min_pairs
     reason = per_group["undefined"].where(large, f"fewer than {min_pairs} pairs")
     median, defined, undefined = {}, {}, {}
+    counted: dict[bytes, dict[str, int]] = {}  # most metrics are undefined for the same groups
     for name in METRICS:
-        usable = large & per_group[name].notna()
-        median[name] = float(per_group.loc[usable, name].median()) if usable.any() else float("nan")
+        values = per_group[name].to_numpy()
+        usable = large & ~np.isnan(values)
+        median[name] = float(np.median(values[usable])) if usable.any() else float("nan")
         defined[name] = int(usable.sum())
-        undefined[name] = {str(why): int(count) for why, count in reason[~usable].value_counts().items()}
+        key = usable.tobytes()
+        if key not in counted:
+            left_out = {} if usable.all() else reason[~usable].value_counts()
+            counted[key] = {str(why): int(count) for why, count in left_out.items()}
+        undefined[name] = counted[key]
     return GroupSummary(groups=len(per_group), min_pairs=min_pairs, median=median, defined=defined, undefined=undefined)
 
 

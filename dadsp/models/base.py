@@ -13,13 +13,14 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from dadsp.building import registered
-from dadsp.errors import LoadError
+from dadsp.errors import LoadError, examples
 from dadsp.files import read_json, write_atomically, write_json
 from dadsp.models.source_labels import Codes, profiled_in_source, source_labels
 from dadsp.schema import BoolArray, Domain, FloatArray, IntArray, Pairs, PredictionTable, Screen, Split, Study
 
 Arrays = dict[str, NDArray[Any]]
 Part = Literal["val", "test"]
+MAY_LACK_VALUES = ("level.means",)  # endings of arrays in which NaN says that there is no value (dadsp.models.drug_level)
 FORMAT = {"format": "dadsp-model", "version": 1}
 
 
@@ -92,6 +93,10 @@ class Predictor(ABC):
         """
         return None
 
+    def seen_range(self, domain: Domain) -> tuple[float, float] | None:
+        """Least and largest raw expression among the lines of that screen that it was fitted on; None where not known."""
+        return None
+
     def without_validation_labels(self) -> "Predictor":
         """The same system as it was before it learned from validation pairs: itself, unless it did so.
 
@@ -120,6 +125,7 @@ def load_model(folder: Path) -> Predictor:
         raise LoadError(f"{folder / 'model.json'} is not a dadsp model of version {FORMAT['version']}. Train it again.")
     try:
         arrays = load_file(folder / "weights.safetensors")
+        refuse_not_finite(arrays, folder / "weights.safetensors")
         predictor = _system(str(facts.get("system"))).from_state(facts, arrays)
         predictor.name = facts.get("name", predictor.name)  # says where target labels trained it
         return predictor
@@ -127,6 +133,27 @@ def load_model(folder: Path) -> Predictor:
         raise LoadError(f"{folder / 'weights.safetensors'} is absent or damaged ({error}). Train again.") from error
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise LoadError(f"{folder} does not hold a complete model ({error}). Train again.") from error
+
+
+def refuse_not_finite(arrays: Arrays, path: Path) -> None:
+    """Passes if all numbers that were learned are numbers.
+
+    Raises:
+        LoadError: Some are NaN or infinite.
+    """
+    bad = {
+        name: int((np.isinf if name.endswith(MAY_LACK_VALUES) else lambda values: ~np.isfinite(values))(array).sum())
+        for name, array in arrays.items()
+        if array.dtype.kind == "f"
+    }
+    bad = {name: count for name, count in bad.items() if count}
+    if bad:
+        total = sum(array.size for array in arrays.values())
+        raise LoadError(
+            f"{path}: {sum(bad.values())} of {total} numbers of the model are NaN or infinite "
+            f"(e.g. {examples(f'{count} in {name}' for name, count in bad.items())}), so its predictions would be too. "
+            "Restore the file from a copy, or train again."
+        )
 
 
 def _system(path: str) -> type[Predictor]:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Self
 import numpy as np
 import pandas as pd
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
@@ -56,6 +56,12 @@ class SystemOptions:
     input_basis: InputBasis = "rowspace"
     expression_scaling: ScalerKind = "zscore"
     scaling_scope: ScalerScope = "per_domain"
+
+    @model_validator(mode="after")
+    def _has_a_name(self) -> Self:
+        if not self.name.strip():
+            raise ValueError("name is empty, and tables need one. Give one, or leave it out")
+        return self
 
 
 class CrossScreenPredictor(Predictor):
@@ -188,6 +194,10 @@ class CrossScreenPredictor(Predictor):
     @abstractmethod
     def _restore(self, learned: Arrays) -> None:
         """Takes back what ``_learned`` gave."""
+
+    def seen_range(self, domain: Domain) -> tuple[float, float] | None:
+        """Of the raw expression that alignment and scaler were fitted on."""
+        return self.expression_input.seen_range(domain)
 
     def input_facts(self) -> dict[str, Any]:
         """How the platforms were aligned."""

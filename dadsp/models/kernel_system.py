@@ -13,7 +13,7 @@ from dataclasses import dataclass as plain_dataclass
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 from threadpoolctl import threadpool_limits
 
@@ -57,6 +57,12 @@ class KernelOptions:
     refit: bool = True
     expression_scaling: ScalerKind = "zscore"
     scaling_scope: ScalerScope = "per_domain"
+
+    @model_validator(mode="after")
+    def _has_a_name(self) -> Self:
+        if not self.name.strip():
+            raise ValueError("name is empty, and tables need one. Give one, or leave it out")
+        return self
 
 
 @plain_dataclass(frozen=True, eq=False)
@@ -332,6 +338,10 @@ class KernelSystem(Predictor):
         earlier = copy.copy(self)
         earlier.learned, earlier.learns_from_validation = self.before_validation, False
         return earlier
+
+    def seen_range(self, domain: Domain) -> tuple[float, float] | None:
+        """Of the raw expression that alignment and scaler were fitted on."""
+        return self.input.seen_range(domain)
 
     def input_facts(self) -> dict[str, Any]:
         """What the alignment states of itself."""

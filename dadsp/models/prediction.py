@@ -6,10 +6,11 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from dadsp.data.new_pairs import OnUnknown, read_pairs
+from dadsp.data.new_pairs import OnUnknown, read_pairs, refuse_impossible
 from dadsp.data.tables import Frame
-from dadsp.errors import examples
+from dadsp.errors import LoadError, examples
 from dadsp.models.base import Predictor
 from dadsp.options import check_choice
 from dadsp.schema import Domain, Note, Screen
@@ -75,7 +76,29 @@ def predict_new(
     unused = sorted(set(read.screen.genes) - set(model.genes)) if model.genes else []
     if unused:
         notes = (*notes, Note("genes the model does not know, not used", len(unused), examples(unused)))
+    seen = None if expression is None else model.seen_range(domain)
+    if seen is not None:
+        refuse_impossible(read.screen, model.genes, seen, str(expression))
     potency = model.predict(read)
+    with np.errstate(over="ignore", invalid="ignore"):
+        ic50_um = 10.0 ** -potency.astype(np.float64)
+    refuse_undefined(model.name, frame, ic50_um)
     frame["neg_log10_ic50_um"] = potency
-    frame["ic50_um"] = 10.0 ** -potency.astype(np.float64)
+    frame["ic50_um"] = ic50_um
     return Predicted(model.name, frame, "neg_log10_ic50_um", "−log10 IC50(µM)", notes)
+
+
+def refuse_undefined(system: str, pairs: pd.DataFrame, values: NDArray[np.floating]) -> None:
+    """Passes if every prediction is a number.
+
+    Raises:
+        LoadError: Some are NaN or infinite.
+    """
+    bad = np.flatnonzero(~np.isfinite(values))
+    if len(bad):
+        some = pairs.iloc[bad[:4]]
+        shown = examples(f"{cell}/{drug}" for cell, drug in zip(some["cell_id"], some["drug_id"], strict=True))
+        raise LoadError(
+            f"{system}: {len(bad):,} of {len(values):,} predictions are NaN or infinite (e.g. {shown}), so the model is "
+            "damaged or was trained on other numbers. Restore it from a copy, or train again."
+        )

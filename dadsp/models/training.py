@@ -3,6 +3,7 @@
 import json
 import logging
 import math
+import os
 import shutil
 import signal
 import tempfile
@@ -42,6 +43,10 @@ AGAINST_COLLAPSE = (
 )
 
 
+MAX_THREADS = 512  # a model may come from a larger machine, yet thread pools of any size would end the process
+PROCESSES_PER_CORE = 8
+
+
 @dataclass(frozen=True, config={"extra": "forbid"})
 class TrainingOptions:
     """How long and how fast a network trains (config group ``trainer``).
@@ -61,8 +66,8 @@ class TrainingOptions:
         device: ``"auto"`` takes a GPU where there is one.
         devices: GPUs, or processes on the CPU, that share each step: one block for each, gradients averaged.
         precision: ``"bf16"`` computes products in bfloat16 where that is safe; weights and Adam stay float32.
-        threads: CPU threads of all processes together; None leaves torch's choice. Part of what must be equal for
-            bit-equal results.
+        threads: CPU threads of all processes together, 512 at most; None leaves torch's choice. Part of what must be equal
+            for bit-equal results.
         checkpoint_every_s: Seconds between states written at the ends of epochs; 0 writes after every epoch.
     """
 
@@ -79,7 +84,7 @@ class TrainingOptions:
     device: Literal["auto", "cpu", "gpu"] = "auto"
     devices: int = Field(default=1, ge=1)
     precision: Literal["fp32", "bf16"] = "fp32"
-    threads: int | None = Field(default=None, ge=1)
+    threads: int | None = Field(default=None, ge=1, le=MAX_THREADS)
     checkpoint_every_s: float = Field(default=10.0, ge=0)
 
     @model_validator(mode="after")
@@ -105,6 +110,11 @@ def claim_device(options: TrainingOptions) -> None:
         raise ConfigError(
             f"trainer.devices={options.devices}, but torch finds {torch.cuda.device_count()} GPUs here. "
             "Use as many, or trainer.device=cpu."
+        )
+    most = PROCESSES_PER_CORE * (os.cpu_count() or 1)
+    if options.devices > most and not options.on_gpu:
+        raise ConfigError(
+            f"trainer.devices={options.devices} are more processes than {most}, the most on this machine's CPU."
         )
     if options.threads is not None:
         torch.set_num_threads(options.threads)

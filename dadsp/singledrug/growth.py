@@ -24,7 +24,7 @@ class GrowthOptions:
     """
 
     step: int = Field(default=10, ge=1)
-    max_width: int = Field(default=200, ge=1)
+    max_width: int = Field(default=200, ge=1, le=10_000)
     max_layers: int | None = Field(default=None, ge=1)
     max_fits: int | None = Field(default=None, ge=1)
     max_seconds: float | None = Field(default=None, gt=0)

@@ -61,6 +61,10 @@ def decode(data: bytes, n_symbols: int, lengths: IntArray) -> IntArray:
     ordered, starts = _words(lengths)
     if len(ordered) == 0 and n_symbols:
         raise LoadError(f"The code has no word, yet {n_symbols} symbols are to be read with it.")
+    if len(ordered) and lengths[ordered].max() == 1:  # as many symbols as bits: too many to follow one by one
+        bits = np.unpackbits(np.frombuffer(data, dtype=np.uint8), count=min(n_symbols, 8 * len(data)))
+        whole = len(bits) == n_symbols and bool((bits < len(ordered)).all())
+        return _exactly(ordered[bits] if whole else ordered[:0], n_symbols, lengths, data)
     found = [np.zeros(0, dtype=np.int64)]
     padded = np.frombuffer(data + bytes(7), dtype=np.uint8)
     bit, missing = 0, n_symbols
@@ -74,8 +78,12 @@ def decode(data: bytes, n_symbols: int, lengths: IntArray) -> IntArray:
             missing -= 1
         found.append(ordered[rank[begins]])
         bit -= len(steps)
-    symbols = np.concatenate(found)
-    if missing or encode(symbols, lengths) != data:
+    return _exactly(np.concatenate(found), n_symbols, lengths, data)
+
+
+def _exactly(symbols: IntArray, n_symbols: int, lengths: IntArray, data: bytes) -> IntArray:
+    """The symbols, if they are as many as were stated and ``data`` is what ``encode`` makes of them."""
+    if len(symbols) != n_symbols or encode(symbols, lengths) != data:
         raise LoadError(f"A stream of {len(data)} bytes does not hold exactly {n_symbols} coded symbols.")
     return symbols
 

@@ -10,7 +10,7 @@ from safetensors.numpy import load_file, save_file
 
 from dadsp.errors import LoadError, MissingIdsError, examples
 from dadsp.files import read_json, write_atomically, write_json
-from dadsp.models.base import Arrays
+from dadsp.models.base import Arrays, refuse_not_finite
 from dadsp.options import validated
 from dadsp.schema import FloatArray
 from dadsp.singledrug.classes import CLASSES, Quartiles, classify
@@ -60,6 +60,11 @@ class SingleDrugModel:
                 f"(e.g. {examples(missing)}). Add them."
             )
         return self.network.predict(self.scale.transform(expression[:, [position[gene] for gene in self.genes]]))
+
+    @property
+    def seen_range(self) -> tuple[float, float]:
+        """Least and largest raw expression among the lines that fitted the scale."""
+        return float(self.scale.low.min()), float((self.scale.low + self.scale.span).max())
 
     def classes(self, response: FloatArray) -> list[str | None]:
         """Predicted responses cut at the quartiles of the training lines; None where the quartiles coincide."""
@@ -118,4 +123,5 @@ def _load(path: Path) -> dict[str, Any]:
         arrays: dict[str, Any] = load_file(path)
     except (OSError, SafetensorError) as error:
         raise LoadError(f"{path} is absent or damaged ({error}). Train again.") from error
+    refuse_not_finite(arrays, path)
     return arrays

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass as plain_dataclass
-from typing import Literal, Self, cast
+from typing import Annotated, Literal, Self, cast
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ Activation = Literal["relu", "tanh"]
 
 ACTIVATIONS: tuple[Activation, ...] = ("relu", "tanh")  # a saved network names each by its place here
 DROPOUT_LAYERS = 3
+MAX_WIDTH = 10_000  # nodes of a layer
 FIXED_WIDTHS = (200, 200, 200, 100, 100, 100, 50, 50, 50, 20, 20)
 
 
@@ -42,7 +43,7 @@ class NetworkOptions:
     """
 
     architecture: Literal["growth", "fixed"] = "growth"
-    fixed_widths: tuple[int, ...] = Field(default=FIXED_WIDTHS, min_length=1)
+    fixed_widths: tuple[Annotated[int, Field(ge=1, le=MAX_WIDTH)], ...] = Field(default=FIXED_WIDTHS, min_length=1)
     growth: GrowthOptions = Field(default_factory=GrowthOptions)
     l1: float = Field(default=1e-5, ge=0)
     l2: float = Field(default=1e-4, ge=0)

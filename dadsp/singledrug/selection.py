@@ -4,7 +4,7 @@ from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 from sklearn.base import BaseEstimator
 from sklearn.feature_selection import SelectorMixin
@@ -111,9 +111,15 @@ class SelectionOptions:
     """
 
     n_genes: int = Field(default=1000, ge=1)
-    step: float = Field(default=0.05, gt=0)
+    step: float = Field(default=0.05, gt=0, allow_inf_nan=False)
     epsilon: float = Field(default=0.1, ge=0)
     C: float = Field(default=1.0, gt=0)
+
+    @model_validator(mode="after")
+    def _step_is_a_count_or_a_share(self) -> Self:
+        if self.step >= 1 and self.step != int(self.step):
+            raise ValueError(f"step={self.step:g} is neither a share of the genes, below 1, nor a whole number of them")
+        return self
 
 
 def choose_genes(

@@ -1,10 +1,12 @@
 """The options of ``dadsp single-drug``, checked."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
+from dadsp.errors import examples
+from dadsp.schema import duplicates
 from dadsp.singledrug.compression import CompressionOptions
 from dadsp.singledrug.network import NetworkOptions
 from dadsp.singledrug.selection import SelectionOptions
@@ -35,11 +37,20 @@ class ProtocolOptions:
     test_fraction: float = Field(default=0.3, gt=0, lt=1)
     validation_fraction: float = Field(default=0.3, gt=0, lt=1)
     inner_folds: int = Field(default=3, ge=2)
-    methods: tuple[MethodName, ...] = ("network", "elastic_net", "random_forest", "svr", "ann", "mean")
-    gene_sets: tuple[Literal["selected", "all"], ...] = ("selected",)
-    selection_scopes: tuple[Scope, ...] = ("train",)
+    methods: tuple[MethodName, ...] = Field(
+        default=("network", "elastic_net", "random_forest", "svr", "ann", "mean"), min_length=1
+    )
+    gene_sets: tuple[Literal["selected", "all"], ...] = Field(default=("selected",), min_length=1)
+    selection_scopes: tuple[Scope, ...] = Field(default=("train",), min_length=1)
     threshold_scope: Scope = "train"
     min_lines: int = Field(default=30, ge=20)
+
+    @model_validator(mode="after")
+    def _each_once(self) -> Self:
+        for key in ("methods", "gene_sets", "selection_scopes"):
+            if repeated := duplicates(getattr(self, key)):
+                raise ValueError(f"{key} names {examples(repeated)} more than once. Name each once.")
+        return self
 
 
 @dataclass(frozen=True, config={"extra": "forbid"})

@@ -1,12 +1,14 @@
 """Fingerprints and structure keys."""
 
+import time
+
 import numpy as np
 import pytest
 from rdkit import Chem
 from rdkit.Chem import rdMolDescriptors
 
 from dadsp.drugs.morgan import Morgan
-from dadsp.drugs.structures import structure_keys
+from dadsp.drugs.structures import parse, structure_keys
 from dadsp.errors import SchemaError
 
 SMILES = ["CC(=O)Oc1ccccc1C(=O)O", "CN1C=NC2=C1C(=O)N(C(=O)N2C)C"]
@@ -34,3 +36,16 @@ def test_structure_key_ignores_stereo_and_marks_absence() -> None:
     assert keys[0] == keys[1]
     assert keys[2] is None
     assert keys[3] == "LFQSCWFLJHTTHZ"
+
+
+def test_a_structure_of_200000_atoms_is_refused_by_name_before_it_is_parsed() -> None:
+    start = time.perf_counter()
+    with pytest.raises(SchemaError, match=r"1 of 2 SMILES are longer than 2,500 characters \(e.g. long: 200,000\)"):
+        structure_keys(["CCO", "C" * 200_000], ["short", "long"])
+    assert time.perf_counter() - start < 1
+
+
+def test_a_peptide_of_a_hundred_residues_is_parsed() -> None:
+    chain = "".join("N[C@@H](CCCCN)C(=O)" for _ in range(100))
+    assert len(chain) < 2_500
+    assert len(parse([f"{chain}O"], ["peptide"])) == 1

@@ -110,3 +110,14 @@ def test_random_streams_are_refused_or_are_what_encoding_gives(data: bytes, n_sy
         return
     assert len(symbols) == n_symbols
     assert encode(symbols, code) == data
+
+
+@pytest.mark.parametrize("n_words", [1, 2])
+def test_a_million_words_of_one_bit_are_read_at_once(n_words: int) -> None:
+    symbols = np.arange(1_000_001) % n_words + 3
+    lengths = code_lengths(np.bincount(symbols))
+    coded = encode(symbols, lengths)
+    assert np.array_equal(decode(coded, len(symbols), lengths), symbols)
+    for n_wrong in (len(symbols) - 8, len(symbols) + 8):
+        with pytest.raises(LoadError, match="exactly"):
+            decode(coded, n_wrong, lengths)

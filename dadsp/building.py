@@ -133,7 +133,7 @@ def check(node: Any, where: str, passed: Mapping[str, Any] | None = None) -> Non
     Raises:
         ConfigError: A target is not registered for its place, or a key of it is unknown or missing.
     """
-    inside = None if passed is None else {}
+    inside: Mapping[str, Any] | None = None if passed is None else {}
     if isinstance(node, list):
         for number, part in enumerate(node):
             check(part, f"{where}.{number}", inside)

@@ -94,8 +94,8 @@ class RunTracker:
             if resume_id is None:
                 experiment_id = _experiment_id(client, experiment, artifacts)
                 resume_id = _run_with_token(client, experiment_id, tags.get(TOKEN))
-            if resume_id is None:
-                return cls(client, client.create_run(experiment_id, tags=dict(tags), run_name=run_name), store)
+                if resume_id is None:
+                    return cls(client, client.create_run(experiment_id, tags=dict(tags), run_name=run_name), store)
             run = _existing_run(client, resume_id, store)
             client.update_run(resume_id, status="RUNNING")
             for key, value in tags.items():
@@ -116,9 +116,11 @@ class RunTracker:
         known = sweep / "sweep.json"
         (sweep / ".locks").mkdir(parents=True, exist_ok=True)
         with FileLock(sweep / ".locks" / "sweep.lock"):
-            facts = read_json(known) if known.exists() else {"run_id": None, "uri": None, "token": new_token()}
+            facts: dict[str, Any] = (
+                read_json(known) if known.exists() else {"run_id": None, "uri": None, "token": new_token()}
+            )
             write_json(known, facts)  # the token first: a process killed once the run is made can still be followed
-            tags = {"code_hash": code_hash()} | ({TOKEN: facts["token"]} if "token" in facts else {})
+            tags: dict[str, str] = {"code_hash": code_hash()} | ({TOKEN: facts["token"]} if "token" in facts else {})
             tracker = cls.start(experiment, name, uri, folder, tags, facts["run_id"])
             write_json(known, {**facts, "run_id": tracker.run_id, "uri": tracker.uri})
         return tracker

@@ -5,7 +5,7 @@ import math
 import re
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import redirect_stdout
+from contextlib import AbstractContextManager, redirect_stdout
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -86,7 +86,7 @@ def _run_drug(
     options: SingleDrugOptions,
     context: FitContext,
     folder: Path,
-    tracked: Callable[..., Tracker],
+    tracked: Callable[..., AbstractContextManager[Tracker]],
     tags: dict[str, str],
 ) -> list[dict[str, Any]]:
     """Every repeat of one drug, read back where it is finished; MLflow has a run for the drug and one under it for each."""

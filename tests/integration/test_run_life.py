@@ -17,6 +17,7 @@ from mlflow import MlflowClient
 from dadsp import tracking
 from dadsp.cli import train as train_verb
 from dadsp.cli.main import main
+from dadsp.cli.results import write_results
 from dadsp.cli.run_folder import finished, scored
 from dadsp.tracking import RunTracker
 from tests.undrawn import undrawn
@@ -166,7 +167,7 @@ def test_lock_is_held_while_training_and_gone_afterwards(tmp_path: Path, monkeyp
         refused.append(main(["train", f"resume={folder}"]))
         write(folder, *given)
 
-    write = train_verb.write_results
+    write = write_results
     monkeypatch.setattr(train_verb, "write_results", asked)
     assert main([*NAIVE, f"runs={tmp_path}", "tracking=none"]) == 0
     assert refused == [2]

@@ -168,7 +168,7 @@ def _call(node: dict[str, Any]) -> Any:
     given = [_call(each) if isinstance(each, dict) else each for each in arguments.pop("_args_", [])]
     try:
         result = _resolved(path)(*given, **arguments)
-        for finish in ("wait", "read", "close"):
+        for finish in ("wait", "close"):
             if hasattr(result, finish):
                 getattr(result, finish)()
     except Exception:  # not every one works in every version

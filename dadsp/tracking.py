@@ -120,7 +120,9 @@ class RunTracker:
                 read_json(known) if known.exists() else {"run_id": None, "uri": None, "token": new_token()}
             )
             write_json(known, facts)  # the token first: a process killed once the run is made can still be followed
-            tags: dict[str, str] = {"code_hash": code_hash()} | ({TOKEN: facts["token"]} if "token" in facts else {})
+            tags = {"code_hash": code_hash()}
+            if "token" in facts:
+                tags[TOKEN] = str(facts["token"])
             tracker = cls.start(experiment, name, uri, folder, tags, facts["run_id"])
             write_json(known, {**facts, "run_id": tracker.run_id, "uri": tracker.uri})
         return tracker

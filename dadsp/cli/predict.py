@@ -27,7 +27,7 @@ class PredictOptions:
 
     run: str = Field(min_length=1)
     pairs: str = Field(min_length=1)
-    out: str = Field(min_length=1)
+    out: str | None
     domain: Domain
     on_unknown: OnUnknown
     form: Literal["network", "compressed"]
@@ -45,7 +45,7 @@ def _predict(config: DictConfig, as_json: bool) -> None:
     options = validated(PredictOptions, OmegaConf.to_container(config, throw_on_missing=True), "")
     expression, drugs = options.expression or None, options.drugs or None
     inputs = [Path(path) for path in (options.pairs, expression, drugs) if path]
-    if any(Path(options.out).absolute() == path.absolute() for path in inputs):
+    if not options.out or any(Path(options.out).absolute() == path.absolute() for path in inputs):
         raise ConfigError(f"out={options.out} must name a new file, not one of the inputs. Choose another.")
     out, folder = Path(options.out), Path(options.run)
     if out.suffix not in WRITERS:

@@ -121,6 +121,8 @@ def run(arguments: list[str], as_json: bool) -> None:
             raise ConfigError(
                 f"dadsp tune takes no {option}. Set tune.workers, or start the same command on other machines."
             )
+    if any(part.replace(" ", "") == "tune.space={}" for part in arguments):  # Hydra would add nothing to the default space
+        raise ConfigError("tune.space={} names nothing to tune. Give ranges or choices, or leave it out.")
     run_app("tune", "tune", arguments, lambda config: _tune(config, arguments, as_json))
 
 
@@ -128,7 +130,8 @@ def _tune(config: DictConfig, arguments: list[str], as_json: bool) -> None:
     folder = Path(HydraConfig.get().runtime.output_dir)
     check_keys(config, (*KEYS, "tune"), "tune")
     validated(RunOptions, {key: config[key] for key in ("seed", "runs")}, "")
-    options = validated(TuneOptions, OmegaConf.to_container(config.tune, resolve=True), "tune")
+    given: Any = OmegaConf.to_container(config, resolve=True)
+    options = validated(TuneOptions, given["tune"], "tune")
     space = parameters(options.space)
     study = load_study(config, folder)
     if study.trained_on == "target":

@@ -70,7 +70,7 @@ class Ended(NamedTuple):
 
 def preload() -> None:
     """Imports what any verb may import."""
-    from dadsp.tracking import MLFLOW_DEFAULTS
+    from dadsp.tracking_store import MLFLOW_DEFAULTS
 
     for name, value in MLFLOW_DEFAULTS.items():
         os.environ.setdefault(name, value)

@@ -45,7 +45,7 @@ def write_csv(frame: pd.DataFrame, path: Path, *, sep: str = ",", index: bool = 
         file.write(f"{sep.join(header)}\n".encode())
         for start in range(0, len(frame) if names else 0, _ROWS_AT_ONCE):
             part = frame.iloc[start : start + _ROWS_AT_ONCE]
-            levels = [part.index.get_level_values(level) for level in range(part.index.nlevels)] if index else []
+            levels: list[Any] = [part.index.get_level_values(level) for level in range(part.index.nlevels)] if index else []
             columns = [_cells(values, sep) for values in (*levels, *(part.iloc[:, place] for place in range(part.shape[1])))]
             if len(columns) == 1:  # an empty line would be read as no row
                 columns = [pc.if_else(pc.equal(columns[0], ""), '""', columns[0])]

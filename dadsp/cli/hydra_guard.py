@@ -8,7 +8,7 @@ on a file's word.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 from unittest.mock import patch
 
 from hydra._internal import hydra as hydra_app
@@ -69,12 +69,22 @@ def guarded() -> Iterator[None]:
 
 
 def check_options(arguments: list[str]) -> None:
-    """Passes if none of Hydra's own options is one that has no use here.
+    """Passes if every option is one of Hydra's that has a use here.
 
     Raises:
-        ConfigError: One is.
+        ConfigError: One is not, or lacks its value.
     """
-    given, _ = get_args_parser().parse_known_args(arguments)
+    parser = get_args_parser()
+
+    def refuse(message: str) -> NoReturn:
+        raise ConfigError(
+            f"{message[0].upper()}{message[1:]}. Valid options: --config-dir, -m, --cfg, --help, --json, --debug."
+        )
+
+    with patch.object(parser, "error", refuse):
+        given, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        refuse(f"unknown option {examples(unknown)}")
     for name, reason in REFUSED_OPTIONS.items():
         if getattr(given, name) is not None:
             raise ConfigError(reason)

@@ -119,4 +119,5 @@ def _verb(name: str) -> Callable[[list[str], bool], None]:
 
 
 def _one_line(error: BaseException) -> str:
-    return without_credentials(" ".join(str(error).split()))
+    line = without_credentials(" ".join(str(error).split()))
+    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in line)

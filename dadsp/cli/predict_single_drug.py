@@ -9,11 +9,10 @@ from dadsp.cli.finished_run import read_config
 from dadsp.data.new_pairs import OnUnknown, read_pairs, refuse_impossible
 from dadsp.data.tables import Frame
 from dadsp.errors import ConfigError, DadspError, LoadError
-from dadsp.files import read_json
 from dadsp.models.prediction import Predicted, refuse_undefined
 from dadsp.options import check_choice
 from dadsp.schema import CellLines, Drugs, ResponsePanel, Responses, Screen
-from dadsp.singledrug.model import Form, load_single_drug
+from dadsp.singledrug.model import Form, drug_of, load_single_drug
 from dadsp.singledrug.protocol import MODEL
 
 
@@ -37,7 +36,8 @@ def predict_single_drug(
     check_choice("form", form, Form)
     if not isinstance(repeat, int):
         raise ConfigError(f"repeat={repeat!r} is not valid. Give the number of a partition, from 0 on.")
-    places = {read_json(path)["drug_id"]: path.parent for path in folder.glob(f"drugs/*/repeat_{repeat}/{MODEL}/model.json")}
+    found = folder.glob(f"drugs/*/repeat_{repeat}/{MODEL}/model.json")
+    places = {drug_of(path.parent): path.parent for path in sorted(found)}
     if not places:
         raise LoadError(f"{folder} holds no model of repeat={repeat}. Choose one that is finished.")
     screen = _screen(None if expression else _panel(folder), list(places))

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from omegaconf import OmegaConf
 
 from dadsp.cli.compare import REPETITIONS, flat
-from dadsp.cli.finished_run import complete
+from dadsp.cli.finished_run import complete, read_settings
 from dadsp.cli.report_lines import lines_table, r_context
 from dadsp.evaluation.compare import STRATA
 from dadsp.evaluation.compare_tables import MISSING, number
@@ -119,6 +118,7 @@ def read_run(folder: Path) -> ReportedRun:
         LoadError: A file is absent or damaged.
     """
     with complete(folder):
+        settings = read_settings(folder)
         text = PASSWORD.sub("…", (folder / "config.yaml").read_text(encoding="utf-8"))
         rows = read_json(folder / "split.json")
         split = {name: len(value) if name.endswith("_idx") else value for name, value in rows.items()}
@@ -128,7 +128,7 @@ def read_run(folder: Path) -> ReportedRun:
             folder=folder,
             results=read_json(folder / "metrics.json"),
             config=text,
-            settings=dict(flat(OmegaConf.to_container(OmegaConf.create(text)))),
+            settings=dict(flat(settings)),
             comparison=read_comparison(folder / "comparison.csv"),
             split=split,
             predictions=pd.read_parquet(folder / "predictions.parquet"),

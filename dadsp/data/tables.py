@@ -36,6 +36,8 @@ _BLOCK_BYTES = (
 )  # pyarrow's own 1 MiB holds seven rows of 16,017 genes, and cuts such a table into millions of pieces
 _WHOLE = re.compile(r"-?\d+(\.0*)?")
 
+BEYOND_MEASURE = 1e12  # no assay counts so far; squares of larger numbers leave float32
+
 
 @dataclass(frozen=True, eq=False)
 class Matrix:
@@ -232,12 +234,13 @@ def read_matrix(
             f"{path}: {len(unnamed)} of {len(rows)} rows have no {id_column!r} (e.g. {places(path, unnamed)}). "
             "Name them or remove those rows."
         )
-    bad_rows, bad_columns = np.nonzero(~np.isfinite(values))
+    bad_rows, bad_columns = np.nonzero(~(np.abs(values) < BEYOND_MEASURE))
     if len(bad_rows):
         shown = [f"{rows[row]}/{names[column]}" for row, column in zip(bad_rows[:4], bad_columns[:4], strict=True)]
         raise SchemaError(
-            f"{path}: {len(bad_rows)} of {values.size} values are missing or infinite, in {len(set(bad_rows))} rows and "
-            f"{len(set(bad_columns))} columns (e.g. {examples(shown)}). Impute them or remove those rows or columns."
+            f"{path}: {len(bad_rows)} of {values.size} values are missing or infinite (beyond ±{BEYOND_MEASURE:.0e}), in "
+            f"{len(set(bad_rows))} rows and {len(set(bad_columns))} columns (e.g. {examples(shown)}). Impute them or remove "
+            "those rows or columns."
         )
     return Matrix(tuple(rows), tuple(map(str, columns)), np.ascontiguousarray(values))
 
@@ -317,7 +320,10 @@ def header_of(path: Path | Frame, delimiter: Delimiter | None = None) -> list[st
         raise SchemaError(f"{path} cannot be read: {error}. Fetch or write it again.") from error
     if not line.strip():
         raise SchemaError(f"{path} is empty: its first line holds no column names. Fetch or write it again.")
-    return next(csv.reader([line], delimiter=_mark(path, delimiter)))
+    try:
+        return next(csv.reader([line], delimiter=_mark(path, delimiter)))
+    except csv.Error as error:
+        raise SchemaError(f"{path}: its first line holds no column names ({error}). Fetch or write it again.") from error
 
 
 def _neighbours(path: Path) -> str:

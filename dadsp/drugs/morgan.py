@@ -26,7 +26,7 @@ class Morgan(DrugFeatures):
 
     kind: ClassVar[str] = "morgan"
 
-    bits: int = Field(default=256, ge=8)
+    bits: int = Field(default=256, ge=8, le=65_536)
     radius: int = Field(default=2, ge=0)
     values: Literal["bit", "count"] = "bit"
 

@@ -27,6 +27,12 @@ def parse(smiles: Sequence[str], names: Sequence[str]) -> list[Chem.Mol]:
             f"{len(long)} of {len(smiles)} SMILES are longer than {MAX_SMILES:,} characters (e.g. {examples(long)}): no "
             "drug is. Correct them, or leave them empty and set on_missing_structure=drop."
         )
+    broken = [f"{name}: {text!r}" for name, text in zip(names, smiles, strict=True) if text and not text.isprintable()]
+    if broken:  # RDKit would read up to there and take that for the drug
+        raise SchemaError(
+            f"{len(broken)} of {len(smiles)} SMILES hold line breaks or other control characters (e.g. {examples(broken)}). "
+            "Correct them: a quote that is never closed swallows lines."
+        )
     with rdBase.BlockLogs():  # RDKit writes its own multi-line complaint for each failure
         molecules = [Chem.MolFromSmiles(text) if text else None for text in smiles]
     bad = [f"{name}: {text!r}" for name, text, mol in zip(names, smiles, molecules, strict=True) if mol is None]

@@ -85,6 +85,22 @@ def save_single_drug(model: SingleDrugModel, folder: Path, compressed: Compresse
     write_json(folder / "model.json", {**FORMAT, **facts, "options": asdict(model.network.options)})
 
 
+def drug_of(folder: Path) -> str:
+    """The drug whose model is saved in ``folder``.
+
+    Raises:
+        LoadError: The folder holds no model, a damaged one, or one of another version.
+    """
+    return str(_facts(folder).get("drug_id"))
+
+
+def _facts(folder: Path) -> dict[str, Any]:
+    facts = read_json(folder / "model.json")
+    if not isinstance(facts, dict) or {key: facts.get(key) for key in FORMAT} != FORMAT:
+        raise LoadError(f"{folder / 'model.json'} is no single-drug model of version {FORMAT['version']}. Train it again.")
+    return facts
+
+
 def load_single_drug(folder: Path, form: Form = "network") -> SingleDrugModel:
     """The model saved in ``folder``; runs no code from the files.
 
@@ -95,9 +111,7 @@ def load_single_drug(folder: Path, form: Form = "network") -> SingleDrugModel:
     Raises:
         LoadError: The folder holds no model, a damaged one, one of another version, or not in this form.
     """
-    facts = read_json(folder / "model.json")
-    if not isinstance(facts, dict) or {key: facts.get(key) for key in FORMAT} != FORMAT:
-        raise LoadError(f"{folder / 'model.json'} is no single-drug model of version {FORMAT['version']}. Train it again.")
+    facts = _facts(folder)
     try:
         scale = MinMax.from_arrays(_load(folder / "scale.safetensors"))
         network: FittedNetwork

@@ -113,9 +113,11 @@ def judge(ended: forks.Ended, lines: Sequence[str], before: dict[str, str], afte
 
 
 def state(folder: Path) -> dict[str, str]:
-    """What lies in a folder: of files their hash, of everything else its kind; folders alone are no change."""
+    """What lies in a folder: of files their hash, of everything else its kind; folders and locks alone are no change."""
     found = {}
     for path in folder.rglob("*"):
+        if path.name.endswith(".lock"):
+            continue
         mode = path.lstat().st_mode
         if stat.S_ISREG(mode):
             found[path.relative_to(folder).as_posix()] = hashlib.blake2b(path.read_bytes()).hexdigest()

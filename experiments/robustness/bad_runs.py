@@ -158,7 +158,7 @@ def weights_are(change: Callable[[dict[str, Any]], None], folder: Path) -> None:
 
 
 def _matrix(arrays: dict[str, Any]) -> str:
-    return next(name for name in sorted(arrays) if arrays[name].ndim == 2)
+    return max((name for name in arrays if arrays[name].ndim == 2), key=lambda name: arrays[name].size)
 
 
 def _spoil(value: float, arrays: dict[str, Any]) -> None:

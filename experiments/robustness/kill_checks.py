@@ -98,7 +98,9 @@ def _rows(store: Path) -> tuple[list[tuple[str, str, str]], list[tuple[str, str]
         runs = database.execute(
             "SELECT run_uuid, status, artifact_uri FROM runs WHERE lifecycle_stage = 'active'"
         ).fetchall()
-        models = database.execute("SELECT source_run_id, status FROM logged_models").fetchall()
+        models = database.execute(
+            "SELECT source_run_id, status FROM logged_models WHERE lifecycle_stage = 'active'"
+        ).fetchall()
     return runs, [(run, status.get(code, str(code))) for run, code in models]
 
 

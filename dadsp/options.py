@@ -3,11 +3,12 @@
 import re
 from typing import Any, TypeVar, get_args
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from dadsp.errors import ConfigError, nearest
 
 T = TypeVar("T")
+STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)  # of every class of options
 
 _UNKNOWN = {"extra_forbidden", "unexpected_keyword_argument"}
 _MISSING = {"missing", "missing_argument", "missing_keyword_only_argument"}

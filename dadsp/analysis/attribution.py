@@ -28,6 +28,7 @@ from dadsp.models.cross_screen_network import CrossScreenNetwork
 from dadsp.models.deepdsc1 import DeepDsc1
 from dadsp.models.kernel_system import KernelSystem
 from dadsp.models.potency_function import GeneFunction, PotencyFunction
+from dadsp.options import STRICT
 from dadsp.schema import Domain, FloatArray, IntArray, Pairs
 from dadsp.seeding import derive_seed
 
@@ -48,7 +49,7 @@ MEANING: dict[str, str] = {
 }
 
 
-@dataclass(frozen=True, config={"extra": "forbid"})
+@dataclass(frozen=True, config=STRICT)
 class AttributionOptions:
     """How gradients are integrated.
 

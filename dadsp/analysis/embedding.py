@@ -21,6 +21,7 @@ from dadsp.errors import ConfigError, SchemaError
 from dadsp.evaluation.metrics import null_if_nan
 from dadsp.models.base import Predictor
 from dadsp.models.cross_screen_network import CrossScreenNetwork
+from dadsp.options import STRICT
 from dadsp.schema import BoolArray, FloatArray, IntArray, Screen, Study
 from dadsp.seeding import derive_seed
 
@@ -28,7 +29,7 @@ STEPS = ("before", "after")
 SMALLEST_SPREAD = 1e-6  # of codes; below it all lines have the same code
 
 
-@dataclass(frozen=True, config={"extra": "forbid"})
+@dataclass(frozen=True, config=STRICT)
 class EmbedOptions:
     """Keys of ``conf/embed.yaml`` beside the run and the output.
 

@@ -25,6 +25,7 @@ from dadsp.drugs.morgan import Morgan
 from dadsp.errors import ConfigError
 from dadsp.models.base import Predictor
 from dadsp.models.potency_function import GeneFunction, PotencyFunction
+from dadsp.options import STRICT
 from dadsp.schema import FloatArray, Pairs
 from dadsp.seeding import derive_seed
 
@@ -32,7 +33,7 @@ UNRELATED = 0.3  # mean size of a Spearman correlation below which attributions 
 ALL_LINES = "mean over lines"
 
 
-@dataclass(frozen=True, config={"extra": "forbid"})
+@dataclass(frozen=True, config=STRICT)
 class ExplanationOptions:
     """What an explanation holds.
 

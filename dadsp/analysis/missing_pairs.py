@@ -20,12 +20,13 @@ from dadsp.analysis.conformal import Values, coverage_curve, half_width
 from dadsp.errors import ConfigError, SchemaError
 from dadsp.evaluation.metrics import null_if_nan
 from dadsp.models.base import Part, Predictor, learned_split, seen_in_training
+from dadsp.options import STRICT
 from dadsp.schema import BoolArray, Domain, Drugs, IntArray, Pairs, Screen, Split, Study
 
 NEAR_CAP = 0.1  # share of the cap's IC50 within which medians are not told apart
 
 
-@dataclass(frozen=True, config={"extra": "forbid"})
+@dataclass(frozen=True, config=STRICT)
 class ImputeOptions:
     """Keys of ``conf/impute.yaml`` beside the run and the output.
 

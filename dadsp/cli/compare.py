@@ -27,7 +27,7 @@ from dadsp.evaluation.compare_page import page
 from dadsp.evaluation.compare_tables import render
 from dadsp.evaluation.report import read_comparison
 from dadsp.files import read_json, write_atomically, write_json, write_text
-from dadsp.options import validated
+from dadsp.options import STRICT, validated
 from dadsp.schema import PredictionTable
 from dadsp.tracked_runs import download_runs
 
@@ -39,7 +39,7 @@ NO_RUNS = {"mlartifacts", SUPERSEDED}  # folders of copies, by the embedded trac
 REPETITIONS = ("fold", "repeat")  # settings of a split that repeat one test, beside the seed
 
 
-@dataclass(frozen=True, config={"extra": "forbid"})
+@dataclass(frozen=True, config=STRICT)
 class CompareOptions:
     """Keys of ``conf/compare.yaml``."""
 

@@ -17,8 +17,9 @@ from dadsp.cli.configuration import run_app
 from dadsp.cli.finished_run import open_run
 from dadsp.cli.results import console
 from dadsp.cli.tables import write_csv
+from dadsp.errors import ConfigError
 from dadsp.files import write_atomically, write_json
-from dadsp.options import validated
+from dadsp.options import STRICT, validated
 
 MEASURES = {
     "proxy_a_distance": "Proxy A-distance: 0 no linear classifier tells the screens apart, 2 always",
@@ -34,7 +35,7 @@ MEASURES = {
 }
 
 
-@dataclass(frozen=True, config={"extra": "forbid"})
+@dataclass(frozen=True, config=STRICT)
 class Places:
     """The run that is read, and the folder that is written, of a verb over a finished run; None: inside the run."""
 
@@ -45,7 +46,10 @@ class Places:
     def taken_from(cls, given: dict[str, Any]) -> tuple[Path, Path | None]:
         """Both, which no longer stand among the verb's other keys."""
         places = validated(cls, {key: given.pop(key) for key in ("run", "out")}, "")
-        return Path(places.run), Path(places.out) if places.out else None
+        out = Path(places.out) if places.out else None
+        if out is not None and out.exists() and not out.is_dir():
+            raise ConfigError(f"out={out} is a file. Name a folder.")
+        return Path(places.run), out
 
 
 def run(arguments: list[str], as_json: bool) -> None:

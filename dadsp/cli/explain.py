@@ -30,7 +30,7 @@ from dadsp.cli.tables import write_csv
 from dadsp.errors import ConfigError, MissingIdsError, examples, nearest
 from dadsp.files import read_json, write_atomically, write_json
 from dadsp.models.base import Predictor, load_model
-from dadsp.options import validated
+from dadsp.options import STRICT, validated
 from dadsp.schema import Domain, Drugs, IntArray, Pairs, Responses, Screen, Study
 from dadsp.seeding import derive_seed
 
@@ -41,7 +41,7 @@ UNIT = "−log10 IC50(µM)"
 Name = str | int  # a number on the command line is an id too
 
 
-@dataclass(frozen=True, kw_only=True, config={"extra": "forbid"})
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class Question:
     """What is to be explained, of which run; see conf/explain.yaml."""
 

@@ -17,11 +17,11 @@ from dadsp.data.new_pairs import OnUnknown
 from dadsp.errors import ConfigError, nearest
 from dadsp.files import write_atomically
 from dadsp.models.prediction import Predicted
-from dadsp.options import validated
+from dadsp.options import STRICT, validated
 from dadsp.schema import Domain
 
 
-@dataclass(frozen=True, kw_only=True, config={"extra": "forbid"})
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class PredictOptions:
     """Keys of ``conf/predict.yaml``."""
 

@@ -21,13 +21,13 @@ from dadsp.errors import ConfigError, DadspError
 from dadsp.evaluation.compare_page import comparison_section
 from dadsp.evaluation.document import Document, Section, Table, Text, html, markdown
 from dadsp.files import write_atomically, write_text
-from dadsp.options import validated
+from dadsp.options import STRICT, validated
 
 COPIED = ("trainer.", "drug_features.", "alignment.")  # groups that a configuration repeats inside model
 NO_SETTINGS = ("runs", "resume", "sweep", "tracking.")  # where things lie
 
 
-@dataclass(frozen=True, config={"extra": "forbid"})
+@dataclass(frozen=True, config=STRICT)
 class ReportOptions:
     """Keys of ``conf/report.yaml``; those after ``out`` are as for ``dadsp compare``."""
 

@@ -22,11 +22,11 @@ from dadsp.cli.sweep import Ending, lean
 from dadsp.credentials import LeanFormatter, without_credentials
 from dadsp.errors import ConfigError, DadspError, LoadError, StorageError, nearest
 from dadsp.files import write_text
-from dadsp.options import validated
+from dadsp.options import STRICT, validated
 from dadsp.tracking import TOKEN, NullTracker, RunTracker, Tracker, new_token
 
 
-@dataclass(frozen=True, config={"extra": "forbid"})
+@dataclass(frozen=True, config=STRICT)
 class RunOptions:
     """Top-level values; ``seed`` is a whole number, never text that looks like one."""
 
@@ -34,7 +34,7 @@ class RunOptions:
     runs: str = Field(min_length=1)
 
 
-@dataclass(frozen=True, config={"extra": "forbid"})
+@dataclass(frozen=True, config=STRICT)
 class TrackingOptions:
     """Config group ``tracking``."""
 

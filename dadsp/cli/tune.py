@@ -38,7 +38,7 @@ from dadsp.errors import ConfigError, DadspError, DivergenceError, LoadError
 from dadsp.evaluation.metrics import evaluate
 from dadsp.files import write_atomically, write_json
 from dadsp.models.base import FitContext, Predictor, predict_split
-from dadsp.options import validated
+from dadsp.options import STRICT, validated
 from dadsp.schema import Split, Study
 from dadsp.seeding import derive_seed
 
@@ -52,7 +52,7 @@ ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 SHOWN = 10
 
 
-@dataclass(frozen=True, config={"extra": "forbid"})
+@dataclass(frozen=True, config=STRICT)
 class TuneOptions:
     """Config node ``tune``.
 
@@ -71,7 +71,7 @@ class TuneOptions:
     random_trials: StrictInt = Field(ge=1)
 
 
-@dataclass(frozen=True, config={"extra": "forbid"})
+@dataclass(frozen=True, config=STRICT)
 class Range:
     """Numbers from ``low`` to ``high``, whole ones where both ends are; drawn on a logarithmic scale where ``log``."""
 
@@ -90,7 +90,7 @@ class Range:
         return trial.suggest_float(key, self.low, self.high, log=self.log)
 
 
-@dataclass(frozen=True, config={"extra": "forbid"})
+@dataclass(frozen=True, config=STRICT)
 class Choices:
     """One of some values, lists among them."""
 

@@ -19,6 +19,7 @@ from pydantic.dataclasses import dataclass
 
 from dadsp.errors import DadspError, examples
 from dadsp.files import read_json, write_atomically, write_json
+from dadsp.options import STRICT
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +31,7 @@ class DownloadError(DadspError):
     """A file could not be downloaded whole, or is not the one that was expected."""
 
 
-@dataclass(frozen=True, config={"extra": "forbid"})
+@dataclass(frozen=True, config=STRICT)
 class Download:
     """One file to fetch.
 
@@ -47,7 +48,7 @@ class Download:
     unpack: str | None = None
 
 
-@dataclass(frozen=True, config={"extra": "forbid"})
+@dataclass(frozen=True, config=STRICT)
 class Patience:
     """How long to try.
 

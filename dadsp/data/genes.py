@@ -33,7 +33,7 @@ class GeneOptions(BaseModel):
         duplicates: What to do with genes that stand more than once, or do so after renaming.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     ids: GeneIds = "symbol"
     table: str | None = None

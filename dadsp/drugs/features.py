@@ -7,12 +7,13 @@ from typing import Any, ClassVar, Self, TypeVar
 
 from pydantic.dataclasses import dataclass
 
+from dadsp.options import STRICT
 from dadsp.schema import FloatArray, Note
 
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, config={"extra": "forbid"})
+@dataclass(frozen=True, config=STRICT)
 class DrugFeatures(ABC):
     """Turns structures into rows of floats. Its fields are all that a saved model needs to do so again.
 

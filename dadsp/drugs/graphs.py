@@ -12,6 +12,7 @@ from rdkit import Chem
 from dadsp.drugs.features import DrugFeatures
 from dadsp.drugs.structures import parse
 from dadsp.errors import examples
+from dadsp.options import STRICT
 from dadsp.schema import FloatArray, Note
 
 Positive = Annotated[int, Field(ge=1)]
@@ -24,7 +25,7 @@ ELEMENTS = tuple(_SYMBOLS.split())
 N_ELEMENTS, N_COUNTS = len(ELEMENTS) + 1, 11
 
 
-@dataclass(frozen=True, config={"extra": "forbid"})
+@dataclass(frozen=True, config=STRICT)
 class MolecularGraph(DrugFeatures):
     """Heavy atoms and bonds, GraphDRP's graph: bonds in both directions and a loop at every atom.
 

@@ -11,10 +11,11 @@ from rdkit.Chem import rdFingerprintGenerator
 
 from dadsp.drugs.features import DrugFeatures
 from dadsp.drugs.structures import parse
+from dadsp.options import STRICT
 from dadsp.schema import FloatArray
 
 
-@dataclass(frozen=True, config={"extra": "forbid"})
+@dataclass(frozen=True, config=STRICT)
 class Morgan(DrugFeatures):
     """Hashed Morgan fingerprint.
 

@@ -13,10 +13,11 @@ from pydantic.dataclasses import dataclass
 from dadsp.drugs.features import DrugFeatures, fitted
 from dadsp.drugs.morgan import Morgan
 from dadsp.errors import SchemaError
+from dadsp.options import STRICT
 from dadsp.schema import FloatArray
 
 
-@dataclass(frozen=True, config={"extra": "forbid"})
+@dataclass(frozen=True, config=STRICT)
 class SimilarityProfile(DrugFeatures):
     """Tanimoto (Jaccard) similarity of Morgan fingerprints to each reference drug.
 

@@ -14,6 +14,7 @@ from rdkit import Chem
 from dadsp.drugs.features import DrugFeatures, fitted
 from dadsp.drugs.structures import parse
 from dadsp.errors import examples
+from dadsp.options import STRICT
 from dadsp.schema import FloatArray, Note
 
 Positive = Annotated[int, Field(ge=1)]
@@ -29,7 +30,7 @@ def tokens_of(smiles: str) -> list[str]:
     return [token for part in parts for token in (_PARTS_OF_BRACKET.findall(part) if part[0] == "[" else [part])]
 
 
-@dataclass(frozen=True, config={"extra": "forbid"})
+@dataclass(frozen=True, config=STRICT)
 class SmilesTokens(DrugFeatures):
     """Token numbers of the canonical SMILES without stereochemistry, so that a structure has one spelling in every screen.
 

@@ -13,10 +13,11 @@ from dadsp.models.base import Arrays
 from dadsp.models.classical import Classical, ClassicalOptions, LineFeatures
 from dadsp.models.pair_design import Labelled, PairDesign, check_size
 from dadsp.models.trees import booster_arrays, sum_of_trees
+from dadsp.options import STRICT
 from dadsp.seeding import derive_seed
 
 
-@dataclass(frozen=True, config={"extra": "forbid"})
+@dataclass(frozen=True, config=STRICT)
 class LightGbmOptions(ClassicalOptions):
     """Gradient-boosted trees; the names are LightGBM's.
 

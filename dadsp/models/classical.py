@@ -40,6 +40,7 @@ from dadsp.models.pair_design import Labelled, PairDesign, Values, check_size
 from dadsp.models.pretraining import PretrainingOptions
 from dadsp.models.trees import forest_arrays, mean_of_trees
 from dadsp.nets.feed_forward import feed_forward
+from dadsp.options import STRICT
 from dadsp.schema import Domain, FloatArray, IntArray, Split, Study
 from dadsp.seeding import derive_seed
 
@@ -50,7 +51,7 @@ Positive = Annotated[float, Field(gt=0)]
 NAME_OF_FEATURES = {"encoder": "", "pca": " on PCA", "raw": " on raw expression"}
 
 
-@dataclass(frozen=True, config={"extra": "forbid"})
+@dataclass(frozen=True, config=STRICT)
 class ClassicalOptions(SystemOptions):
     """What a classical system learns from.
 
@@ -186,7 +187,7 @@ class Classical(CrossScreenPredictor):
         return {**facts, "search": self.search}, arrays
 
 
-@dataclass(frozen=True, config={"extra": "forbid"})
+@dataclass(frozen=True, config=STRICT)
 class LinearOptions(ClassicalOptions):
     """Linear and logistic regression.
 
@@ -254,7 +255,7 @@ def _logistic_weights(design: PairDesign, label: Values, penalties: Values, star
     return minimiser
 
 
-@dataclass(frozen=True, config={"extra": "forbid"})
+@dataclass(frozen=True, config=STRICT)
 class SvrOptions(ClassicalOptions):
     """Support vector regression.
 
@@ -339,7 +340,7 @@ def _kernels(regressor: Arrays, design: PairDesign) -> tuple[FloatArray, FloatAr
     return of_lines, rbf_kernel(design.drugs, regressor["drugs"], gamma).astype(np.float32)
 
 
-@dataclass(frozen=True, config={"extra": "forbid"})
+@dataclass(frozen=True, config=STRICT)
 class RandomForestOptions(ClassicalOptions):
     """Random forest; the names are scikit-learn's. The defaults keep some 150,000 pairs at about two minutes of two cores.
 

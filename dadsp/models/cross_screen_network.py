@@ -27,13 +27,14 @@ from dadsp.models.training import Stage, TrainingOptions
 from dadsp.nets.autoencoder import StackedAutoencoder
 from dadsp.nets.dadsp_network import DadspNetwork
 from dadsp.nets.feed_forward import Activation, copy_layers, dense_layers, first_linear
+from dadsp.options import STRICT
 from dadsp.schema import Domain, FloatArray, IntArray, Pairs, Screen, Split, Study
 from dadsp.seeding import derive_seed
 
 CONSTANT = 1e-5  # spread of scaled predictions below which they are all alike
 
 
-@dataclass(frozen=True, config={"extra": "forbid"})
+@dataclass(frozen=True, config=STRICT)
 class NetworkOptions(SystemOptions):
     """Choices of every network across screens; defaults follow the paper's text, the authors' code by the other values.
 

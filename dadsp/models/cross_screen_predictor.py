@@ -25,7 +25,7 @@ from dadsp.models.rowspace import InputBasis, RowSpace
 from dadsp.models.training import TrainingOptions, claim_device
 from dadsp.nets.autoencoder import StackedAutoencoder
 from dadsp.nets.feed_forward import Activation
-from dadsp.options import validated
+from dadsp.options import STRICT, validated
 from dadsp.schema import Domain, FloatArray, IntArray, Pairs, Responses, Screen, Split, Study
 
 log = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 Width = Annotated[int, Field(ge=1)]
 
 
-@dataclass(frozen=True, config={"extra": "forbid"})
+@dataclass(frozen=True, config=STRICT)
 class SystemOptions:
     """Choices of every system across screens.
 

@@ -18,6 +18,7 @@ from dadsp.models.cross_screen_predictor import Width
 from dadsp.models.training import TrainingOptions, run_stage
 from dadsp.nets.dadsp_network import DadspNetwork
 from dadsp.nets.gradient_reversal import reversal_strength
+from dadsp.options import STRICT
 from dadsp.schema import IntArray, Split, Study
 
 log = logging.getLogger(__name__)
@@ -25,7 +26,7 @@ log = logging.getLogger(__name__)
 SOURCE, TARGET = 0, 1  # domain labels of the discriminator's two logits
 
 
-@dataclass(frozen=True, config={"extra": "forbid"})
+@dataclass(frozen=True, config=STRICT)
 class DadspAOptions(NetworkOptions):
     """DADSP-A's choices beside those of every network.
 

@@ -21,12 +21,13 @@ from dadsp.nets.autoencoder import StackedAutoencoder
 from dadsp.nets.feed_forward import copy_layers, dense_layers
 from dadsp.nets.mmd import Estimator, mmd2
 from dadsp.nets.two_encoder_network import TwoEncoderNetwork
+from dadsp.options import STRICT
 from dadsp.schema import Domain, Study
 
 Part = Literal["encoder", "drug_branch", "regressor"]
 
 
-@dataclass(frozen=True, config={"extra": "forbid"})
+@dataclass(frozen=True, config=STRICT)
 class SourceStageOptions:
     """Stage 1: encoder and regressor on source labels.
 
@@ -41,7 +42,7 @@ class SourceStageOptions:
     learning_rate: float | None = Field(default=None, gt=0)
 
 
-@dataclass(frozen=True, config={"extra": "forbid"})
+@dataclass(frozen=True, config=STRICT)
 class AdaptationOptions:
     """Stage 2: the target encoder alone trains, one layer after the other.
 
@@ -60,7 +61,7 @@ class AdaptationOptions:
     mmd_estimator: Estimator = "biased"
 
 
-@dataclass(frozen=True, config={"extra": "forbid"})
+@dataclass(frozen=True, config=STRICT)
 class FineTuningOptions(SourceStageOptions):
     """Stage 3: the regressor on source labels, feature layers frozen.
 
@@ -73,7 +74,7 @@ class FineTuningOptions(SourceStageOptions):
     source_features: Literal["source_encoder", "target_encoder"] = "source_encoder"
 
 
-@dataclass(frozen=True, config={"extra": "forbid"})
+@dataclass(frozen=True, config=STRICT)
 class Stages:
     """The three stages in their order."""
 
@@ -82,7 +83,7 @@ class Stages:
     fine_tuning: FineTuningOptions = Field(default_factory=lambda: FineTuningOptions())
 
 
-@dataclass(frozen=True, config={"extra": "forbid"})
+@dataclass(frozen=True, config=STRICT)
 class DadspBOptions(NetworkOptions):
     """DADSP-B's choices beside those of every network.
 

@@ -20,7 +20,7 @@ from dadsp.models.cross_screen_predictor import under
 from dadsp.models.dadsp_a import DadspA
 from dadsp.models.potency_function import PotencyFunction
 from dadsp.models.training import TrainingOptions
-from dadsp.options import validated
+from dadsp.options import STRICT, validated
 from dadsp.schema import BoolArray, Domain, FloatArray, IntArray, Pairs, Screen, Split, Study
 from dadsp.seeding import derive_seed
 
@@ -30,7 +30,7 @@ FoldBy = Literal["pair", "cell", "drug"]
 DOMAIN_INSIDE: dict[Domain, Domain] = {"target": "source", "source": "target"}
 
 
-@dataclass(frozen=True, config={"extra": "forbid"})
+@dataclass(frozen=True, config=STRICT)
 class DeepDsc1Options(NetworkOptions):
     """DeepDSC-1's choices beside those of every network.
 

@@ -12,6 +12,7 @@ from scipy.linalg import cho_factor, cho_solve
 from dadsp.models.base import Arrays
 from dadsp.models.kernel_system import Asked, KernelOptions, KernelSystem
 from dadsp.models.kernels import LineKernel, Values, line_similarity
+from dadsp.options import STRICT
 from dadsp.schema import BoolArray, FloatArray, Pairs, Split, Study
 
 log = logging.getLogger(__name__)
@@ -19,7 +20,7 @@ log = logging.getLogger(__name__)
 Positive = Annotated[float, Field(gt=0)]
 
 
-@dataclass(frozen=True, config={"extra": "forbid"})
+@dataclass(frozen=True, config=STRICT)
 class DrugKernelRidgeOptions(KernelOptions):
     """Choices of the kernel ridge regression of drug means; those of every kernel system."""
 
@@ -48,7 +49,7 @@ class DrugKernelRidge(KernelSystem):
         return np.zeros((len(asked.line_keys), n_lines)), np.zeros((len(asked.same_drug), n_drugs))
 
 
-@dataclass(frozen=True, config={"extra": "forbid"})
+@dataclass(frozen=True, config=STRICT)
 class DrugRidgeOptions(KernelOptions):
     """Choices of one ridge regression per drug.
 

@@ -30,7 +30,7 @@ from dadsp.models.drug_level import DrugLevel
 from dadsp.models.kernel_function import KernelFunction
 from dadsp.models.kernels import LineKernel, Values, equal, line_similarity, tanimoto
 from dadsp.models.training import TrainingOptions
-from dadsp.options import validated
+from dadsp.options import STRICT, validated
 from dadsp.schema import BoolArray, Domain, FloatArray, IntArray, Pairs, Screen, Split, Study
 
 log = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 NEGLIGIBLE = 1e-6  # −log10 µM; what rounding leaves
 
 
-@dataclass(frozen=True, config={"extra": "forbid"})
+@dataclass(frozen=True, config=STRICT)
 class KernelOptions:
     """Choices of every system of kernels.
 

@@ -37,6 +37,7 @@ from dadsp.models.kernels import (
     median_distance,
     shared_targets,
 )
+from dadsp.options import STRICT
 from dadsp.schema import BoolArray, FloatArray, Pairs
 
 log = logging.getLogger(__name__)
@@ -44,7 +45,7 @@ log = logging.getLogger(__name__)
 QUANTILES = 201  # kept of the held-out errors, from the smallest to the largest
 
 
-@dataclass(frozen=True, config={"extra": "forbid"})
+@dataclass(frozen=True, config=STRICT)
 class Kernel:
     """The kernel's numbers; only their ratios matter to predictions.
 
@@ -83,7 +84,7 @@ class Kernel:
         return self.all_drugs + self.structure + self.same_structure
 
 
-@dataclass(frozen=True, config={"extra": "forbid"})
+@dataclass(frozen=True, config=STRICT)
 class PairwiseGpOptions(KernelOptions):
     """Choices of the pairwise Gaussian process.
 

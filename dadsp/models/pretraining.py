@@ -15,9 +15,10 @@ from dadsp.models.rowspace import RowSpace
 from dadsp.models.training import Stage, TrainingOptions, run_stage
 from dadsp.nets.autoencoder import StackedAutoencoder
 from dadsp.nets.feed_forward import Activation, first_linear
+from dadsp.options import STRICT
 
 
-@dataclass(frozen=True, config={"extra": "forbid"})
+@dataclass(frozen=True, config=STRICT)
 class PretrainingOptions:
     """Length of the autoencoder's stages; the paper gives none.
 

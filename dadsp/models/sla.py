@@ -19,12 +19,13 @@ from dadsp.models.pretraining import PretrainingOptions
 from dadsp.models.training import TrainingOptions, run_stage
 from dadsp.nets.autoencoder import StackedAutoencoder, decode
 from dadsp.nets.dadsp_network import DadspNetwork
+from dadsp.options import STRICT
 from dadsp.schema import IntArray, Study
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, config={"extra": "forbid"})
+@dataclass(frozen=True, config=STRICT)
 class SlaOptions(NetworkOptions):
     """SLA's choices beside those of every network; symbols as in ``Sla``.
 

@@ -30,6 +30,7 @@ from dadsp.models.base import FitContext
 from dadsp.models.batches import BlockBatches, BlockShare
 from dadsp.models.processes import run_in_processes
 from dadsp.models.training_states import AtomicCheckpoints, EpochCheckpoint
+from dadsp.options import STRICT
 from dadsp.seeding import derive_seed
 
 log = logging.getLogger(__name__)
@@ -47,7 +48,7 @@ MAX_THREADS = 512  # a model may come from a larger machine, yet thread pools of
 PROCESSES_PER_CORE = 8
 
 
-@dataclass(frozen=True, config={"extra": "forbid"})
+@dataclass(frozen=True, config=STRICT)
 class TrainingOptions:
     """How long and how fast a network trains (config group ``trainer``).
 

@@ -24,13 +24,14 @@ from torch.nn.utils import parametrize, prune
 from dadsp.errors import ConfigError, LoadError
 from dadsp.files import write_atomically
 from dadsp.models.base import FitContext
+from dadsp.options import STRICT
 from dadsp.schema import FloatArray, IntArray
 from dadsp.singledrug.codec import MAX_BYTES, MAX_WEIGHTS, SharedWeights, decode, encode, layer_ends
 from dadsp.singledrug.fitting import Lines, shift_inputs, train
 from dadsp.singledrug.network import FittedNetwork, SingleDrugNetwork, TrainedNetwork
 
 
-@dataclass(frozen=True, config={"extra": "forbid"})
+@dataclass(frozen=True, config=STRICT)
 class CompressionOptions:
     """How far a network is compressed.
 

@@ -7,10 +7,12 @@ from typing import Self
 from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
+from dadsp.options import STRICT
+
 Widths = tuple[int, ...]
 
 
-@dataclass(frozen=True, config={"extra": "forbid"})
+@dataclass(frozen=True, config=STRICT)
 class GrowthOptions:
     """How networks grow, and when the search ends early.
 

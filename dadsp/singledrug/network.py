@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from dadsp.errors import LoadError, SchemaError
 from dadsp.models.base import Arrays
+from dadsp.options import STRICT
 from dadsp.schema import FloatArray
 from dadsp.singledrug.growth import GrowthOptions, Trial
 
@@ -24,7 +25,7 @@ MAX_WIDTH = 10_000  # nodes of a layer
 FIXED_WIDTHS = (200, 200, 200, 100, 100, 100, 50, 50, 50, 20, 20)
 
 
-@dataclass(frozen=True, config={"extra": "forbid"})
+@dataclass(frozen=True, config=STRICT)
 class NetworkOptions:
     """Shape and training of a single-drug network.
 

@@ -11,6 +11,7 @@ from sklearn.feature_selection import SelectorMixin
 from sklearn.svm import SVR
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from dadsp.options import STRICT
 from dadsp.schema import FloatArray, IntArray
 from dadsp.singledrug.scaling import MinMax
 
@@ -99,7 +100,7 @@ class SvrRfe(SelectorMixin, BaseEstimator):
         return tags
 
 
-@dataclass(frozen=True, config={"extra": "forbid"})
+@dataclass(frozen=True, config=STRICT)
 class SelectionOptions:
     """How many genes to keep, and how to find them (config group ``selection``).
 

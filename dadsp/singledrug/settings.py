@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
 from dadsp.errors import examples
+from dadsp.options import STRICT
 from dadsp.schema import duplicates
 from dadsp.singledrug.compression import CompressionOptions
 from dadsp.singledrug.network import NetworkOptions
@@ -15,7 +16,7 @@ MethodName = Literal["network", "elastic_net", "random_forest", "svr", "ann", "m
 Scope = Literal["train", "all_oracle"]
 
 
-@dataclass(frozen=True, config={"extra": "forbid"})
+@dataclass(frozen=True, config=STRICT)
 class ProtocolOptions:
     """How methods are compared (config group ``protocol``).
 
@@ -53,7 +54,7 @@ class ProtocolOptions:
         return self
 
 
-@dataclass(frozen=True, config={"extra": "forbid"})
+@dataclass(frozen=True, config=STRICT)
 class SingleDrugOptions:
     """All options of the comparison.
 

@@ -8,14 +8,14 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from dadsp.errors import ConfigError, examples
-from dadsp.options import validated
+from dadsp.options import STRICT, validated
 from dadsp.schema import Note, Split, Study
 from dadsp.seeding import derive_seed
 from dadsp.splits.groups import PLURAL, group_of_pairs, hold_out, share
 from dadsp.splits.integrity import OVERLAPS, completed, cross_kind
 
 
-@dataclass(frozen=True, config={"extra": "forbid"})
+@dataclass(frozen=True, config=STRICT)
 class CrossScreenOptions:
     """Config group ``split``, choice ``cross_screen``.
 

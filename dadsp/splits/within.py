@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
 from dadsp.errors import ConfigError, examples
-from dadsp.options import validated
+from dadsp.options import STRICT, validated
 from dadsp.schema import IntArray, Note, Screen, Split, Study
 from dadsp.seeding import derive_seed
 from dadsp.splits.groups import fold_of, group_of_pairs, hold_out, share
@@ -16,7 +16,7 @@ from dadsp.splits.integrity import WITHIN, completed, within_kind
 MIXED = "pairs left out, of a {0} line with another drug or a {0} drug with another line"
 
 
-@dataclass(frozen=True, config={"extra": "forbid"})
+@dataclass(frozen=True, config=STRICT)
 class WithinOptions:
     """Config group ``split``, choices ``pair``, ``cell_blind``, ``drug_blind``, ``both_blind``, ``tissue_blind``.
 

@@ -16,6 +16,7 @@ from dadsp.data.alignment.base import Alignment, AlignmentLines, Arrays, FittedA
 from dadsp.data.alignment.gene_wise import ZScore, z_scores
 from dadsp.data.scaling import ExpressionScaler
 from dadsp.errors import ConfigError
+from dadsp.options import STRICT
 from dadsp.schema import Domain, FloatArray, IntArray
 
 log = logging.getLogger(__name__)
@@ -57,7 +58,7 @@ class FittedBridge(FittedAlignment):
         return cls(stated, ExpressionScaler.from_arrays(arrays), array(arrays, "inward"), array(arrays, "outward"))
 
 
-@dataclass(frozen=True, config={"extra": "forbid"})
+@dataclass(frozen=True, config=STRICT)
 class Bridge(Alignment):
     """Ridge regression from all genes' z-scores in the target to each gene's in the source, over the shared lines.
 
@@ -149,7 +150,7 @@ def held_out_residuals(x: Values, line: IntArray, penalties: Sequence[float], fo
     return residuals
 
 
-@dataclass(frozen=True, config={"extra": "forbid"})
+@dataclass(frozen=True, config=STRICT)
 class Auto(Alignment):
     """The bridge where enough lines are shared, else z-scores; the facts say which was taken.
 

@@ -12,6 +12,7 @@ from dadsp.data.alignment.axes import principal_axes
 from dadsp.data.alignment.base import Alignment, AlignmentLines, Arrays, FittedAlignment, array
 from dadsp.data.alignment.gene_wise import z_scores
 from dadsp.data.scaling import ExpressionScaler
+from dadsp.options import STRICT
 from dadsp.schema import Domain, FloatArray
 
 
@@ -57,7 +58,7 @@ class Recolouring(FittedAlignment):
         return cls(stated, ExpressionScaler.from_arrays(arrays), *named)
 
 
-@dataclass(frozen=True, config={"extra": "forbid"})
+@dataclass(frozen=True, config=STRICT)
 class Coral(Alignment):
     """Correlation alignment of the target with the source.
 

@@ -9,6 +9,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from dadsp.data.alignment.base import Alignment, AlignmentLines, Arrays, FittedAlignment, array
+from dadsp.options import STRICT
 from dadsp.schema import Domain, FloatArray
 
 GENES_AT_ONCE = 1024
@@ -53,7 +54,7 @@ class QuantileMap(FittedAlignment):
         return cls(stated, array(arrays, "source_quantiles"), array(arrays, "target_quantiles"))
 
 
-@dataclass(frozen=True, config={"extra": "forbid"})
+@dataclass(frozen=True, config=STRICT)
 class Quantile(Alignment):
     """Quantile mapping, gene by gene.
 

@@ -22,7 +22,7 @@ from dadsp.data.study import LabelCap, make_study
 from dadsp.drugs.morgan import Morgan
 from dadsp.drugs.structures import structure_keys
 from dadsp.errors import ConfigError, nearest
-from dadsp.options import validated
+from dadsp.options import STRICT, validated
 from dadsp.schema import BoolArray, CellLines, Drugs, FloatArray, IntArray, ResponsePanel, Responses, Screen, Study
 from dadsp.seeding import derive_seed
 
@@ -45,7 +45,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Spread = Annotated[float, Field(ge=0)]
 
 
-@dataclass(frozen=True, kw_only=True, config={"extra": "forbid"})
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class Simulation:
     """Every parameter of the model; potency and its standard deviations are in −log10 µM.
 

@@ -42,7 +42,7 @@ OnMissing = Literal["error", "drop"]
 class Options(BaseModel):
     """Checked options: unknown keys are refused, nothing changes."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class File(Options):

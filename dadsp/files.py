@@ -10,7 +10,7 @@ from typing import Any
 
 from dadsp.errors import DadspError, LoadError, StorageError
 
-TEMPORARY = ".part-"  # begins the name of a file that is not yet whole
+TEMPORARY = ".part-"  # begins the name of a file that is not yet whole; the number of the process that writes it follows
 FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)  # no room left on the disk, in a file, or for this user
 
 
@@ -27,7 +27,9 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f"{TEMPORARY}{path.stem}-", suffix=path.suffix)
+        _remove_abandoned(path.parent)
+        prefix = f"{TEMPORARY}{os.getpid()}-{path.stem}-"
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=prefix, suffix=path.suffix)
         os.close(handle)
         temporary = Path(name)
         umask = os.umask(0)
@@ -48,6 +50,20 @@ def remove_temporaries(folder: Path) -> None:
     """Removes what killed writers left below ``folder``, in which nobody else may be writing."""
     for path in folder.rglob(f"{TEMPORARY}*"):
         path.unlink(missing_ok=True)
+
+
+def _remove_abandoned(folder: Path) -> None:
+    """Removes what writers left in ``folder`` that are no longer running on this machine."""
+    for entry in os.scandir(folder) if os.name == "posix" else ():
+        writer = entry.name.removeprefix(TEMPORARY).partition("-")[0]
+        if not (entry.name.startswith(TEMPORARY) and writer.isdecimal()):
+            continue
+        try:
+            os.kill(int(writer), 0)  # asks whether it is there
+        except ProcessLookupError:
+            Path(entry.path).unlink(missing_ok=True)
+        except (OSError, OverflowError):  # somebody else's
+            continue
 
 
 def refusal(error: BaseException) -> str | None:

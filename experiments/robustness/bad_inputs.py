@@ -80,7 +80,7 @@ def try_case(case: Case, base: Base, folder: Path) -> dict[str, str]:
     verdict = judge(ended, lines, before, state(folder))
     shutil.rmtree(folder)
     first = next((line for line in lines if line.startswith("error:")), lines[0] if lines else "")
-    first = "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in first)
+    first = "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in first.replace(str(folder), "…"))
     row = (case.name, case.kind, str(ended.code), f"{ended.seconds:.1f}", f"{ended.cpu_seconds:.1f}", verdict, first[:300])
     if verdict != "held":
         print(

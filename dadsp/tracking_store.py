@@ -40,6 +40,7 @@ MLFLOW_DEFAULTS = {
     "MLFLOW_LOGGING_LEVEL": "CRITICAL",  # every failure reaches us as an exception; the rest is table-creation noise
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # mlflow's 7 growing pauses would hold an epoch for minutes
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # it would print the address as it is, password and all
     "MLFLOW_UV_AUTO_DETECT": "false",  # a logged model would take along the lock file of whatever folder one stands in
 }
 

@@ -220,6 +220,9 @@ def _explained(error: BaseException, config_name: str | None) -> ConfigError:
     if key := re.search(r"Could not override '([^']+)'", text) or re.search(r"not in struct\s+full_key: (\S+)", text):
         known = _known_keys(config_name, key[1])
         if key[1] in known:  # there, but what holds it was given another value
+            deeper = re.search(r"full_key: (\S+)", str(error.__cause__))
+            if deeper and deeper[1].startswith(f"{key[1]}."):
+                return ConfigError(f"{deeper[1]} is not there to be changed. Add it: +{deeper[1]}=…")
             above = key[1].rpartition(".")[0]
             return ConfigError(f"{key[1]} cannot be set where {above} is null or no group. Leave one of the two out.")
         return ConfigError(f"{key[1]} is not a known key. {nearest(key[1], known)}")

@@ -15,6 +15,7 @@ from urllib.request import urlopen
 
 import pytest
 
+from dadsp.cli.main import main
 from dadsp.tracking import RunTracker
 
 pytestmark = pytest.mark.slow
@@ -174,3 +175,25 @@ def test_processes_that_start_together_share_one_new_store(tmp_path: Path, monke
     found = client.search_runs([experiment.experiment_id])
     assert {run.info.run_id for run in found} == {output.strip() for output, _ in outputs}
     assert {run.data.metrics["loss"] for run in found} == {1.0}
+
+
+@pytest.mark.parametrize(
+    "verb",
+    [
+        ["train", "data=simulated_tiny", "model=naive_mean"],
+        ["single-drug", "panel=simulated_tiny", "drug=SD001", "protocol.repeats=1", "protocol.methods=[mean]"],
+    ],
+)
+def test_a_password_reaches_the_server_and_nothing_that_is_written_or_shown(
+    verb: list[str], server: Server, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    address = server.uri.replace("://", "://somebody:s3cretword@")
+    small = ["selection.n_genes=12", "selection.step=0.3"] if verb[0] == "single-drug" else []
+    assert main([*verb, *small, f"tracking.uri={address}", f"runs={tmp_path / 'runs'}"]) == 0
+    (run, *_) = [path for path in (tmp_path / "runs").iterdir() if (path / "metrics.json").exists()]
+    if verb[0] == "train":
+        assert main(["report", f"run={run}", f"out={tmp_path / 'report'}"]) == 0
+    said = capfd.readouterr()
+    assert "s3cretword" not in said.out + said.err
+    holding = [path for path in tmp_path.rglob("*") if path.is_file() and b"s3cretword" in path.read_bytes()]
+    assert holding == []

@@ -74,7 +74,7 @@ def run_app(verb: str, config_name: str, arguments: list[str], task: Callable[[D
             failures.append(explained)
             return None
 
-    check_options(arguments)
+    check_options(_options_first(arguments))
     app = hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name=config_name)(job)
     # Hydra prints its own errors and exits with 1 unless it is told to raise them.
     with (
@@ -224,7 +224,10 @@ def _explained(error: BaseException, config_name: str | None) -> ConfigError:
             if deeper and deeper[1].startswith(f"{key[1]}."):
                 return ConfigError(f"{deeper[1]} is not there to be changed. Add it: +{deeper[1]}=…")
             above = key[1].rpartition(".")[0]
-            return ConfigError(f"{key[1]} cannot be set where {above} is null or no group. Leave one of the two out.")
+            return ConfigError(
+                f"{key[1]} is not a known key of what {above} is here: it is null, or another choice of it has that key. "
+                "Leave one of the two out."
+            )
         return ConfigError(f"{key[1]} is not a known key. {nearest(key[1], known)}")
     if config_name and (group := re.search(r"Could not override '?([\w/]+)'?\. No match in the defaults list", text)):
         return ConfigError(f"{group[1]} is not a known key. {nearest(group[1], _known_keys(config_name, group[1]))}")

@@ -18,7 +18,7 @@ from tests.planted import planted_configs, targets
 
 TINY = ["data=simulated_tiny", "tracking=none"]
 PAIRS = "cell_id,drug_id\nx,y\n"
-EVERY_FORM = 7  # config.yaml: each target in every so-manieth place and form
+EVERY_FORM = 30  # config.yaml: each target in every so-manieth place and form; the unit test takes all
 
 
 @pytest.fixture(scope="module")
@@ -84,8 +84,9 @@ def test_config_of_a_run_builds_nothing_that_is_planted(
         assert tried(run, tmp_path, capsys, ["resume"]) == [2], form
         assert not canary.exists(), form
     (run / "metrics.away").rename(run / "metrics.json")
-    for code in tried(run, tmp_path, capsys):  # the last of the forms
-        assert code in (0, 2)
+    verb = list(commands(run, tmp_path, tmp_path))[number % 7]
+    (code,) = tried(run, tmp_path, capsys, [verb])  # on the last of the forms
+    assert code in (0, 2)
     assert not canary.exists()
 
 

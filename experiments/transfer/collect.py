@@ -104,7 +104,7 @@ def summarised(results: pd.DataFrame, expected: list[str]) -> pd.DataFrame:
     table = table.join(grouped[scores].mean()).join(grouped[scores].std().drop(columns=ends).add_suffix("_sd"))
     table = table.reset_index()
     # A name may say more than the configuration's, as in "LightGBM on PCA".
-    plain = table["system"].str.replace(r" on (PCA|raw expression)$", "", regex=True)
+    plain = table["system"].str.replace(r"( on (PCA|raw expression)| \(Nyström.*\))$", "", regex=True)
     names = dict(zip(plain, table["system"], strict=True))
     found = set(table[[*CELL, "system"]].itertuples(index=False, name=None))
     absent = [

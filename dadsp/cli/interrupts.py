@@ -1,5 +1,6 @@
 """The interrupt key: pressed once it ends a command in good order, and pressing it again at once breaks nothing."""
 
+import atexit
 import os
 import signal
 import sys
@@ -35,8 +36,16 @@ def one_interrupt() -> Iterator[None]:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         os.kill(os.getpid(), signal.SIGINT)
 
+    def afterwards(number: int, frame: FrameType | None) -> None:
+        if time.monotonic() - first[0] < GRACE_S:  # the process is ending; or whoever asked for the verb goes on
+            return
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        raise KeyboardInterrupt
+
     signal.signal(signal.SIGINT, on_interrupt)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGINT, afterwards if first else signal.default_int_handler)
+        if first:  # Python's own end would give the key back its power to kill
+            atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)

@@ -250,7 +250,7 @@ def test_two_interrupts_at_once_close_the_tracking_run(tmp_path: Path) -> None:
             rest = process.stderr.read()
     finally:
         signal.signal(signal.SIGINT, before)
-    assert process.returncode == 130
+    assert process.returncode == 130, rest
     assert "Traceback" not in rest
     assert tracked(tmp_path)[0].info.status == "KILLED"
 

@@ -116,11 +116,18 @@ def test_other_json_files_name_no_code(name: str, run: Path, tmp_path: Path, cap
     assert not (tmp_path / "canary").exists()
 
 
-@pytest.mark.parametrize(
-    "name", ["model/weights.safetensors", "predictions.parquet", "comparison.csv", "split.json", "config.yaml"]
-)
 @pytest.mark.slow
-@pytest.mark.parametrize("form", ["pickle", "torch"])
+@pytest.mark.parametrize(
+    ("name", "form"),
+    [
+        ("model/weights.safetensors", "pickle"),
+        ("model/weights.safetensors", "torch"),
+        ("predictions.parquet", "pickle"),
+        ("comparison.csv", "pickle"),
+        ("split.json", "pickle"),
+        ("config.yaml", "pickle"),
+    ],
+)
 def test_no_file_is_unpickled(name: str, form: str, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     buffer = io.BytesIO()
     if form == "pickle":

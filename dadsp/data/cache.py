@@ -5,6 +5,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -19,7 +20,7 @@ import pyarrow.parquet
 from filelock import FileLock
 
 from dadsp.data.tables import files_read
-from dadsp.errors import DadspError, LoadError
+from dadsp.errors import DadspError, LoadError, examples
 from dadsp.files import read_json, write_json
 from dadsp.schema import CellLines, Drugs, Note, Responses, Screen, Study
 
@@ -27,6 +28,9 @@ log = logging.getLogger(__name__)
 
 FORMAT = 2  # raise it when a reader or this layout changes what a study holds
 MANIFEST = "manifest.json"
+OWN = re.compile(
+    r"manifest\.json|raw_source_potency\.npy|(source|target)(/\w+\.(npy|npz|parquet))?"
+)  # all that lies in a cache
 
 
 def cached_study(folder: str | Path, study: Callable[[], Study]) -> Study:
@@ -86,7 +90,12 @@ def _options(study: Callable[[], Study]) -> str:
 
 
 def _write(folder: Path, study: Callable[[], Study]) -> None:
-    """Reads the study and puts its cache in the folder's place, whole."""
+    """Reads the study and puts its cache in the folder's place, whole; a folder that holds anything else is left alone."""
+    found = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*")) if folder.is_dir() else []
+    others = [name for name in found if not OWN.fullmatch(name)]
+    if others or (folder.exists() and not folder.is_dir()):
+        what = f"holds {len(others)} files of no cache (e.g. {examples(others)})" if others else "is a file"
+        raise DadspError(f"{folder} {what}, and nothing was changed. Name another folder for the cache.")
     with files_read() as raw:
         made = study()
     building = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))

@@ -13,7 +13,7 @@ import pytest
 from dadsp.data.cache import MANIFEST, cached_study, why_rebuild
 from dadsp.data.sources.simulated import simulated_study
 from dadsp.data.sources.tidy import tidy_study
-from dadsp.errors import SchemaError
+from dadsp.errors import DadspError, SchemaError
 from dadsp.schema import Study
 from tests.raw_files import edit, write_panel
 
@@ -106,6 +106,17 @@ def test_a_damaged_cache_is_rebuilt(reader: Reader, folder: Path, name: str, dam
         path.write_bytes(content)
     assert "damaged" in (why_rebuild(folder, reader) or "")
     assert cached_study(folder, reader).content_hash == reader().content_hash
+
+
+@pytest.mark.parametrize("name", ["thesis.docx", "source/responses.csv", "target/notes/x.npy", ".git/config"])
+def test_a_folder_that_holds_anything_else_is_left_alone(name: str, reader: Reader, folder: Path) -> None:
+    """The folder's name may come from the configuration of a run that somebody sent."""
+    (folder / name).parent.mkdir(parents=True)
+    (folder / name).write_text("mine")
+    with pytest.raises(DadspError, match="nothing was changed"):
+        cached_study(folder, reader)
+    assert (folder / name).read_text() == "mine"
+    assert [path.name for path in folder.parent.iterdir() if path.name not in ("raw", ".cache.lock")] == [folder.name]
 
 
 def test_files_that_are_wrong_leave_the_old_cache(reader: Reader, folder: Path, tmp_path: Path) -> None:

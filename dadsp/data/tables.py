@@ -234,15 +234,19 @@ def read_matrix(
             f"{path}: {len(unnamed)} of {len(rows)} rows have no {id_column!r} (e.g. {places(path, unnamed)}). "
             "Name them or remove those rows."
         )
+    _refuse_beyond_measure(values, list(rows), names, path)
+    return Matrix(tuple(rows), tuple(map(str, columns)), np.ascontiguousarray(values))
+
+
+def _refuse_beyond_measure(values: FloatArray, rows: Sequence[str], columns: Sequence[str], path: Path | Frame) -> None:
     bad_rows, bad_columns = np.nonzero(~(np.abs(values) < BEYOND_MEASURE))
     if len(bad_rows):
-        shown = [f"{rows[row]}/{names[column]}" for row, column in zip(bad_rows[:4], bad_columns[:4], strict=True)]
+        shown = [f"{rows[row]}/{columns[column]}" for row, column in zip(bad_rows[:4], bad_columns[:4], strict=True)]
         raise SchemaError(
             f"{path}: {len(bad_rows)} of {values.size} values are missing or infinite (beyond ±{BEYOND_MEASURE:.0e}), in "
             f"{len(set(bad_rows))} rows and {len(set(bad_columns))} columns (e.g. {examples(shown)}). Impute them or remove "
             "those rows or columns."
         )
-    return Matrix(tuple(rows), tuple(map(str, columns)), np.ascontiguousarray(values))
 
 
 def places(path: Path | Frame, rows: Collection[int]) -> str:

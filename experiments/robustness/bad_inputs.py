@@ -7,7 +7,6 @@ Run again with the same seed, it goes on where it was stopped.
 
 import argparse
 import collections
-import csv
 import hashlib
 import random
 import shutil
@@ -21,6 +20,7 @@ from bad_cases import Base, Case
 from bad_options import option_cases
 from bad_runs import compressed_cases, no_folder_cases, run_cases, single_run_cases
 from bad_tables import structure_cases, table_cases
+from rows import read_rows, write_rows
 
 COLUMNS = ("case", "kind", "exit_code", "seconds", "cpu_seconds", "verdict", "first_line")
 SLOW_S = 10.0  # of wall time from the fork on: imports are done, and everything else counts
@@ -36,7 +36,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "dadsp_bad_inputs", help="scratch folder")
     parser.add_argument("--kind", help="this kind alone")
     asked = parser.parse_args()
-    known = _rows(asked.out)
+    known = read_rows(asked.out)
     chosen = [case for case in choose(all_cases(asked.seed), asked.count, asked.seed) if asked.kind in (None, case.kind)]
     forks.preload()
     base = Base(asked.work / "base")
@@ -44,7 +44,7 @@ def main() -> None:
     for case in chosen:
         if case.name not in {row["case"] for row in known}:
             known.append(try_case(case, base, asked.work / "case"))
-            _write(asked.out, known)
+            write_rows(asked.out, COLUMNS, known)
     names = {case.name for case in chosen}
     _tell([row for row in known if row["case"] in names])
 
@@ -124,21 +124,6 @@ def state(folder: Path) -> dict[str, str]:
         elif not stat.S_ISDIR(mode):
             found[path.relative_to(folder).as_posix()] = str(stat.S_IFMT(mode))
     return found
-
-
-def _rows(path: Path) -> list[dict[str, str]]:
-    if not path.exists():
-        return []
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def _write(path: Path, rows: Sequence[dict[str, str]]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
 
 
 def _tell(rows: Sequence[dict[str, str]]) -> None:

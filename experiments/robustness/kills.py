@@ -7,7 +7,6 @@ Run again with the same seed, it goes on where it was stopped.
 
 import argparse
 import collections
-import csv
 import os
 import random
 import shutil
@@ -21,6 +20,7 @@ from typing import NamedTuple
 import forks
 from kill_checks import found_state, wrong_with
 from kill_scenarios import SCENARIOS, Scenario, Window, earlier_run
+from rows import read_rows, write_rows
 
 COLUMNS = ("number", "command", "signal", "aimed_at", "fraction", "found", "went_on_with", "exit_code", "outcome", "wrong")
 SHARE_IN_WINDOWS = 0.4
@@ -51,7 +51,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", default=[], help="commands whose name holds one of these")
     asked = parser.parse_args()
     scenarios = [one for one in SCENARIOS if not asked.only or any(part in one.name for part in asked.only)]
-    rows = _rows(asked.out)
+    rows = read_rows(asked.out)
     done = {(row["number"], row["command"]) for row in rows}
     forks.preload()
     asked.work.mkdir(parents=True, exist_ok=True)
@@ -64,7 +64,7 @@ def main() -> None:
         if scenario.name not in measured:
             measured[scenario.name] = measure(scenario, asked.work)
         rows.append(kill(number, scenario, measured[scenario.name], asked.work, random.Random(f"{asked.seed} {number}")))
-        _write(asked.out, rows)
+        write_rows(asked.out, COLUMNS, rows)
     _tell(rows)
 
 
@@ -177,21 +177,6 @@ def _earlier(work: Path) -> None:
         folder.mkdir(parents=True)
         earlier_run(folder, lambda command, place: forks.run(command, place, LIMIT_S).code)
         (folder / ".ready").touch()
-
-
-def _rows(path: Path) -> list[dict[str, str]]:
-    if not path.exists():
-        return []
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def _write(path: Path, rows: list[dict[str, str]]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
 
 
 def _tell(rows: list[dict[str, str]]) -> None:

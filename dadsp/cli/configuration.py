@@ -225,8 +225,8 @@ def _explained(error: BaseException, config_name: str | None) -> ConfigError:
                 return ConfigError(f"{deeper[1]} is not there to be changed. Add it: +{deeper[1]}=…")
             above = key[1].rpartition(".")[0]
             return ConfigError(
-                f"{key[1]} is not a known key of what {above} is here: it is null, or another choice of it has that key. "
-                "Leave one of the two out."
+                f"{key[1]} is a key of another choice: what {above} is here (null, or a choice of its own keys) has none of "
+                "that name. Leave one of the two out."
             )
         return ConfigError(f"{key[1]} is not a known key. {nearest(key[1], known)}")
     if config_name and (group := re.search(r"Could not override '?([\w/]+)'?\. No match in the defaults list", text)):

@@ -84,4 +84,4 @@ def test_a_key_below_a_group_that_is_null_is_not_called_unknown(capsys: pytest.C
     assert main([*SINGLE_DRUG, "compression=null", "compression.bits=3"]) == 2
     printed = capsys.readouterr().err
     assert "not a known key" not in printed
-    assert "compression.bits cannot be set where compression is null" in printed
+    assert "compression.bits is a key of another choice" in printed

@@ -137,7 +137,7 @@ def test_an_altered_split_file_is_refused(tmp_path: Path, capsys: pytest.Capture
         (["split.scope=source"], r"split\.scope='source' is not a valid choice"),
         (["split=cell_blind", "split.folds=50"], r"split\.folds=50, but there are only 40 cell lines"),
         (["split=cell_blind", "split.fold=5"], "5 folds count from 0 to 4"),
-        (["split=cell_blind", "split.overlap=keep"], r"split\.overlap is not a known key"),
+        (["split=cell_blind", "split.overlap=keep"], r"split\.overlap is a key of another choice"),
         (["split=saved"], r"split\.path is required"),
         (["split=saved", "split.path=nowhere.json"], "nowhere.json"),
         (["split.overlap=drop"], r"split\.overlap='drop' is not a valid choice"),

@@ -112,7 +112,7 @@ def check_hydra(node: DictConfig) -> None:
 
 def _check_log_setting(key: str, value: Any) -> None:
     last = key.rpartition(".")[2]
-    if last in ("class", "()", "factory") and value not in LOG_CLASSES:
+    if last in ("class", "()") and value not in LOG_CLASSES:
         raise _refused(key, value)
     names = isinstance(value, str) and (value.startswith(("ext://", "cfg://")) or "${" in value)
     if names and value not in (*LOG_STREAMS, LOG_FILE):

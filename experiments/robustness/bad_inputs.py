@@ -38,6 +38,8 @@ def main() -> None:
     asked = parser.parse_args()
     known = read_rows(asked.out)
     chosen = [case for case in choose(all_cases(asked.seed), asked.count, asked.seed) if asked.kind in (None, case.kind)]
+    if not chosen:
+        parser.error(f"no case among {asked.count} is of kind {asked.kind}")
     forks.preload()
     base = Base(asked.work / "base")
     base.build(lambda arguments, folder: forks.run(arguments, folder, 600).code)

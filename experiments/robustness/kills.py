@@ -51,6 +51,8 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", default=[], help="commands whose name holds one of these")
     asked = parser.parse_args()
     scenarios = [one for one in SCENARIOS if not asked.only or any(part in one.name for part in asked.only)]
+    if not scenarios:
+        parser.error(f"--only {' '.join(asked.only)} chooses none of: {', '.join(one.name for one in SCENARIOS)}")
     rows = read_rows(asked.out)
     done = {(row["number"], row["command"]) for row in rows}
     forks.preload()

@@ -78,6 +78,8 @@ def main() -> None:
     parser.add_argument("--before", type=Path, required=True)
     parser.add_argument("--out", type=Path, default=Path("experiments/speed/many_rows.csv"))
     arguments = parser.parse_args()
+    if not (arguments.before / "dadsp").is_dir():
+        parser.error(f"--before {arguments.before} is no checkout of dadsp")
     rows = []
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)

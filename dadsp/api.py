@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from dadsp.cli.configuration import study_of
 from dadsp.cli.finished_run import read_run_data, read_settings
+from dadsp.configuration.compose import study_of
 from dadsp.data.new_pairs import OnUnknown
 from dadsp.data.tables import Frame
 from dadsp.errors import ConfigError, LoadError

@@ -18,20 +18,20 @@ from dadsp.options import config_error
 
 REGISTERED: dict[str, tuple[str, ...]] = {
     "model": (
-        "dadsp.models.boosting.LightGbm",
-        "dadsp.models.classical.Linear",
-        "dadsp.models.classical.RandomForest",
-        "dadsp.models.classical.Svr",
-        "dadsp.models.dadsp_a.DadspA",
-        "dadsp.models.dadsp_b.DadspB",
-        "dadsp.models.deepdsc1.DeepDsc1",
-        "dadsp.models.drug_ridge.DrugKernelRidge",
-        "dadsp.models.drug_ridge.DrugRidge",
-        "dadsp.models.naive.LabelLookup",
-        "dadsp.models.naive.Naive",
-        "dadsp.models.naive.OracleNaive",
-        "dadsp.models.pairwise_gp.PairwiseGp",
-        "dadsp.models.sla.Sla",
+        "dadsp.models.systems.boosting.LightGbm",
+        "dadsp.models.systems.classical.Linear",
+        "dadsp.models.systems.classical.RandomForest",
+        "dadsp.models.systems.classical.Svr",
+        "dadsp.models.systems.dadsp_a.DadspA",
+        "dadsp.models.systems.dadsp_b.DadspB",
+        "dadsp.models.systems.deepdsc1.DeepDsc1",
+        "dadsp.models.systems.drug_ridge.DrugKernelRidge",
+        "dadsp.models.systems.drug_ridge.DrugRidge",
+        "dadsp.models.systems.naive.LabelLookup",
+        "dadsp.models.systems.naive.Naive",
+        "dadsp.models.systems.naive.OracleNaive",
+        "dadsp.models.systems.pairwise_gp.PairwiseGp",
+        "dadsp.models.systems.sla.Sla",
     ),
     "drug_features": (
         "dadsp.drugs.graphs.MolecularGraph",
@@ -91,12 +91,26 @@ REGISTERED: dict[str, tuple[str, ...]] = {
         "dadsp.data.sources.tidy.CellFile",
     ),
 }
+# Where a class stood in earlier versions, whose run folders name it so.
+MOVED = {
+    f"dadsp.models.{module}.": f"dadsp.models.systems.{module}."
+    for module in ("boosting", "classical", "dadsp_a", "dadsp_b", "deepdsc1", "drug_ridge", "naive", "pairwise_gp", "sla")
+}
 LATER = "study"  # the study behind a cache, of kind ``data``: its parts are built, itself when the cache asks for it
+
+
+def today(target: object) -> object:
+    """What a target of an earlier version is called now; anything else as it is."""
+    if isinstance(target, str):
+        module, dot, name = target.rpartition(".")
+        return MOVED.get(module + dot, module + dot) + name
+    return target
 
 
 def registered(kind: str, target: object) -> Callable[..., Any] | None:
     """The class or function of this kind and name; None if there is none."""
     names = REGISTERED.get("data" if kind == LATER else kind, ())
+    target = today(target)
     if not isinstance(target, str) or target not in names:
         return None
     module, _, name = target.rpartition(".")  # of our own table

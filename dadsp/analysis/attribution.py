@@ -24,10 +24,10 @@ from torch import Tensor
 from dadsp.data.alignment.registry import FITTED
 from dadsp.errors import ConfigError, DadspError, examples
 from dadsp.models.base import Predictor
-from dadsp.models.cross_screen_network import CrossScreenNetwork
-from dadsp.models.deepdsc1 import DeepDsc1
-from dadsp.models.kernel_system import KernelSystem
-from dadsp.models.potency_function import GeneFunction, PotencyFunction
+from dadsp.models.kernels.system import KernelSystem
+from dadsp.models.networks.cross_screen_network import CrossScreenNetwork
+from dadsp.models.networks.potency_function import GeneFunction, PotencyFunction
+from dadsp.models.systems.deepdsc1 import DeepDsc1
 from dadsp.options import STRICT
 from dadsp.schema import Domain, FloatArray, IntArray, Pairs
 from dadsp.seeding import derive_seed

@@ -9,7 +9,7 @@ import pandas as pd
 from dadsp.analysis.conformal import Values
 from dadsp.evaluation.metrics import evaluate
 from dadsp.models.base import Part, Predictor, predict_split
-from dadsp.models.naive import naive_rows
+from dadsp.models.systems.naive import naive_rows
 from dadsp.schema import IntArray, PredictionTable, Split, Study
 
 

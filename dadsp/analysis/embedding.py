@@ -20,7 +20,7 @@ from dadsp.analysis.neighbours import domain_mixing, harmonised, partner_ranks, 
 from dadsp.errors import ConfigError, SchemaError
 from dadsp.evaluation.metrics import null_if_nan
 from dadsp.models.base import Predictor
-from dadsp.models.cross_screen_network import CrossScreenNetwork
+from dadsp.models.networks.cross_screen_network import CrossScreenNetwork
 from dadsp.options import STRICT
 from dadsp.schema import BoolArray, FloatArray, IntArray, Screen, Study
 from dadsp.seeding import derive_seed

@@ -24,7 +24,7 @@ from dadsp.analysis.planted_genes import planted_genes, recovery_auroc
 from dadsp.drugs.morgan import Morgan
 from dadsp.errors import ConfigError
 from dadsp.models.base import Predictor
-from dadsp.models.potency_function import GeneFunction, PotencyFunction
+from dadsp.models.networks.potency_function import GeneFunction, PotencyFunction
 from dadsp.options import STRICT
 from dadsp.schema import FloatArray, Pairs
 from dadsp.seeding import derive_seed

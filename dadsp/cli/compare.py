@@ -14,22 +14,22 @@ from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 from rich.text import Text
 
-from dadsp.cli.configuration import run_app
+from dadsp.cli.app import run_app
 from dadsp.cli.finished_run import complete, read_settings
 from dadsp.cli.results import console
 from dadsp.cli.run_folder import scored
 from dadsp.cli.sweep import SUPERSEDED
-from dadsp.cli.tables import write_csv
 from dadsp.errors import ConfigError, SchemaError, examples, nearest
 from dadsp.evaluation.compare import SCORES, Comparison, Run, compare
 from dadsp.evaluation.compare_brief import advice, render_brief
-from dadsp.evaluation.compare_page import page
 from dadsp.evaluation.compare_tables import render
 from dadsp.evaluation.report import read_comparison
 from dadsp.files import read_json, write_atomically, write_json, write_text
 from dadsp.options import STRICT, validated
+from dadsp.report.compare_page import page
 from dadsp.schema import PredictionTable
 from dadsp.tracked_runs import download_runs
+from dadsp.written_tables import write_csv
 
 FILES = ("config.yaml", "metrics.json", "predictions.parquet", "comparison.csv", "split.json")
 MORE_FILES = ("data_facts.json", "data_notes.json", "history.csv")  # that a report shows where a run has them

@@ -8,14 +8,14 @@ from omegaconf import DictConfig
 from rich.table import Table
 
 from dadsp.cli import data_checks, data_concordance, data_fetch
-from dadsp.cli.configuration import build, compose
 from dadsp.cli.results import console, print_notes
+from dadsp.configuration.compose import build, compose
 from dadsp.data.describe import describe
 from dadsp.data.tidy_writer import write_tidy
 from dadsp.errors import ConfigError, nearest
 from dadsp.evaluation.metrics import evaluate
 from dadsp.models.base import predict_split
-from dadsp.models.naive import naive_rows
+from dadsp.models.systems.naive import naive_rows
 from dadsp.schema import Study
 from dadsp.splits.cross_screen import cross_screen
 

@@ -10,8 +10,8 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from dadsp.building import LATER
-from dadsp.cli.configuration import build
 from dadsp.cli.results import print_notes
+from dadsp.configuration.compose import build
 from dadsp.data.cache import cached_study, describe_cache, why_rebuild
 from dadsp.data.problems import Problem, collecting
 from dadsp.errors import ConfigError, SchemaError

@@ -13,9 +13,9 @@ from rich.table import Table
 from dadsp.analysis.concordance import VERDICTS, Concordance, concordance
 from dadsp.analysis.concordance_figure import concordance_figure
 from dadsp.cli.results import console
-from dadsp.cli.tables import write_csv
 from dadsp.files import write_atomically, write_json
 from dadsp.schema import Study
+from dadsp.written_tables import write_csv
 
 MAX_ROWS = 40  # of drugs in the terminal; the file has all
 COLUMNS = {

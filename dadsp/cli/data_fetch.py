@@ -7,7 +7,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from dadsp.cli.configuration import compose
+from dadsp.configuration.compose import compose
 from dadsp.data.fetch import Download, Patience, fetch, fetch_smiles
 from dadsp.data.tables import read_table
 from dadsp.errors import ConfigError, examples, nearest

@@ -13,13 +13,13 @@ from rich.table import Table
 
 from dadsp.analysis.embedding import Embedding, EmbedOptions, embed
 from dadsp.analysis.embedding_figures import maps_figure
-from dadsp.cli.configuration import run_app
+from dadsp.cli.app import run_app
 from dadsp.cli.finished_run import open_run
 from dadsp.cli.results import console
-from dadsp.cli.tables import write_csv
 from dadsp.errors import ConfigError
 from dadsp.files import write_atomically, write_json
 from dadsp.options import STRICT, validated
+from dadsp.written_tables import write_csv
 
 MEASURES = {
     "proxy_a_distance": "Proxy A-distance: 0 no linear classifier tells the screens apart, 2 always",

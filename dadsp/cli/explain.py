@@ -23,16 +23,16 @@ from dadsp.analysis.enrichment_figures import SIGNIFICANT, dot_plot
 from dadsp.analysis.explanation import UNRELATED, Explanation, ExplanationOptions, enrich, explain
 from dadsp.analysis.gene_rankings import chance_jaccard
 from dadsp.analysis.planted_genes import mean_interval
-from dadsp.cli.configuration import run_app
+from dadsp.cli.app import run_app
 from dadsp.cli.finished_run import FinishedRun, finished_folder, open_run
 from dadsp.cli.results import load_results
-from dadsp.cli.tables import write_csv
 from dadsp.errors import ConfigError, MissingIdsError, examples, nearest
 from dadsp.files import read_json, write_atomically, write_json
 from dadsp.models.base import Predictor, load_model
 from dadsp.options import STRICT, validated
 from dadsp.schema import Domain, Drugs, IntArray, Pairs, Responses, Screen, Study
 from dadsp.seeding import derive_seed
+from dadsp.written_tables import write_csv
 
 DEFAULT_LINES = 3  # as in the paper
 SUMMARY = "explanation.json"

@@ -9,7 +9,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from dadsp.building import check
-from dadsp.cli.configuration import load_study
+from dadsp.configuration.compose import load_study
 from dadsp.errors import ConfigError, DadspError, LoadError, examples
 from dadsp.models.base import Predictor, load_model
 from dadsp.plain_yaml import read_plain_yaml

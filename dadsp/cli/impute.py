@@ -13,14 +13,14 @@ from rich.text import Text
 
 from dadsp.analysis.missing_pairs import NEAR_CAP, Imputation, ImputeOptions, impute
 from dadsp.analysis.missing_pairs_figures import coverage_figure, ranking_figure
-from dadsp.cli.configuration import run_app
+from dadsp.cli.app import run_app
 from dadsp.cli.embed import Places
 from dadsp.cli.finished_run import open_run
 from dadsp.cli.results import console
-from dadsp.cli.tables import WRITERS
 from dadsp.files import write_atomically, write_json
 from dadsp.options import validated
 from dadsp.schema import Study
+from dadsp.written_tables import WRITERS
 
 
 def run(arguments: list[str], as_json: bool) -> None:

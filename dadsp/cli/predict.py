@@ -11,14 +11,14 @@ from pydantic import Field, StrictInt
 from pydantic.dataclasses import dataclass
 
 from dadsp.api import load, load_single_drug
-from dadsp.cli.configuration import run_app
-from dadsp.cli.tables import WRITERS
+from dadsp.cli.app import run_app
 from dadsp.data.new_pairs import OnUnknown
 from dadsp.errors import ConfigError, nearest
 from dadsp.files import write_atomically
 from dadsp.models.prediction import Predicted
 from dadsp.options import STRICT, validated
 from dadsp.schema import Domain
+from dadsp.written_tables import WRITERS
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

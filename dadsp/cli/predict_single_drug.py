@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from dadsp.cli.configuration import build
 from dadsp.cli.finished_run import read_config
+from dadsp.configuration.compose import build
 from dadsp.data.new_pairs import OnUnknown, read_pairs, refuse_impossible
 from dadsp.data.tables import Frame
 from dadsp.errors import ConfigError, DadspError, LoadError

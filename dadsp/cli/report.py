@@ -12,16 +12,16 @@ from omegaconf import DictConfig, OmegaConf
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
+from dadsp.cli.app import run_app
 from dadsp.cli.compare import CompareOptions, Finished, comparisons_of, finished_runs, short, varying
-from dadsp.cli.configuration import run_app
 from dadsp.cli.finished_run import finished_folder
-from dadsp.cli.report_findings import findings_sections, read_findings
-from dadsp.cli.report_run import ReportedRun, data_section, read_run, run_sections, short_section, split_section
 from dadsp.errors import ConfigError, DadspError
-from dadsp.evaluation.compare_page import comparison_section
-from dadsp.evaluation.document import Document, Section, Table, Text, html, markdown
 from dadsp.files import write_atomically, write_text
 from dadsp.options import STRICT, validated
+from dadsp.report.compare_page import comparison_section
+from dadsp.report.document import Document, Section, Table, Text, html, markdown
+from dadsp.report.findings_page import findings_sections, read_findings
+from dadsp.report.run_page import ReportedRun, data_section, read_run, run_sections, short_section, split_section
 
 COPIED = ("trainer.", "drug_features.", "alignment.")  # groups that a configuration repeats inside model
 NO_SETTINGS = ("runs", "resume", "sweep", "tracking.")  # where things lie

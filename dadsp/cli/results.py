@@ -12,7 +12,6 @@ from typing import Any
 import pandas as pd
 from rich.console import Console
 
-from dadsp.cli.tables import write_csv
 from dadsp.data.describe import describe
 from dadsp.evaluation.figures import loss_curves, per_drug_bars, predicted_vs_measured
 from dadsp.evaluation.metrics import METRICS, evaluate
@@ -21,8 +20,9 @@ from dadsp.evaluation.scores import NEWER
 from dadsp.evaluation.statistics import bootstrap_pearson, interval
 from dadsp.files import read_json, write_atomically, write_json
 from dadsp.models.base import Predictor, predict_split
-from dadsp.models.naive import LabelLookup, Naive, naive_rows
+from dadsp.models.systems.naive import LabelLookup, Naive, naive_rows
 from dadsp.schema import Note, Pairs, PredictionTable, ResponsePanel, Screen, Split, Study
+from dadsp.written_tables import write_csv
 
 R_REPLICATES = 1000  # bootstrap draws for the interval of r per drug
 

@@ -15,7 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import Field, StrictInt, model_validator
 from pydantic.dataclasses import dataclass
 
-from dadsp.cli.configuration import run_app
+from dadsp.cli.app import run_app
 from dadsp.cli.finished_run import read_config
 from dadsp.cli.run_folder import IDENTITY, LOCK, RUN, finished, note_run, run_facts, sole_process, unsent
 from dadsp.cli.sweep import Ending, lean

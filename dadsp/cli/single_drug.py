@@ -15,12 +15,11 @@ from omegaconf import DictConfig, OmegaConf
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from dadsp.cli.configuration import build
 from dadsp.cli.results import console, load_results, print_notes
 from dadsp.cli.run_folder import finished, remove_states, run_facts, scored
 from dadsp.cli.runs import Verb, keep_config, run_options, run_verb, tracked_run
 from dadsp.cli.sweep import Ending
-from dadsp.cli.tables import write_csv
+from dadsp.configuration.compose import build
 from dadsp.errors import ConfigError
 from dadsp.files import read_json, write_atomically, write_json
 from dadsp.models.base import FitContext
@@ -33,6 +32,7 @@ from dadsp.singledrug.protocol import MODEL, PREDICTIONS, RESULT, run_repeat
 from dadsp.singledrug.report import accuracy_table, confusions, leak_table, mse_table, results_frame, summary
 from dadsp.singledrug.settings import SingleDrugOptions
 from dadsp.tracking import Tracker
+from dadsp.written_tables import write_csv
 
 OPTIONS = ("protocol", "selection", "network", "compression")
 KEYS = ("panel", "drug", *OPTIONS, "tracking", "seed", "resume", "runs")

@@ -9,7 +9,6 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from dadsp import served_model
-from dadsp.cli.configuration import build, load_study
 from dadsp.cli.results import (
     final_metrics,
     kept_files,
@@ -24,9 +23,10 @@ from dadsp.cli.results import (
 from dadsp.cli.run_folder import remove_states, scored
 from dadsp.cli.runs import TrackingOptions, Verb, keep_config, run_options, run_verb, tracked_run
 from dadsp.cli.sweep import Ending, claim, identity
+from dadsp.configuration.compose import build, load_study
 from dadsp.errors import ConfigError
 from dadsp.models.base import FitContext, Predictor, load_model, save_model
-from dadsp.models.naive import Naive
+from dadsp.models.systems.naive import Naive
 from dadsp.provenance import environment_tags
 from dadsp.schema import Split, Study
 from dadsp.served_model import example_request, save_served_model

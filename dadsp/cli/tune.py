@@ -26,13 +26,13 @@ from pydantic import Field, StrictBool, StrictFloat, StrictInt
 from pydantic.dataclasses import dataclass
 from rich.table import Table
 
-from dadsp.cli.configuration import build, load_study, run_app
+from dadsp.cli.app import run_app
 from dadsp.cli.results import console
 from dadsp.cli.run_folder import sole_process
 from dadsp.cli.runs import RunOptions, check_keys
 from dadsp.cli.sweep import claim, identity
-from dadsp.cli.tables import write_csv
 from dadsp.cli.train import KEYS
+from dadsp.configuration.compose import build, load_study
 from dadsp.credentials import without_credentials
 from dadsp.errors import ConfigError, DadspError, DivergenceError, LoadError
 from dadsp.evaluation.metrics import evaluate
@@ -41,6 +41,7 @@ from dadsp.models.base import FitContext, Predictor, predict_split
 from dadsp.options import STRICT, validated
 from dadsp.schema import Split, Study
 from dadsp.seeding import derive_seed
+from dadsp.written_tables import write_csv
 
 log = logging.getLogger(__name__)
 

@@ -20,7 +20,7 @@ from dadsp.schema import BoolArray, Domain, FloatArray, IntArray, Pairs, Predict
 
 Arrays = dict[str, NDArray[Any]]
 Part = Literal["val", "test"]
-MAY_LACK_VALUES = ("level.means",)  # endings of arrays in which NaN says that there is no value (dadsp.models.drug_level)
+MAY_LACK_VALUES = ("level.means",)  # endings of arrays in which NaN stands for no value (models.kernels.drug_level)
 FORMAT = {"format": "dadsp-model", "version": 1}
 
 

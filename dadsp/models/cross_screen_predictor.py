@@ -20,9 +20,9 @@ from dadsp.drugs.morgan import Morgan
 from dadsp.drugs.representations import from_facts
 from dadsp.errors import MissingIdsError, examples
 from dadsp.models.base import Arrays, FitContext, Predictor
-from dadsp.models.pretraining import PretrainingOptions, pretrain_encoder
-from dadsp.models.rowspace import InputBasis, RowSpace
-from dadsp.models.training import TrainingOptions, claim_device
+from dadsp.models.networks.rowspace import InputBasis, RowSpace
+from dadsp.models.training.pretraining import PretrainingOptions, pretrain_encoder
+from dadsp.models.training.stage import TrainingOptions, claim_device
 from dadsp.nets.autoencoder import StackedAutoencoder
 from dadsp.nets.feed_forward import Activation
 from dadsp.options import STRICT, validated
@@ -44,7 +44,7 @@ class SystemOptions:
             sooner or later; or ``"relu"`` (text).
         pretraining: Stacked autoencoder; None starts from random weights.
         input_basis: ``"rowspace"`` learns the first layer in coordinates of the training lines' span where lines are fewer
-            than genes (see ``dadsp.models.rowspace``); ``"genes"`` never does.
+            than genes (see ``dadsp.models.networks.rowspace``); ``"genes"`` never does.
         expression_scaling: ``"zscore"`` or ``"minmax"`` (code).
         scaling_scope: Each screen by itself, or both together (code); an alignment puts both on one scale anyway.
     """

@@ -23,7 +23,7 @@ from dadsp.analysis.attribution import AttributionOptions, attribute_genes
 from dadsp.data.scaling import LabelScaler
 from dadsp.drugs.morgan import Morgan
 from dadsp.files import write_atomically
-from dadsp.models.potency_function import PotencyFunction
+from dadsp.models.networks.potency_function import PotencyFunction
 from dadsp.nets.dadsp_network import DadspNetwork
 from dadsp.provenance import environment_tags
 from dadsp.schema import CellLines, Drugs, FloatArray, Pairs, Responses, Screen

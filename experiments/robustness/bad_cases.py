@@ -50,7 +50,7 @@ class Base:
     def build(self, run: Callable[[list[str], Path], int]) -> None:
         """Makes what is not there yet; ``run`` executes a command of dadsp in a folder."""
         from dadsp import load_study
-        from tests.raw_files import write_config, write_panel
+        from tests.support.raw_files import write_config, write_panel
 
         if (self.folder / ".ready").exists():
             return

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from dadsp.cli.configuration import build, compose
+from dadsp.configuration.compose import build, compose
 from dadsp.data.describe import describe
 from dadsp.evaluation.metrics import evaluate
 from dadsp.files import write_atomically
 from dadsp.models.base import predict_split
-from dadsp.models.naive import naive_rows
+from dadsp.models.systems.naive import naive_rows
 from dadsp.provenance import environment_tags
 from dadsp.schema import Study
 from dadsp.splits.cross_screen import cross_screen

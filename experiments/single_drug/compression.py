@@ -18,8 +18,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 from omegaconf import OmegaConf
 
-from dadsp.cli.configuration import build, compose
 from dadsp.cli.single_drug import OPTIONS
+from dadsp.configuration.compose import build, compose
 from dadsp.evaluation.figures import BLUE, DPI, GREEN, LABEL, ORANGE, PURPLE, finish
 from dadsp.files import write_atomically
 from dadsp.models.base import FitContext

@@ -20,7 +20,7 @@ import pandas as pd
 import torch
 from threadpoolctl import threadpool_limits
 
-from dadsp.cli.configuration import build, compose
+from dadsp.configuration.compose import build, compose
 from dadsp.data.alignment.base import AlignmentLines
 
 N_SOURCE, N_TARGET, N_GENES, N_FACTORS = 914, 504, 16_017, 100

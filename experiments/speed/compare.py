@@ -33,12 +33,12 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
-from dadsp.cli.configuration import build, compose
+from dadsp.configuration.compose import build, compose
 from dadsp.files import write_atomically
 from dadsp.models.base import FitContext
-from dadsp.models.batches import BlockBatch, PairBatch, PairBatches
-from dadsp.models.dadsp_a import SOURCE, TARGET, DadspA, DadspStage
-from dadsp.models.training import run_stage
+from dadsp.models.systems.dadsp_a import SOURCE, TARGET, DadspA, DadspStage
+from dadsp.models.training.batches import BlockBatch, PairBatch, PairBatches
+from dadsp.models.training.stage import run_stage
 from dadsp.nets.dadsp_network import DadspNetwork
 from dadsp.nets.wide_linear import WideLinear
 from dadsp.provenance import environment_tags

@@ -20,11 +20,11 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from dadsp.cli.configuration import build, compose
+from dadsp.configuration.compose import build, compose
 from dadsp.drugs.smiles_tokens import SmilesTokens
 from dadsp.files import write_atomically
 from dadsp.models.base import FitContext
-from dadsp.models.dadsp_a import DadspA, DadspStage
+from dadsp.models.systems.dadsp_a import DadspA, DadspStage
 from dadsp.provenance import environment_tags
 
 WAYS = {

@@ -16,10 +16,10 @@ from typing import Any
 import pandas as pd
 import torch
 
-from dadsp.cli.configuration import build, compose
+from dadsp.configuration.compose import build, compose
 from dadsp.files import write_atomically
 from dadsp.models.base import FitContext
-from dadsp.models.dadsp_a import DadspStage
+from dadsp.models.systems.dadsp_a import DadspStage
 from dadsp.provenance import environment_tags
 from dadsp.schema import Split, Study
 from experiments.speed.compare import FirstBatches

@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from dadsp.cli.configuration import build, compose
+from dadsp.configuration.compose import build, compose
 from dadsp.files import write_atomically
 from dadsp.models.base import FitContext
 from dadsp.provenance import environment_tags

@@ -20,7 +20,7 @@ import pandas as pd
 from scipy.linalg import cho_factor, cho_solve
 
 from dadsp.files import write_atomically
-from dadsp.models.kernels import PairSystem
+from dadsp.models.kernels.similarity import PairSystem
 
 GRIDS = ((40, 25), (80, 50), (100, 100), (250, 250), (500, 500), (1000, 1000), (2000, 2000))
 MOST_PAIRS = 9_000  # of the textbook way: 0.6 GB of covariance
@@ -70,7 +70,7 @@ import resource, time
 from dadsp.data.alignment.bridge import Auto
 from dadsp.api import load_study
 from dadsp.models.base import predict_split
-from dadsp.models.pairwise_gp import PairwiseGp
+from dadsp.models.systems.pairwise_gp import PairwiseGp
 from dadsp.schema import Pairs
 from dadsp.splits.cross_screen import cross_screen
 study = load_study("data={data}")

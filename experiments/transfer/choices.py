@@ -19,14 +19,14 @@ import pandas as pd
 from omegaconf import OmegaConf
 from threadpoolctl import threadpool_limits
 
-from dadsp.cli.configuration import build, compose
+from dadsp.configuration.compose import build, compose
 from dadsp.data.sources.tidy import tidy_screen
 from dadsp.data.study import make_study
 from dadsp.files import write_atomically
 from dadsp.models.cross_screen_predictor import structures
-from dadsp.models.drug_level import DrugLevel
-from dadsp.models.kernels import tanimoto
-from dadsp.models.pairwise_gp import PairwiseGp
+from dadsp.models.kernels.drug_level import DrugLevel
+from dadsp.models.kernels.similarity import tanimoto
+from dadsp.models.systems.pairwise_gp import PairwiseGp
 from dadsp.schema import Pairs, Screen, Split, Study
 
 CAP = -np.log10(8.0)  # −log10 µM

@@ -17,8 +17,8 @@ from typing import Any
 import pandas as pd
 from omegaconf import OmegaConf
 
-from dadsp.cli.configuration import compose, conf_folder
 from dadsp.cli.sweep import SUPERSEDED
+from dadsp.configuration.compose import compose, conf_folder
 from dadsp.evaluation.report import read_comparison
 from dadsp.files import read_json, write_atomically
 

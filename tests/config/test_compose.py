@@ -11,13 +11,13 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 from pydantic import BaseModel
 
-from dadsp.cli.configuration import build, compose, conf_folder
 from dadsp.cli.single_drug import OPTIONS
+from dadsp.configuration.compose import build, compose, conf_folder
 from dadsp.models.base import Predictor
-from dadsp.models.dadsp_a import DadspA
-from dadsp.models.dadsp_b import DadspB
-from dadsp.models.deepdsc1 import DeepDsc1
-from dadsp.models.sla import Sla
+from dadsp.models.systems.dadsp_a import DadspA
+from dadsp.models.systems.dadsp_b import DadspB
+from dadsp.models.systems.deepdsc1 import DeepDsc1
+from dadsp.models.systems.sla import Sla
 from dadsp.options import validated
 from dadsp.singledrug.network import NetworkOptions
 from dadsp.singledrug.settings import SingleDrugOptions

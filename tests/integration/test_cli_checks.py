@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dadsp.cli.main import main
-from tests.raw_files import edit, write_config, write_panel
+from tests.support.raw_files import edit, write_config, write_panel
 
 
 @pytest.fixture

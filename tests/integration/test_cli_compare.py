@@ -19,7 +19,7 @@ from dadsp.cli.sweep import SUPERSEDED
 from dadsp.evaluation.scores import NEWER
 from dadsp.schema import PREDICTION_COLUMNS
 from dadsp.tracked_runs import download_runs
-from tests.undrawn import undrawn
+from tests.support.undrawn import undrawn
 
 TINY = ["train", "data=simulated_tiny"]
 

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 import yaml
 
-from dadsp.cli.configuration import build, compose
 from dadsp.cli.main import main
+from dadsp.configuration.compose import build, compose
 from dadsp.data.sources.tidy import tidy_study
 from dadsp.data.tidy_writer import CONFIG_NAME
 

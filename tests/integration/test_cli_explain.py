@@ -12,12 +12,12 @@ import pytest
 from omegaconf import OmegaConf
 from sklearn.metrics import roc_auc_score
 
-from dadsp.cli.configuration import compose
 from dadsp.cli.main import main
+from dadsp.configuration.compose import compose
 from dadsp.data.sources.simulated import simulated_study
 from dadsp.models.base import load_model
 from dadsp.schema import Pairs, Study
-from tests.undrawn import undrawn
+from tests.support.undrawn import undrawn
 
 # Few shuffles and lines, for speed; the smoke run has 60 genes.
 TINY = ["attribution.random_lines=3", "shuffles=2", "other_drugs=2", "top=5", "critical_genes=12"]

@@ -10,7 +10,7 @@ import pytest
 import dadsp
 from dadsp.cli.main import main
 from dadsp.served_model import load_served_model, save_served_model
-from tests.undrawn import undrawn
+from tests.support.undrawn import undrawn
 
 SYSTEMS = ("pairwise_gp", "drug_ridge", "drug_kernel_ridge")
 FEW = ["attribution.random_lines=3", "shuffles=2", "other_drugs=2", "top=5"]

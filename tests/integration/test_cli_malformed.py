@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from dadsp.cli.main import main
-from tests.raw_files import edit, write_config, write_panel, write_source
+from tests.support.raw_files import edit, write_config, write_panel, write_source
 
 Damage = Callable[[Path, dict[str, Any]], None]
 

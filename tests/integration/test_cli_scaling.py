@@ -13,8 +13,8 @@ import pandas as pd
 import pytest
 from omegaconf import OmegaConf
 
-from dadsp.cli.configuration import threads_per_job
 from dadsp.cli.main import main
+from dadsp.configuration.compose import threads_per_job
 
 SMOKE = ["train", "experiment=smoke", "tracking=none"]
 

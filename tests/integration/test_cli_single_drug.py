@@ -11,11 +11,11 @@ from mlflow import MlflowClient
 
 import dadsp
 from dadsp.cli import single_drug
-from dadsp.cli.configuration import build, compose
 from dadsp.cli.main import main
+from dadsp.configuration.compose import build, compose
 from dadsp.files import read_json
 from dadsp.singledrug.protocol import run_repeat
-from tests.raw_files import write_rows
+from tests.support.raw_files import write_rows
 
 TINY = [
     "single-drug",

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from dadsp.cli import train as train_verb
-from dadsp.cli.configuration import compose
 from dadsp.cli.main import main
 from dadsp.cli.sweep import settings_hash
+from dadsp.configuration.compose import compose
 from dadsp.models.base import Predictor, save_model
-from tests.undrawn import undrawn
+from tests.support.undrawn import undrawn
 
 SWEEP = ["train", "-m", "data=simulated_tiny", "tracking=none", "sweep=naive", "model=naive_mean,naive_drug_mean"]
 

@@ -15,8 +15,8 @@ import pytest
 from dadsp.cli.main import main
 from dadsp.cli.tune import Choices, Range, parameters, without_target_labels
 from dadsp.errors import ConfigError
-from tests.studies import small_study
-from tests.undrawn import undrawn
+from tests.support.studies import small_study
+from tests.support.undrawn import undrawn
 
 SMALL = [
     *("model=source_only", "data=simulated_tiny", "trainer=tiny", "~tune.space.model.encoder_widths", "trainer.threads=1"),

@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 
 from dadsp.evaluation.compare import SCORES, compare
-from dadsp.evaluation.compare_page import page
-from tests.browser import CHROMIUM, MISSING, open_page
-from tests.comparisons import runs_of
+from dadsp.report.compare_page import page
+from tests.support.browser import CHROMIUM, MISSING, open_page
+from tests.support.comparisons import runs_of
 
 MEASURE = """(page) => {
   const root = page.documentElement;

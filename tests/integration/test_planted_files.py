@@ -14,7 +14,7 @@ import torch
 import yaml
 
 from dadsp.cli.main import main
-from tests.planted import planted_configs, targets
+from tests.support.planted import planted_configs, targets
 
 TINY = ["data=simulated_tiny", "tracking=none"]
 PAIRS = "cell_id,drug_id\nx,y\n"
@@ -209,7 +209,10 @@ def test_a_configuration_folder_builds_nothing_foreign(
 ) -> None:
     (tmp_path / "conf" / place).mkdir(parents=True)
     for node in targets(tmp_path / "canary")[::3]:
-        for text in (yaml.safe_dump(node), yaml.safe_dump({"_target_": "dadsp.models.naive.Naive", "effects": [node]})):
+        for text in (
+            yaml.safe_dump(node),
+            yaml.safe_dump({"_target_": "dadsp.models.systems.naive.Naive", "effects": [node]}),
+        ):
             (tmp_path / "conf" / place / "sent.yaml").write_text(text)
             arguments = [*TINY, "model=naive_mean", f"{place}=sent", f"runs={tmp_path / 'runs'}"]
             assert main(["train", "--config-dir", str(tmp_path / "conf"), *arguments]) == 2

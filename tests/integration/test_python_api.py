@@ -11,7 +11,7 @@ import pytest
 import dadsp
 from dadsp.cli.main import main
 from dadsp.errors import ConfigError, DadspError, LoadError, MissingIdsError, SchemaError
-from tests.documents import ROOT, run_python_blocks
+from tests.support.documents import ROOT, run_python_blocks
 
 
 @pytest.fixture(scope="module")

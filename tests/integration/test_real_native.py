@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dadsp.cli.configuration import build, compose
+from dadsp.configuration.compose import build, compose
 from dadsp.data.describe import describe
 from dadsp.data.sources.depmap import SampleInfo
 from dadsp.data.sources.gdsc import ScreenedCompounds

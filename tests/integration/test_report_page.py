@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from dadsp.cli.main import main
-from tests.browser import CHROMIUM, MISSING, open_page, typed_at
-from tests.undrawn import undrawn
+from tests.support.browser import CHROMIUM, MISSING, open_page, typed_at
+from tests.support.undrawn import undrawn
 
 MEASURE = """(page) => {
   const root = page.documentElement;

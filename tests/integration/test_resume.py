@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.interrupts import interrupted_at
+from tests.support.interrupts import interrupted_at
 
 pytestmark = pytest.mark.slow
 

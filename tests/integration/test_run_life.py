@@ -20,7 +20,7 @@ from dadsp.cli.main import main
 from dadsp.cli.results import write_results
 from dadsp.cli.run_folder import finished, scored
 from dadsp.tracking import RunTracker
-from tests.undrawn import undrawn
+from tests.support.undrawn import undrawn
 
 NAIVE = ["train", "data=simulated_tiny", "model=naive_drug_mean"]
 

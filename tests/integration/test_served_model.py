@@ -26,7 +26,7 @@ from dadsp.cli.main import main
 from dadsp.errors import LoadError, MissingIdsError, SchemaError
 from dadsp.files import read_json, write_json
 from dadsp.served_model import _load_pyfunc, example_request, save_served_model
-from tests.documents import ROOT, run_python_blocks
+from tests.support.documents import ROOT, run_python_blocks
 
 REGISTERED = ["tracking.register=sensitivity", "tracking.alias=champion"]
 START_WITHIN_S = 120

@@ -13,8 +13,8 @@ import pytest
 from mlflow import MlflowClient
 
 from dadsp.cli.main import main
-from tests.interrupts import interrupted_at
-from tests.undrawn import undrawn
+from tests.support.interrupts import interrupted_at
+from tests.support.undrawn import undrawn
 
 pytestmark = pytest.mark.slow
 

@@ -14,8 +14,8 @@ import dadsp.data
 import dadsp.drugs
 import dadsp.models
 from dadsp.building import REGISTERED, build, check, registered
-from dadsp.cli.configuration import conf_folder
 from dadsp.cli.finished_run import read_config
+from dadsp.configuration.compose import conf_folder
 from dadsp.data.alignment.base import Alignment
 from dadsp.data.alignment.bridge import Auto
 from dadsp.data.sources.tidy import CellFile, DrugFile, ExpressionFile, ResponseFile
@@ -23,9 +23,9 @@ from dadsp.drugs.features import DrugFeatures
 from dadsp.drugs.morgan import Morgan
 from dadsp.errors import ConfigError, LoadError
 from dadsp.models.base import Predictor
-from dadsp.models.dadsp_a import DadspA
-from dadsp.models.naive import Naive
-from tests.planted import planted_configs, targets
+from dadsp.models.systems.dadsp_a import DadspA
+from dadsp.models.systems.naive import Naive
+from tests.support.planted import planted_configs, targets
 
 KINDS: dict[str, type] = {
     "model": Predictor,
@@ -36,7 +36,7 @@ KINDS: dict[str, type] = {
     "drugs": DrugFile,
     "cells": CellFile,
 }
-MODEL = {"_target_": "dadsp.models.naive.Naive", "effects": "mean"}
+MODEL = {"_target_": "dadsp.models.systems.naive.Naive", "effects": "mean"}
 CONFIG: dict[str, Any] = {
     "model": MODEL,
     "data": {"_target_": "dadsp.data.sources.simulated.simulated_study", "seed": 1},
@@ -88,7 +88,7 @@ def _targets(node: Any) -> list[str]:
 
 def test_parts_are_built_before_the_whole() -> None:
     node = {
-        "_target_": "dadsp.models.dadsp_a.DadspA",
+        "_target_": "dadsp.models.systems.dadsp_a.DadspA",
         "drug_features": {"_target_": "dadsp.drugs.morgan.Morgan", "bits": 64},
         "alignment": {"_target_": "dadsp.data.alignment.bridge.Auto"},
     }
@@ -109,8 +109,12 @@ def test_a_study_behind_a_cache_is_built_when_the_cache_asks() -> None:
     [
         ({"effects": "mean"}, "model", "model has no _target_"),
         (None, "model", "model has no _target_"),
-        ({**MODEL, "_target_": "dadsp.models.naive.Nave"}, "model", "Did you mean 'dadsp.models.naive.Naive'"),
-        ({**MODEL, "_target_": ["dadsp.models.naive.Naive"]}, "model", "is none that dadsp builds here"),
+        (
+            {**MODEL, "_target_": "dadsp.models.systems.naive.Nave"},
+            "model",
+            "Did you mean 'dadsp.models.systems.naive.Naive'",
+        ),
+        ({**MODEL, "_target_": ["dadsp.models.systems.naive.Naive"]}, "model", "is none that dadsp builds here"),
         ({"_target_": "dadsp.drugs.morgan.Morgan"}, "model", "is none that dadsp builds here"),
         (MODEL, "data.source.name", "nothing is built at this place"),
         ({**MODEL, "effect": "mean"}, "model", "model.effect is not a known key. Did you mean 'effects'"),
@@ -186,3 +190,8 @@ def _resolved(path: list[str]) -> Any:
             found = getattr(found, part)
         return found
     raise ImportError(path)
+
+
+@pytest.mark.parametrize("old", ["dadsp.models.naive.Naive", "dadsp.models.systems.naive.Naive"])
+def test_names_of_earlier_versions_still_build(old: str) -> None:
+    assert type(build({**MODEL, "_target_": old}, "model")).__module__ == "dadsp.models.systems.naive"

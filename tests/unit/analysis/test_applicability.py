@@ -9,7 +9,7 @@ from rdkit.Chem import DataStructs, rdFingerprintGenerator
 from dadsp.analysis.applicability import applicability
 from dadsp.schema import Split, Study
 from dadsp.splits.cross_screen import cross_screen
-from tests.studies import small_study
+from tests.support.studies import small_study
 
 
 def fixture() -> tuple[Study, Split]:

@@ -20,17 +20,17 @@ from dadsp.analysis.attribution import (
 from dadsp.analysis.gene_rankings import rank_overlap
 from dadsp.errors import ConfigError, DadspError
 from dadsp.models.base import Predictor
-from dadsp.models.classical import Linear
-from dadsp.models.dadsp_a import DadspA
-from dadsp.models.dadsp_b import DadspB
-from dadsp.models.deepdsc1 import DeepDsc1
-from dadsp.models.potency_function import PotencyFunction
-from dadsp.models.sla import Sla
+from dadsp.models.networks.potency_function import PotencyFunction
+from dadsp.models.systems.classical import Linear
+from dadsp.models.systems.dadsp_a import DadspA
+from dadsp.models.systems.dadsp_b import DadspB
+from dadsp.models.systems.deepdsc1 import DeepDsc1
+from dadsp.models.systems.sla import Sla
 from dadsp.options import validated
 from dadsp.schema import Domain, FloatArray, Pairs, Study
 from dadsp.splits.cross_screen import cross_screen
-from tests.studies import small_study
-from tests.systems import LIVELY
+from tests.support.studies import small_study
+from tests.support.systems import LIVELY
 
 SYSTEMS: dict[str, tuple[type[Any], dict[str, Any]]] = {
     "dadsp_a": (DadspA, {}),

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from dadsp.analysis.back_test import Scored, back_test
-from dadsp.models.naive import Naive, naive_rows
-from tests.studies import holey_study
+from dadsp.models.systems.naive import Naive, naive_rows
+from tests.support.studies import holey_study
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from dadsp.data.sources.simulated import simulated_study
 from dadsp.data.study import make_study
 from dadsp.errors import MissingIdsError
 from dadsp.schema import Study
-from tests.studies import small_screen
+from tests.support.studies import small_screen
 
 
 @pytest.fixture

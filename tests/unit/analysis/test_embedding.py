@@ -8,14 +8,14 @@ import torch
 
 from dadsp.analysis.embedding import EmbedOptions, Lines, embed, measure, tsne_map
 from dadsp.errors import ConfigError, SchemaError
-from dadsp.models.cross_screen_network import CrossScreenNetwork
-from dadsp.models.dadsp_a import DadspA
-from dadsp.models.dadsp_b import DadspB
-from dadsp.models.naive import Naive
+from dadsp.models.networks.cross_screen_network import CrossScreenNetwork
+from dadsp.models.systems.dadsp_a import DadspA
+from dadsp.models.systems.dadsp_b import DadspB
+from dadsp.models.systems.naive import Naive
 from dadsp.schema import Study
 from dadsp.splits.cross_screen import cross_screen
-from tests.studies import small_study
-from tests.systems import LIVELY
+from tests.support.studies import small_study
+from tests.support.systems import LIVELY
 
 OPTIONS = EmbedOptions(neighbours=3, permutations=19)
 TRAINING = {"max_epochs": 1, "threads": 1}

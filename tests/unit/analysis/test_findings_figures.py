@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from dadsp.analysis.embedding_figures import maps_figure
 from dadsp.analysis.missing_pairs import rank_drugs
 from dadsp.analysis.missing_pairs_figures import coverage_figure, ranking_figure
-from tests.studies import small_screen
+from tests.support.studies import small_screen
 
 LONG = "DADSP-A⁻ [drug_features=SimilarityProfile] (oracle selection)\nunmeasured pairs of a screen"
 

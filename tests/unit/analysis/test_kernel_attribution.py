@@ -10,13 +10,13 @@ import torch
 from dadsp.analysis.attribution import AttributionOptions, Attributions, Baseline, attribute_genes, potency_functions
 from dadsp.analysis.explanation import ExplanationOptions, explain
 from dadsp.errors import ConfigError
-from dadsp.models.drug_ridge import DrugKernelRidge, DrugRidge
-from dadsp.models.kernel_function import KernelFunction
-from dadsp.models.kernel_system import KernelSystem
-from dadsp.models.kernels import LineKernel, line_similarity
-from dadsp.models.pairwise_gp import PairwiseGp
+from dadsp.models.kernels.function import KernelFunction
+from dadsp.models.kernels.similarity import LineKernel, line_similarity
+from dadsp.models.kernels.system import KernelSystem
+from dadsp.models.systems.drug_ridge import DrugKernelRidge, DrugRidge
+from dadsp.models.systems.pairwise_gp import PairwiseGp
 from dadsp.schema import Domain, FloatArray, Pairs, Split, Study
-from tests.studies import holey_study
+from tests.support.studies import holey_study
 
 EXACT = AttributionOptions(random_lines=3)
 BASELINES: tuple[Baseline, ...] = ("zero", "mean_line", "random_lines")

@@ -8,12 +8,12 @@ import pytest
 
 from dadsp.analysis.missing_pairs import Imputation, ImputeOptions, impute, rank_drugs, unmeasured, with_drugs_of
 from dadsp.errors import ConfigError, SchemaError
-from dadsp.models.drug_ridge import DrugRidge
-from dadsp.models.naive import Naive
+from dadsp.models.systems.drug_ridge import DrugRidge
+from dadsp.models.systems.naive import Naive
 from dadsp.schema import Domain, Screen, Split, Study
 from dadsp.splits.cross_screen import cross_screen
-from tests.studies import holey_study, small_study
-from tests.systems import poisoned
+from tests.support.studies import holey_study, small_study
+from tests.support.systems import poisoned
 
 OPTIONS = ImputeOptions(alpha=0.3)
 

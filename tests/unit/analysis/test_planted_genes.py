@@ -6,7 +6,7 @@ from scipy.stats import ttest_1samp
 
 from dadsp.analysis.planted_genes import mean_interval, planted_genes, recovery_auroc
 from dadsp.data.sources.simulated import simulated_study
-from tests.studies import small_screen
+from tests.support.studies import small_screen
 
 
 def test_planted_genes_are_the_drugs_causal_ones() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from dadsp.cli.arguments import readable
+from dadsp.configuration.arguments import readable
 
 NAMES = [
     "runs/my run",

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from dadsp.cli.hydra_guard import LOG_FILE, check_hydra, check_options
+from dadsp.configuration.guard import LOG_FILE, check_hydra, check_options
 from dadsp.errors import ConfigError
 
 PLAIN: dict[str, Any] = {

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 import dadsp.cli
-from dadsp.cli.tables import without_formula, write_csv
+from dadsp.written_tables import without_formula, write_csv
 
 
 @pytest.mark.parametrize("mark", ["=", "+", "-", "@", "\t", "\r"])

@@ -15,7 +15,7 @@ from dadsp.data.sources.simulated import simulated_study
 from dadsp.data.sources.tidy import tidy_study
 from dadsp.errors import DadspError, SchemaError
 from dadsp.schema import Study
-from tests.raw_files import edit, write_panel
+from tests.support.raw_files import edit, write_panel
 
 Reader = functools.partial[Study]
 TINY: dict[str, Any] = {

@@ -17,7 +17,7 @@ from dadsp.data.study import make_study
 from dadsp.drugs.structures import structure_keys
 from dadsp.errors import ConfigError, DadspError, SchemaError
 from dadsp.schema import CellLines, Drugs, Note, Responses, Screen
-from tests.raw_files import SMILES, edit, write_panel, write_source
+from tests.support.raw_files import SMILES, edit, write_panel, write_source
 
 L_ALANINE, D_ALANINE, ALANINE = "C[C@H](N)C(=O)O", "C[C@@H](N)C(=O)O", "CC(N)C(=O)O"
 ETHANOL, BENZENE, PYRIDINE = "CCO", "c1ccccc1", "c1ccncc1"

@@ -14,8 +14,8 @@ from dadsp.data.scaling import fit_scaler
 from dadsp.errors import ConfigError, SchemaError
 from dadsp.schema import Screen, Split, Study
 from dadsp.splits.cross_screen import cross_screen
-from tests.studies import small_study
-from tests.systems import poisoned
+from tests.support.studies import small_study
+from tests.support.systems import poisoned
 from tests.unit.data.test_alignment import ALIGNMENTS, by_kind
 
 

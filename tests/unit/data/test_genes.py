@@ -9,7 +9,7 @@ from dadsp.data.genes import GeneOptions, harmonised
 from dadsp.data.tables import Matrix
 from dadsp.errors import SchemaError
 from dadsp.schema import Note
-from tests.published_files import write_hgnc
+from tests.support.published_files import write_hgnc
 
 
 def _harmonised(names: list[str], folder: Path, **options: str) -> tuple[Matrix, dict[str, Note]]:

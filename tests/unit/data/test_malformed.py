@@ -19,8 +19,8 @@ from dadsp.data.problems import collecting
 from dadsp.data.sources.tidy import ExpressionFile, read_expression, tidy_screen, tidy_study
 from dadsp.errors import DadspError
 from dadsp.schema import Study
-from tests.published_files import write_xlsx
-from tests.raw_files import write_panel, write_rows
+from tests.support.published_files import write_xlsx
+from tests.support.raw_files import write_panel, write_rows
 
 Damage = Callable[[bytes], bytes]
 

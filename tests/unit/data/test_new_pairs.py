@@ -11,10 +11,10 @@ from dadsp.data.new_pairs import refuse_impossible
 from dadsp.data.tables import Frame
 from dadsp.errors import LoadError, SchemaError
 from dadsp.models.base import load_model, save_model
-from dadsp.models.dadsp_a import DadspA
 from dadsp.models.prediction import Predicted, predict_new
+from dadsp.models.systems.dadsp_a import DadspA
 from dadsp.splits.cross_screen import cross_screen
-from tests.studies import small_screen, small_study
+from tests.support.studies import small_screen, small_study
 
 TINY = {
     "encoder_widths": (6, 4),

@@ -7,7 +7,7 @@ from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from dadsp.data.scaling import ExpressionScaler, LabelScaler, ScalerKind, ScalerScope, fit_scaler
 from dadsp.errors import LoadError, SchemaError
 from dadsp.schema import Screen, Study
-from tests.studies import small_study
+from tests.support.studies import small_study
 
 SOURCE_ROWS, TARGET_ROWS = np.array([0, 2, 3, 5, 8]), np.array([1, 2, 6])
 EVERY = [(kind, scope) for kind in ("minmax", "zscore") for scope in ("per_domain", "joint")]

@@ -10,13 +10,21 @@ import numpy as np
 import pytest
 from omegaconf import DictConfig
 
-from dadsp.cli.configuration import build, compose
+from dadsp.configuration.compose import build, compose
 from dadsp.data.sources.ccle import DrugData, curves
 from dadsp.data.sources.h5ad import H5ad
 from dadsp.errors import ConfigError, DadspError, SchemaError, UnitsError
 from dadsp.schema import Note, Screen, Study
-from tests.published_files import ENTREZ, write_ccle, write_coderdata, write_depmap, write_gct, write_gdsc, write_smiles
-from tests.raw_files import edit
+from tests.support.published_files import (
+    ENTREZ,
+    write_ccle,
+    write_coderdata,
+    write_depmap,
+    write_gct,
+    write_gdsc,
+    write_smiles,
+)
+from tests.support.raw_files import edit
 
 
 @pytest.fixture

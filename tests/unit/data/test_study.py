@@ -8,7 +8,7 @@ from dadsp.data.describe import describe
 from dadsp.data.study import make_study
 from dadsp.errors import ConfigError, MissingIdsError, SchemaError
 from dadsp.schema import Screen
-from tests.studies import small_screen
+from tests.support.studies import small_screen
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from dadsp.data.sources.tidy import ScreenOptions, tidy_screen, tidy_study
 from dadsp.errors import ConfigError, DadspError, MissingIdsError, SchemaError, UnitsError
 from dadsp.schema import Screen
-from tests.raw_files import SOURCE_LINES, edit, write_panel, write_rows, write_source, write_target
+from tests.support.raw_files import SOURCE_LINES, edit, write_panel, write_rows, write_source, write_target
 
 Options = dict[str, Any]
 CONF = Path(__file__).resolve().parents[3] / "conf" / "data"

@@ -8,7 +8,7 @@ import pytest
 
 from dadsp.data.sources.tidy_panel import tidy_panel
 from dadsp.errors import ConfigError, MissingIdsError, SchemaError, UnitsError
-from tests.raw_files import edit, write_rows
+from tests.support.raw_files import edit, write_rows
 
 LINES = {"A-1": "ALPHA", "A-2": "BETA", "A-3": "GAMMA"}
 

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from dadsp.evaluation.compare import SCORES, Comparison, compare
 from dadsp.evaluation.compare_brief import advice, brief_columns, render_brief
-from tests.comparisons import runs_of
+from tests.support.comparisons import runs_of
 
 NAN = float("nan")
 

@@ -15,7 +15,7 @@ from dadsp.evaluation.compare import SCORES, Comparison, Run, compare
 from dadsp.evaluation.compare_tables import ON_PAGES, main_columns, render, strata_columns
 from dadsp.evaluation.metrics import evaluate
 from dadsp.evaluation.statistics import bootstrap_pearson, bootstrap_rmse, interval
-from tests.comparisons import runs_of, table
+from tests.support.comparisons import runs_of, table
 
 
 def naive_rows() -> pd.DataFrame:

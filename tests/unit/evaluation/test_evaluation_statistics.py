@@ -10,7 +10,7 @@ from scipy.stats import friedmanchisquare
 from dadsp.evaluation.statistics import bootstrap_pearson, bootstrap_rmse, interval, rank_systems
 from dadsp.schema import PredictionTable
 from dadsp.seeding import derive_seed
-from tests.comparisons import N_DRUGS, N_LINES, table
+from tests.support.comparisons import N_DRUGS, N_LINES, table
 
 REPLICATES = 40
 

@@ -11,7 +11,7 @@ from dadsp.evaluation.metrics import evaluate
 from dadsp.evaluation.scores import NEWER, newer_scores
 from dadsp.evaluation.which_line import additive_residuals, precision_at_top
 from dadsp.schema import PredictionTable
-from tests.comparisons import N_DRUGS, table
+from tests.support.comparisons import N_DRUGS, table
 
 NAN = float("nan")
 

@@ -4,7 +4,7 @@ import pytest
 
 from dadsp.schema import Split, Study
 from dadsp.splits.cross_screen import cross_screen
-from tests.studies import small_study
+from tests.support.studies import small_study
 
 
 @pytest.fixture

@@ -11,13 +11,13 @@ from dadsp.data.alignment.bridge import Bridge
 from dadsp.data.alignment.coral import Coral
 from dadsp.data.alignment.gene_wise import ZScore
 from dadsp.errors import ConfigError
-from dadsp.models.classical import Linear
-from dadsp.models.dadsp_a import DadspA
-from dadsp.models.deepdsc1 import DeepDsc1
+from dadsp.models.systems.classical import Linear
+from dadsp.models.systems.dadsp_a import DadspA
+from dadsp.models.systems.deepdsc1 import DeepDsc1
 from dadsp.schema import Pairs, Split, Study
 from dadsp.splits.cross_screen import cross_screen
-from tests.studies import small_study
-from tests.systems import SMALL, assert_reloads_bit_for_bit, poisoned
+from tests.support.studies import small_study
+from tests.support.systems import SMALL, assert_reloads_bit_for_bit, poisoned
 from tests.unit.data.test_alignment import by_kind
 
 ONE_EPOCH = {"max_epochs": 1, "threads": 1}

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dadsp.models.batches import BlockBatches, BlockShare, LabelledPairs, PairBatches, RowBatches
+from dadsp.models.training.batches import BlockBatches, BlockShare, LabelledPairs, PairBatches, RowBatches
 
 
 def pairs(n: int = 53) -> LabelledPairs:

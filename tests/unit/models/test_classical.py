@@ -16,14 +16,14 @@ from dadsp.drugs.similarity import SimilarityProfile
 from dadsp.drugs.smiles_tokens import SmilesTokens
 from dadsp.errors import ConfigError
 from dadsp.models.base import FitContext, load_model, predict_split, save_model
-from dadsp.models.boosting import LightGbm
-from dadsp.models.classical import Classical, Linear, RandomForest, Svr
-from dadsp.models.pair_design import PairDesign
+from dadsp.models.systems.boosting import LightGbm
+from dadsp.models.systems.classical import Classical, Linear, RandomForest, Svr
+from dadsp.models.systems.pair_design import PairDesign
 from dadsp.schema import Pairs, Split, Study
 from dadsp.seeding import derive_seed
 from dadsp.splits.cross_screen import cross_screen
-from tests.studies import small_study
-from tests.systems import assert_reloads_bit_for_bit
+from tests.support.studies import small_study
+from tests.support.systems import assert_reloads_bit_for_bit
 
 ENCODER: dict[str, Any] = {
     "encoder_widths": (6, 4),
@@ -302,6 +302,6 @@ def test_similarity_profile_is_fitted_on_training_drugs_and_saved(study: Study, 
 def test_table_too_large_for_memory_is_refused(
     study: Study, split: Split, system: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dadsp.models.pair_design.MAX_TABLE_BYTES", 1000)
+    monkeypatch.setattr("dadsp.models.systems.pair_design.MAX_TABLE_BYTES", 1000)
     with pytest.raises(ConfigError, match="features=encoder or pca"):
         fitted(study, split, system)

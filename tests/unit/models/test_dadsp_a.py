@@ -10,12 +10,12 @@ import torch
 
 from dadsp.errors import ConfigError, DivergenceError, LoadError, SchemaError
 from dadsp.models.base import FitContext, load_model, predict_split, save_model
-from dadsp.models.cross_screen_network import predict_pairs
-from dadsp.models.dadsp_a import DadspA, DadspStage
+from dadsp.models.networks.cross_screen_network import predict_pairs
+from dadsp.models.systems.dadsp_a import DadspA, DadspStage
 from dadsp.schema import Pairs, Split, Study
 from dadsp.splits.cross_screen import cross_screen
-from tests.studies import small_study
-from tests.systems import (
+from tests.support.studies import small_study
+from tests.support.systems import (
     SMALL,
     Killed,
     assert_reloads_bit_for_bit,
@@ -144,7 +144,7 @@ def test_damaged_model_is_a_load_error(study: Study, split: Split, tmp_path: Pat
 
 def test_saved_model_may_name_no_foreign_code(study: Study, split: Split, tmp_path: Path) -> None:
     save_model(fitted(study, split, epochs=1), tmp_path)
-    text = (tmp_path / "model.json").read_text().replace("dadsp.models.dadsp_a.DadspA", "os.system")
+    text = (tmp_path / "model.json").read_text().replace("dadsp.models.systems.dadsp_a.DadspA", "os.system")
     (tmp_path / "model.json").write_text(text)
     with pytest.raises(LoadError, match="no dadsp system"):
         load_model(tmp_path)
@@ -207,7 +207,7 @@ def test_collapse_stops_training_and_keeps_the_best_weights(
 def test_collapse_in_the_first_epoch_is_an_error_with_a_remedy(
     study: Study, split: Split, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dadsp.models.cross_screen_network.CONSTANT", 10.0)
+    monkeypatch.setattr("dadsp.models.networks.cross_screen_network.CONSTANT", 10.0)
     with pytest.raises(DivergenceError, match="gradient_clip=1"):
         fitted(study, split)
 

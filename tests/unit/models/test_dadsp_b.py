@@ -10,15 +10,15 @@ from torch import nn
 
 from dadsp.errors import ConfigError, FreezeError
 from dadsp.models.base import FitContext, predict_split
-from dadsp.models.batches import TwoDomainBatches
-from dadsp.models.dadsp_b import AdaptationOptions, AdaptationStage, DadspB
-from dadsp.models.freezing import frozen, weights_hash
-from dadsp.models.training import TrainingOptions, run_stage
+from dadsp.models.systems.dadsp_b import AdaptationOptions, AdaptationStage, DadspB
+from dadsp.models.training.batches import TwoDomainBatches
+from dadsp.models.training.freezing import frozen, weights_hash
+from dadsp.models.training.stage import TrainingOptions, run_stage
 from dadsp.nets.autoencoder import StackedAutoencoder
 from dadsp.schema import Pairs, Split, Study
 from dadsp.splits.cross_screen import cross_screen
-from tests.studies import small_study
-from tests.systems import LIVELY, with_target_expression
+from tests.support.studies import small_study
+from tests.support.systems import LIVELY, with_target_expression
 
 
 def fitted(study: Study, split: Split, **options: Any) -> DadspB:
@@ -64,9 +64,9 @@ def test_parts_named_in_the_configuration_train(study: Study, split: Split) -> N
 
 
 def test_hashes_of_frozen_parts_stand_in_the_log(study: Study, split: Split, caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.INFO, logger="dadsp.models.freezing"):
+    with caplog.at_level(logging.INFO, logger="dadsp.models.training.freezing"):
         model = fitted(study, split)
-    lines = [record.getMessage() for record in caplog.records if record.name == "dadsp.models.freezing"]
+    lines = [record.getMessage() for record in caplog.records if record.name == "dadsp.models.training.freezing"]
     own = weights_hash(model.network.target_encoder)
     assert f"dadsp_b_fine_tuning: target_encoder frozen, hash {own} before and {own} after" in lines
     assert any(line.startswith("dadsp_b_layer_2: regressor frozen") for line in lines)

@@ -9,12 +9,21 @@ import pytest
 
 from dadsp.errors import ConfigError
 from dadsp.models.base import FitContext
-from dadsp.models.dadsp_a import DadspA
-from dadsp.models.deepdsc1 import DeepDsc1
+from dadsp.models.systems.dadsp_a import DadspA
+from dadsp.models.systems.deepdsc1 import DeepDsc1
 from dadsp.schema import Pairs, Split, Study
 from dadsp.splits.cross_screen import cross_screen
-from tests.studies import small_study
-from tests.systems import LIVELY, OVERFITTING, Killed, assert_reloads_bit_for_bit, killed_at, listening, same, weights
+from tests.support.studies import small_study
+from tests.support.systems import (
+    LIVELY,
+    OVERFITTING,
+    Killed,
+    assert_reloads_bit_for_bit,
+    killed_at,
+    listening,
+    same,
+    weights,
+)
 
 FOLD_BY = pytest.mark.parametrize("fold_by", ["pair", "cell", "drug"])
 

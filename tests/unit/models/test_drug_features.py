@@ -17,10 +17,10 @@ from dadsp.drugs.similarity import SimilarityProfile
 from dadsp.drugs.smiles_tokens import SmilesTokens
 from dadsp.drugs.structures import structure_keys
 from dadsp.models.base import load_model, predict_split, save_model
-from dadsp.models.dadsp_a import DadspA
+from dadsp.models.systems.dadsp_a import DadspA
 from dadsp.schema import Drugs, Screen, Split, Study
 from dadsp.splits.cross_screen import cross_screen
-from tests.studies import small_study
+from tests.support.studies import small_study
 
 REPRESENTATIONS = {
     "morgan": Morgan(bits=64),

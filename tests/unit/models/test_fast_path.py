@@ -8,12 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from dadsp.models.base import FitContext, predict_split
-from dadsp.models.batches import BlockBatch, PairBatch
-from dadsp.models.dadsp_a import DadspA, DadspStage
-from dadsp.models.rowspace import RowSpace
+from dadsp.models.networks.rowspace import RowSpace
+from dadsp.models.systems.dadsp_a import DadspA, DadspStage
+from dadsp.models.training.batches import BlockBatch, PairBatch
 from dadsp.nets.dadsp_network import DadspNetwork
 from dadsp.splits.cross_screen import cross_screen
-from tests.studies import small_study
+from tests.support.studies import small_study
 
 N_GENES, N_LINES = 40, 9
 

@@ -8,8 +8,8 @@ from scipy.stats import multivariate_normal
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.metrics.pairwise import rbf_kernel
 
-from dadsp.models.drug_level import DrugLevel
-from dadsp.models.kernels import (
+from dadsp.models.kernels.drug_level import DrugLevel
+from dadsp.models.kernels.similarity import (
     PairSystem,
     equal,
     line_similarity,
@@ -18,7 +18,7 @@ from dadsp.models.kernels import (
     squared_distances,
     tanimoto,
 )
-from tests.studies import SMILES
+from tests.support.studies import SMILES
 
 RANDOM = np.random.default_rng(0)
 

@@ -8,10 +8,10 @@ import pytest
 
 from dadsp.errors import ConfigError
 from dadsp.models.base import load_model, predict_split, save_model, seen_in_training
-from dadsp.models.naive import LabelLookup, Naive, OracleNaive, naive_rows
+from dadsp.models.systems.naive import LabelLookup, Naive, OracleNaive, naive_rows
 from dadsp.schema import Pairs, Split, Study
 from dadsp.splits.cross_screen import cross_screen
-from tests.studies import small_study
+from tests.support.studies import small_study
 
 
 @pytest.fixture

@@ -16,14 +16,14 @@ from dadsp.drugs.morgan import Morgan
 from dadsp.drugs.smiles_tokens import SmilesTokens
 from dadsp.errors import ConfigError
 from dadsp.models.base import load_model, predict_split, save_model
-from dadsp.models.drug_level import DrugLevel
-from dadsp.models.drug_ridge import DrugKernelRidge, DrugRidge
-from dadsp.models.kernel_system import KernelSystem, target_names
-from dadsp.models.kernels import tanimoto
-from dadsp.models.pairwise_gp import PairwiseGp, expected_above
+from dadsp.models.kernels.drug_level import DrugLevel
+from dadsp.models.kernels.similarity import tanimoto
+from dadsp.models.kernels.system import KernelSystem, target_names
+from dadsp.models.systems.drug_ridge import DrugKernelRidge, DrugRidge
+from dadsp.models.systems.pairwise_gp import PairwiseGp, expected_above
 from dadsp.schema import Pairs, Split, Study
-from tests.studies import holey_study, small_study
-from tests.systems import assert_reloads_bit_for_bit, poisoned, with_target_expression
+from tests.support.studies import holey_study, small_study
+from tests.support.systems import assert_reloads_bit_for_bit, poisoned, with_target_expression
 
 Values = NDArray[np.float64]
 SYSTEMS: dict[str, type[KernelSystem]] = {

@@ -9,12 +9,12 @@ import pytest
 
 from dadsp.errors import SchemaError
 from dadsp.models.base import Arrays, FitContext, Predictor, predict_split
-from dadsp.models.naive import Naive
 from dadsp.models.source_labels import with_source_labels
+from dadsp.models.systems.naive import Naive
 from dadsp.schema import OPTIONAL_COLUMNS, PREDICTION_COLUMNS, FloatArray, Pairs, PredictionTable, Split, Study
 from dadsp.splits.cross_screen import cross_screen
 from dadsp.splits.within import within
-from tests.studies import small_study
+from tests.support.studies import small_study
 
 
 class Constant(Predictor):

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from dadsp.models.base import FitContext
-from dadsp.models.batches import RowBatches
-from dadsp.models.pretraining import PretrainingOptions, ReconstructionStage, pretrain_encoder
-from dadsp.models.training import TrainingOptions, run_stage
+from dadsp.models.training.batches import RowBatches
+from dadsp.models.training.pretraining import PretrainingOptions, ReconstructionStage, pretrain_encoder
+from dadsp.models.training.stage import TrainingOptions, run_stage
 from dadsp.nets.autoencoder import StackedAutoencoder
 
 

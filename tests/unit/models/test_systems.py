@@ -9,14 +9,14 @@ import pytest
 import torch
 
 from dadsp.models.base import FitContext
-from dadsp.models.cross_screen_network import CrossScreenNetwork
-from dadsp.models.dadsp_a import DadspA
-from dadsp.models.dadsp_b import DadspB
-from dadsp.models.sla import Sla
+from dadsp.models.networks.cross_screen_network import CrossScreenNetwork
+from dadsp.models.systems.dadsp_a import DadspA
+from dadsp.models.systems.dadsp_b import DadspB
+from dadsp.models.systems.sla import Sla
 from dadsp.schema import Split, Study
 from dadsp.splits.cross_screen import cross_screen
-from tests.studies import small_study
-from tests.systems import (
+from tests.support.studies import small_study
+from tests.support.systems import (
     LIVELY,
     OVERFITTING,
     Killed,

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from sklearn.ensemble import RandomForestRegressor
 
-from dadsp.models.pair_design import PairDesign
-from dadsp.models.trees import booster_arrays, forest_arrays, leaf_values, mean_of_trees, sum_of_trees
+from dadsp.models.systems.pair_design import PairDesign
+from dadsp.models.systems.trees import booster_arrays, forest_arrays, leaf_values, mean_of_trees, sum_of_trees
 
 
 def boosted(x: np.ndarray[Any, Any], y: np.ndarray[Any, Any], n: int, **parameters: Any) -> lightgbm.Booster:
@@ -74,6 +74,6 @@ def test_pairs_in_chunks_are_predicted_like_rows(at_once: int, monkeypatch: pyte
     x = np.array([[*lines[line], *drugs[drug]] for line, drug in zip(design.line, design.drug, strict=True)])
     y = x[:, 0] * x[:, 3]
     booster, forest = boosted(x, y, 7, min_child_samples=2), RandomForestRegressor(n_estimators=4, random_state=0).fit(x, y)
-    monkeypatch.setattr("dadsp.models.trees.LEAVES_AT_ONCE", at_once)
+    monkeypatch.setattr("dadsp.models.systems.trees.LEAVES_AT_ONCE", at_once)
     assert sum_of_trees(arrays_of(booster), design) == pytest.approx(booster.predict(x))
     assert mean_of_trees(forest_arrays(forest), design) == pytest.approx(forest.predict(x))

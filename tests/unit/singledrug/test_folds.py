@@ -10,7 +10,7 @@ from dadsp.singledrug.folds import Folds, Genes, split_rows
 from dadsp.singledrug.lines import DrugLines, drug_lines
 from dadsp.singledrug.selection import SelectionOptions
 from dadsp.singledrug.settings import ProtocolOptions
-from tests.panels import noise_lines, small_panel
+from tests.support.panels import noise_lines, small_panel
 
 PROTOCOL, SELECTION = ProtocolOptions(), SelectionOptions(n_genes=8)
 PARTS = ("test", "validation", "inner0", "inner1", "inner2")

@@ -11,7 +11,7 @@ from dadsp.schema import ResponsePanel
 from dadsp.singledrug.lines import chosen_drugs, drug_lines
 from dadsp.singledrug.selection import SelectionOptions
 from dadsp.singledrug.settings import SingleDrugOptions
-from tests.panels import small_panel
+from tests.support.panels import small_panel
 
 OPTIONS = SingleDrugOptions(selection=SelectionOptions(n_genes=10))
 

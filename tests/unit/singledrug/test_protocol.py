@@ -22,7 +22,7 @@ from dadsp.singledrug.network import NetworkOptions
 from dadsp.singledrug.protocol import MODEL, PREDICTIONS, RESULT, comparisons, run_repeat
 from dadsp.singledrug.selection import SelectionOptions
 from dadsp.singledrug.settings import ProtocolOptions, SingleDrugOptions
-from tests.panels import noise_lines, small_panel
+from tests.support.panels import noise_lines, small_panel
 
 TINY = SingleDrugOptions(
     protocol=ProtocolOptions(methods=("network", "svr", "mean"), selection_scopes=("train", "all_oracle")),

@@ -14,7 +14,7 @@ from dadsp.schema import IntArray, Screen, Study
 from dadsp.splits.cross_screen import cross_screen
 from dadsp.splits.integrity import check_split
 from dadsp.splits.store import load_split, save_split
-from tests.studies import small_study
+from tests.support.studies import small_study
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from dadsp.splits.cross_screen import cross_screen
 from dadsp.splits.integrity import check_split
 from dadsp.splits.store import load_split, save_split, saved, saved_scope
 from dadsp.splits.within import within
-from tests.studies import small_screen, small_study
+from tests.support.studies import small_screen, small_study
 
 TISSUES = ("lung", "skin", "liver", "breast", "ovary")
 KINDS = ("pair", "cell_blind", "drug_blind", "both_blind", "tissue_blind")

@@ -1,0 +1,94 @@
+"""Running a verb as an application of Hydra, with errors a user can act on."""
+
+import logging
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+from unittest.mock import patch
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from dadsp.configuration.arguments import readable
+from dadsp.configuration.compose import conf_folder, explained, forget_studies
+from dadsp.configuration.guard import check_options, guarded
+from dadsp.credentials import without_credentials
+from dadsp.errors import ConfigError, DadspError
+
+log = logging.getLogger(__name__)
+
+
+def run_app(verb: str, config_name: str, arguments: list[str], task: Callable[[DictConfig], Any]) -> None:
+    """Runs ``task`` as a Hydra application on the composed configuration (once per job under ``-m``).
+
+    Under ``-m`` a job that fails says so and the others go on; ``dadsp.cli.sweep`` names all that failed.
+
+    Raises:
+        ConfigError: The configuration cannot be composed.
+        DadspError: The task raised it.
+    """
+    failures: list[DadspError] = []
+    forget_studies()  # files may have changed since another application of this process
+
+    def job(config: DictConfig) -> Any:
+        try:
+            return task(config)
+        except BrokenPipeError:
+            raise
+        except Exception as error:
+            told = explained(error, config_name) if isinstance(error, OmegaConfBaseException) else error
+            if HydraConfig.get().mode is RunMode.MULTIRUN:
+                _tell_failed(told)
+                return "failed"
+            if not isinstance(told, DadspError):
+                raise
+            failures.append(told)
+            return None
+
+    check_options(_options_first(arguments))
+    app = hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name=config_name)(job)
+    # Hydra prints its own errors and exits with 1 unless it is told to raise them.
+    with (
+        patch.object(sys, "argv", [f"dadsp {verb}", *_options_first(readable(arguments))]),
+        guarded(),
+        patch.dict(os.environ, {"HYDRA_FULL_ERROR": "1"}),
+    ):
+        try:
+            app()
+        except (HydraException, OmegaConfBaseException) as error:
+            raise explained(error, config_name) from error
+        except ValueError as error:
+            if "Config group override must be" not in str(error):
+                raise
+            # Hydra names no group: a value that is no name of a choice, such as null, stands for one of them.
+            raise ConfigError(
+                f"A configuration group (e.g. data=, model=, experiment=) names its choice, and here it is given "
+                f"{'nothing' if 'NoneType' in str(error) else 'a number or another value'}. Name one, or leave it out."
+            ) from error
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+            raise DadspError(
+                f"A file or folder cannot be used: {what}. Choose a writable folder with free space."
+            ) from error
+    if failures:
+        raise failures[0]
+
+
+def _options_first(arguments: list[str]) -> list[str]:
+    """The same arguments as Hydra's parser wants them: overrides in one row."""
+    return sorted(arguments, key=lambda part: not part.startswith("-") and ("=" in part or part.startswith("~")))
+
+
+def _tell_failed(error: Exception) -> None:
+    overrides = without_credentials(" ".join(HydraConfig.get().overrides.task))
+    if isinstance(error, DadspError):
+        print(f"failed: {overrides}: {without_credentials(str(error))}", file=sys.stderr, flush=True)
+    else:  # a defect of dadsp: the log of the job keeps the traceback
+        log.error("failed: %s", overrides, exc_info=error)

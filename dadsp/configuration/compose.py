@@ -1,0 +1,181 @@
+"""Composing configurations with Hydra and building objects from them, with errors a user can act on."""
+
+import json
+import os
+import re
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, get_args
+
+import hydra
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import InterpolationToMissingValueError, MissingMandatoryValue, OmegaConfBaseException
+
+import dadsp
+from dadsp import building
+from dadsp.configuration.arguments import readable
+from dadsp.configuration.guard import guarded
+from dadsp.errors import ConfigError, nearest
+from dadsp.schema import Scope, Study
+from dadsp.splits.store import saved_scope
+
+
+def conf_folder() -> Path:
+    """The configuration that ships inside the wheel, or that of the checkout."""
+    package = Path(dadsp.__file__).resolve().parent
+    inside = package / "conf"
+    return inside if inside.is_dir() else package.parent / "conf"
+
+
+def threads_per_job(n_jobs: int) -> int:
+    """This machine's cores (those that this process may use) shared by parallel jobs; at least 1."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, cores // n_jobs)
+
+
+OmegaConf.register_new_resolver("threads_per_job", threads_per_job, replace=True)
+
+
+def compose(config_name: str, overrides: list[str]) -> DictConfig:
+    """The configuration for a verb that is not a Hydra application of its own.
+
+    Raises:
+        ConfigError: It cannot be composed.
+    """
+    try:
+        with guarded(), hydra.initialize_config_dir(str(conf_folder()), version_base="1.3"):
+            return hydra.compose(config_name, readable(overrides))
+    except (HydraException, OmegaConfBaseException) as error:
+        raise explained(error, config_name) from error
+
+
+def build(node: DictConfig, where: str, **passed: Any) -> Any:
+    """The object a configuration node describes, as ``dadsp.building`` builds it.
+
+    Args:
+        node: Holds ``_target_`` and its arguments.
+        where: The node's key, whose last part is the kind of object.
+        passed: Further arguments of the target, which no configuration can hold.
+
+    Raises:
+        ConfigError: A target is not registered for its place, or its arguments are unknown, missing or impossible.
+        DadspError: The target raised it.
+    """
+    return building.build(plain(node), where, **passed)
+
+
+def plain(node: Any) -> Any:
+    """A node as plain dicts, lists and values, interpolations resolved.
+
+    Raises:
+        ConfigError: A value is missing, or an interpolation leads nowhere.
+    """
+    try:
+        return OmegaConf.to_container(node, resolve=True, throw_on_missing=True) if OmegaConf.is_config(node) else node
+    except OmegaConfBaseException as error:
+        raise explained(error, None) from error
+
+
+def study_of(overrides: list[str]) -> Study:
+    """The study that ``dadsp train`` with these overrides would see, its files read anew.
+
+    Raises:
+        ConfigError: The configuration cannot be composed.
+        DadspError: The data cannot be read.
+    """
+    forget_studies()
+    return load_study(compose("config", overrides), None)
+
+
+def load_study(config: DictConfig, folder: Path | None) -> Study:
+    """The study that a run sees: both screens, or the one that its split stands in.
+
+    Args:
+        config: The run's; its split names the screens, unless it names a saved split, which knows them.
+        folder: The run's, where there is one; the split it may hold already goes before the configuration.
+
+    Raises:
+        ConfigError: ``split.scope`` is no choice.
+        DadspError: The data cannot be read.
+    """
+    study = read_study(config)
+    own = folder / "split.json" if folder else None
+    saved = own if own and own.exists() else OmegaConf.select(config, "split.path")
+    scope = saved_scope(Path(saved)) if saved else OmegaConf.select(config, "split.scope", default="across")
+    if scope not in get_args(Scope):
+        raise ConfigError(f"split.scope={scope!r} is not a valid choice. {nearest(str(scope), get_args(Scope))}")
+    if scope == "across":
+        return study
+    return study.within("source" if scope == "source" else "target")
+
+
+def read_study(config: DictConfig) -> Study:
+    """The study of ``config.data``; jobs of a sweep that follow each other on the same data read it once.
+
+    Raises:
+        DadspError: The data cannot be read.
+    """
+    return _study(json.dumps(plain(config.data)))
+
+
+def forget_studies() -> None:
+    """What was read is read again when next asked for: files may have changed."""
+    _study.cache_clear()
+
+
+@lru_cache(maxsize=1)
+def _study(text: str) -> Study:
+    study: Study = building.build(json.loads(text), "data")
+    return study
+
+
+def explained(error: BaseException, config_name: str | None) -> ConfigError:
+    """The same failure in one sentence with the nearest valid choice."""
+    text = str(error)
+    if isinstance(error, MissingMandatoryValue | InterpolationToMissingValueError):
+        key = getattr(error, "full_key", None) or re.sub(r".*?: ", "", text.splitlines()[0])
+        return ConfigError(f"{key} is required. Set it: {key}=…")
+    if choice := re.search(
+        r"Could not find '(.+?)/([^/']+)'\s+Available options in '.+?':\n(.*?)(?:\n[^\t]|$)", text, re.DOTALL
+    ):
+        options = choice[3].split()
+        return ConfigError(f"{choice[1]}={choice[2]} is not a valid choice. {nearest(choice[2], options)}")
+    if key := re.search(r"Could not override '([^']+)'", text) or re.search(r"not in struct\s+full_key: (\S+)", text):
+        known = _known_keys(config_name, key[1])
+        if key[1] in known:  # there, but what holds it was given another value
+            deeper = re.search(r"full_key: (\S+)", str(error.__cause__))
+            if deeper and deeper[1].startswith(f"{key[1]}."):
+                return ConfigError(f"{deeper[1]} is not there to be changed. Add it: +{deeper[1]}=…")
+            above = key[1].rpartition(".")[0]
+            return ConfigError(
+                f"{key[1]} is a key of another choice: what {above} is here (null, or a choice of its own keys) has none of "
+                "that name. Leave one of the two out."
+            )
+        return ConfigError(f"{key[1]} is not a known key. {nearest(key[1], known)}")
+    if config_name and (group := re.search(r"Could not override '?([\w/]+)'?\. No match in the defaults list", text)):
+        return ConfigError(f"{group[1]} is not a known key. {nearest(group[1], _known_keys(config_name, group[1]))}")
+    return ConfigError(f"{text.partition('See https')[0].strip()}. Check the command with --cfg job.")
+
+
+def _known_keys(config_name: str | None, near: str) -> list[str]:
+    """Dotted keys at the depth of the misspelt one, from the default configuration."""
+    if config_name is None:
+        return []
+    GlobalHydra.instance().clear()
+    config = compose(config_name, [])
+    depth = near.count(".")
+    keys: list[str] = []
+
+    def walk(node: DictConfig, prefix: str) -> None:
+        for key in node:
+            name = f"{prefix}{key!s}"
+            keys.append(name)
+            if not OmegaConf.is_missing(node, key) and isinstance(node._get_node(key), DictConfig):
+                walk(node[key], f"{name}.")
+
+    walk(config, "")
+    parent = near.rpartition(".")[0]
+    siblings = [key for key in keys if key.count(".") == depth and key.rpartition(".")[0] == parent]
+    return siblings or [key for key in keys if key.count(".") == depth]

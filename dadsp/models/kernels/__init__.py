@@ -1,0 +1,1 @@
+"""Systems of kernels, in closed form: similarities, the drug level, the linear system over pairs."""

@@ -1,0 +1,1 @@
+"""What networks across screens are made of."""

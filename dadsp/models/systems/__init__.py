@@ -1,0 +1,1 @@
+"""One file for each system of the papers and each rival."""

@@ -1,0 +1,155 @@
+"""DADSP-A: one expression encoder for both screens, kept blind to the screen by an adversary behind a gradient reversal."""
+
+import logging
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+from torch import Tensor, nn
+
+from dadsp.data.scaling import LabelScaler
+from dadsp.errors import ConfigError
+from dadsp.models.base import FitContext
+from dadsp.models.cross_screen_predictor import Width
+from dadsp.models.networks.cross_screen_network import CrossScreenNetwork, Inputs, NetworkOptions, RegressionStage
+from dadsp.models.training.batches import BlockBatch, BlockBatches, LabelledPairs, PairBatch, PairBatches
+from dadsp.models.training.stage import TrainingOptions, run_stage
+from dadsp.nets.dadsp_network import DadspNetwork
+from dadsp.nets.gradient_reversal import reversal_strength
+from dadsp.options import STRICT
+from dadsp.schema import IntArray, Split, Study
+
+log = logging.getLogger(__name__)
+
+SOURCE, TARGET = 0, 1  # domain labels of the discriminator's two logits
+
+
+@dataclass(frozen=True, config=STRICT)
+class DadspAOptions(NetworkOptions):
+    """DADSP-A's choices beside those of every network.
+
+    Attributes:
+        discriminator_widths: Hidden layers of the three-layer discriminator; the third gives the logits.
+        discriminator_batch_norm: Batch normalisation before the logits (code).
+        adversarial_weight: Factor of the domain loss; 1 in the paper, 0 trains without adaptation.
+        gamma: Steepness of the λ ramp.
+        target_sampling: ``"independent"`` draws target lines at random; ``"paired"`` takes the same lines as the source half
+            of the batch (code; needs lines present in both screens, a design no user has; always by ``batching="pairs"``).
+    """
+
+    name: str = "DADSP-A"
+    discriminator_widths: tuple[Width, ...] = (256, 128)
+    discriminator_batch_norm: bool = False
+    adversarial_weight: float = Field(default=1.0, ge=0)
+    gamma: float = Field(default=10.0, gt=0)
+    target_sampling: Literal["independent", "paired"] = "independent"
+
+
+class DadspStage(RegressionStage):
+    """Supervised training on source pairs with the domain adversary beside it."""
+
+    def __init__(
+        self,
+        network: DadspNetwork,
+        inputs: Inputs,
+        labels: LabelScaler,
+        options: DadspAOptions,
+        training: TrainingOptions,
+        context: FitContext,
+    ) -> None:
+        super().__init__("dadsp_a", network, inputs, labels, training, context)
+        self.dadsp = options
+
+    def losses(self, batch: PairBatch | BlockBatch) -> dict[str, Tensor]:
+        """MSE on the labelled pairs plus the weighted domain cross-entropy on source and target codes.
+
+        Codes tell the domains apart once per row of a pair batch, once per line of a block.
+        """
+        mse, codes = self.regression(batch)
+        if self.parts.discriminator is None:
+            return {"loss": mse, "mse": mse}
+        if isinstance(batch, BlockBatch):
+            n_source, domain_weight = batch.n_source, batch.domain_weight
+        else:
+            n_source, domain_weight = len(batch.label), 1.0
+            codes = codes.index_select(0, batch.line_of_row)
+        strength = reversal_strength(self.progress, self.dadsp.gamma)
+        logits = self.parts.tell_domain(codes, strength)
+        domain = torch.full((len(codes),), TARGET, device=codes.device)
+        domain[:n_source] = SOURCE
+        domain_loss = domain_weight * nn.functional.cross_entropy(logits, domain)
+        return {
+            "loss": mse + self.dadsp.adversarial_weight * domain_loss,
+            "mse": mse,
+            "domain_loss": domain_loss,
+            "domain_accuracy": domain_weight * (logits.argmax(dim=1) == domain).float().mean(),
+            "lambda": torch.tensor(strength),
+        }
+
+
+class DadspA(CrossScreenNetwork):
+    """DADSP-A, its ablations (no pre-training, no adversary) and the variants of the authors' code."""
+
+    options_type = DadspAOptions
+    options: DadspAOptions
+    main_stage = "dadsp_a"
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        needs_whole_steps = self.options.target_sampling == "paired" or self.options.discriminator_batch_norm
+        if self.training.devices > 1 and needs_whole_steps:
+            raise ConfigError(
+                f"trainer.devices={self.training.devices} shares the blocks of a step among processes. "
+                "model.target_sampling=paired has no blocks, and model.discriminator_batch_norm=true needs the whole step. "
+                "Use trainer.devices=1."
+            )
+
+    def _train(self, inputs: Inputs, study: Study, context: FitContext) -> None:
+        stage, batches = self._stage(inputs, study, context)
+        run_stage(stage, batches, len(batches), context)
+        self.histories[stage.name] = stage.epochs
+
+    def prepare_stage(
+        self, study: Study, split: Split, context: FitContext
+    ) -> tuple[DadspStage, PairBatches | BlockBatches]:
+        """Everything up to supervised training, for timing and testing single steps."""
+        return self._stage(self._prepare(study, split, context), study, context)
+
+    def _stage(self, inputs: Inputs, study: Study, context: FitContext) -> tuple[DadspStage, PairBatches | BlockBatches]:
+        stage = DadspStage(self.network, inputs, self.labels, self.options, self.training, context)
+        if self.options.adversarial_weight == 0:
+            return stage, self._batches(inputs.train, stage)
+        if self.options.target_sampling == "paired":
+            pairs, partner = _paired(inputs, study)
+            return stage, self._batches(pairs, stage, inputs.target_lines, partner)
+        return stage, self._batches(inputs.train, stage, inputs.target_lines)
+
+    def _build(self, n_inputs: int, n_drug_features: int) -> DadspNetwork:
+        options = self.options
+        return DadspNetwork(
+            n_inputs,
+            n_drug_features,
+            **self._sizes(),
+            discriminator_widths=options.discriminator_widths if options.adversarial_weight > 0 else None,
+            discriminator_batch_norm=options.discriminator_batch_norm,
+        )
+
+
+def _paired(inputs: Inputs, study: Study) -> tuple[LabelledPairs, IntArray]:
+    """Training pairs of lines in both screens, and the target row of each source line (−1 where none)."""
+    n_source = len(study.source.cells)
+    adapted = inputs.target_lines - n_source
+    in_source = study.target_cell_in_source[adapted]
+    partner = np.full(n_source, -1)
+    partner[in_source[in_source >= 0]] = inputs.target_lines[in_source >= 0]
+    kept = partner[inputs.train.line] >= 0
+    if not kept.any():
+        raise ConfigError(
+            "model.target_sampling=paired needs lines measured in both screens, and no training line is. "
+            "Use model.target_sampling=independent."
+        )
+    log.info("Paired target sampling keeps %d training pairs of lines in both screens", kept.sum())
+    pairs = inputs.train
+    return LabelledPairs(pairs.line[kept], pairs.drug[kept], pairs.label[kept]), partner

@@ -1,0 +1,1 @@
+"""Training a network in stages: batches, pre-training, states, processes."""

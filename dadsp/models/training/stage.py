@@ -1,0 +1,381 @@
+"""Running one training stage under Lightning: seeds, best weights, early stopping, history, checkpoints, resuming."""
+
+import json
+import logging
+import math
+import os
+import shutil
+import signal
+import tempfile
+import warnings
+from abc import abstractmethod
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import pytorch_lightning as pl
+import torch
+from pydantic import Field, model_validator
+from pydantic.dataclasses import dataclass
+from pytorch_lightning.callbacks import Callback, TQDMProgressBar
+from pytorch_lightning.plugins.environments import LightningEnvironment  # type: ignore[attr-defined]
+from pytorch_lightning.strategies import DDPStrategy
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from dadsp.errors import ConfigError, DivergenceError
+from dadsp.files import write_atomically
+from dadsp.models.base import FitContext
+from dadsp.models.training.batches import BlockBatches, BlockShare
+from dadsp.models.training.processes import run_in_processes
+from dadsp.models.training.states import AtomicCheckpoints, EpochCheckpoint
+from dadsp.options import STRICT
+from dadsp.seeding import derive_seed
+
+log = logging.getLogger(__name__)
+# Its notes on devices and hints at other products would stand between our own lines.
+logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+
+
+AGAINST_COLLAPSE = (
+    "A saturated sigmoid gives no gradient and does not recover: lower trainer.learning_rate or model.adversarial_weight, "
+    "or set trainer.gradient_clip=1."
+)
+
+
+MAX_THREADS = 512  # a model may come from a larger machine, yet thread pools of any size would end the process
+PROCESSES_PER_CORE = 8
+
+
+@dataclass(frozen=True, config=STRICT)
+class TrainingOptions:
+    """How long and how fast a network trains (config group ``trainer``).
+
+    Attributes:
+        max_epochs: Planned epochs; λ ramps over them.
+        batching: ``"blocks"`` of lines × drugs, whose encoder pass serves all their pairs; or ``"pairs"`` drawn one by one.
+        block_lines: Source lines in a block.
+        block_drugs: Drugs in a block; None takes all, so that every step weighs every drug.
+        min_blocks: Blocks are made smaller where an epoch would have fewer steps than this.
+        batch_size: Pairs in a step under ``batching="pairs"``.
+        learning_rate: Adam's step size. The paper's 1e-4 belongs to its batches of 128 pairs; blocks hold some twenty times
+            as many and bear ten times the step.
+        schedule: ``"constant"`` (the paper) or ``"dann"``: lr(p) = lr₀ / (1 + 10p)^0.75 (the authors' code).
+        patience: Epochs without a better validation score before training stops; None trains all epochs.
+        gradient_clip: Largest gradient norm; None for no clipping. The paper gives none.
+        device: ``"auto"`` takes a GPU where there is one.
+        devices: GPUs, or processes on the CPU, that share each step: one block for each, gradients averaged.
+        precision: ``"bf16"`` computes products in bfloat16 where that is safe; weights and Adam stay float32.
+        threads: CPU threads of all processes together, 512 at most; None leaves torch's choice. Part of what must be equal
+            for bit-equal results.
+        checkpoint_every_s: Seconds between states written at the ends of epochs; 0 writes after every epoch.
+    """
+
+    max_epochs: int = Field(default=15, ge=1)
+    batching: Literal["blocks", "pairs"] = "blocks"
+    block_lines: int = Field(default=16, ge=2)
+    block_drugs: int | None = Field(default=None, ge=1)
+    min_blocks: int = Field(default=40, ge=1)
+    batch_size: int = Field(default=128, ge=2)
+    learning_rate: float = Field(default=1e-3, gt=0)
+    schedule: Literal["constant", "dann"] = "constant"
+    patience: int | None = Field(default=3, ge=1)
+    gradient_clip: float | None = Field(default=None, gt=0)
+    device: Literal["auto", "cpu", "gpu"] = "auto"
+    devices: int = Field(default=1, ge=1)
+    precision: Literal["fp32", "bf16"] = "fp32"
+    threads: int | None = Field(default=None, ge=1, le=MAX_THREADS)
+    checkpoint_every_s: float = Field(default=10.0, ge=0)
+
+    @model_validator(mode="after")
+    def _devices_share_blocks(self) -> Self:
+        if self.devices > 1 and self.batching != "blocks":
+            raise ValueError(f"devices={self.devices} shares blocks among processes. Use batching=blocks, or devices=1.")
+        return self
+
+    @property
+    def on_gpu(self) -> bool:
+        return self.device != "cpu" and torch.cuda.is_available()
+
+
+def claim_device(options: TrainingOptions) -> None:
+    """Makes sure that the devices asked for are there, and sets the CPU threads.
+
+    Raises:
+        ConfigError: There are fewer GPUs than asked for.
+    """
+    if options.device == "gpu" and not options.on_gpu:
+        raise ConfigError("trainer.device=gpu, but torch finds no GPU here. Use trainer.device=auto or cpu.")
+    if options.on_gpu and options.devices > torch.cuda.device_count():
+        raise ConfigError(
+            f"trainer.devices={options.devices}, but torch finds {torch.cuda.device_count()} GPUs here. "
+            "Use as many, or trainer.device=cpu."
+        )
+    most = PROCESSES_PER_CORE * (os.cpu_count() or 1)
+    if options.devices > most and not options.on_gpu:
+        raise ConfigError(
+            f"trainer.devices={options.devices} are more processes than {most}, the most on this machine's CPU."
+        )
+    if options.threads is not None:
+        torch.set_num_threads(options.threads)
+
+
+class Stage(pl.LightningModule):
+    """One stage of training a network: how a batch becomes losses, and how an epoch is judged.
+
+    Args:
+        name: Of its checkpoint and its progress bar.
+        network: What is trained; only its parameters are saved and restored.
+        options: Length and speed.
+        context: Gives the seed.
+        monitor: Validation metric (lower is better) that chooses the weights kept; None keeps the last.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        network: torch.nn.Module,
+        options: TrainingOptions,
+        context: FitContext,
+        monitor: str | None = None,
+    ) -> None:
+        super().__init__()
+        self.name, self.network, self.options, self.monitor = name, network, options, monitor
+        self.seed = derive_seed(context.seed, "stage", name)
+        self.listen: Callable[[str, int, dict[str, float]], None] | None = None
+        self.epochs: list[dict[str, float]] = []
+        self.best_score = math.inf
+        self.best_weights: dict[str, Tensor] = {}
+        self.waited = 0
+        self.collapsed = False  # set by ``judge`` where predictions have become constant
+        self.total_steps = 0
+        self._sums: dict[str, Tensor] = {}
+        self._n_steps = 0
+
+    @abstractmethod
+    def losses(self, batch: Any) -> dict[str, Tensor]:
+        """Scalars of one batch; ``loss`` is minimised, all are averaged into the history as ``train/<name>``."""
+
+    def judge(self) -> dict[str, float]:
+        """Validation metrics after an epoch, without gradients and in evaluation mode."""
+        return {}
+
+    @property
+    def progress(self) -> float:
+        """p: optimizer steps taken over steps planned, in [0, 1]."""
+        return min(1.0, self.global_step / self.total_steps)
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        """Lightning's hook."""
+        losses = self.losses(batch)
+        for name, value in losses.items():
+            previous = self._sums.get(name)
+            self._sums[name] = value.detach() if previous is None else previous + value.detach()
+        self._n_steps += 1
+        return losses["loss"]
+
+    def configure_optimizers(self) -> Any:
+        """Adam, fused into one sweep over the weights; its maths is that of the default implementation."""
+        trainable = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
+        adam = torch.optim.Adam(trainable, lr=self.options.learning_rate, fused=True)
+        if self.options.schedule == "constant":
+            return adam
+        ramp = torch.optim.lr_scheduler.LambdaLR(adam, lambda step: (1 + 10 * step / self.total_steps) ** -0.75)
+        return {"optimizer": adam, "lr_scheduler": {"scheduler": ramp, "interval": "step"}}
+
+    def on_train_start(self) -> None:
+        """A stage killed right after its last epoch has nothing left to do."""
+        self._stop_if_ended()
+
+    def on_train_epoch_start(self) -> None:
+        """Draws of an epoch depend on (seed, epoch) alone, so that a resumed epoch repeats them."""
+        # Processes that share steps drop different units; the first draws as it would alone.
+        torch.manual_seed(derive_seed(self.seed, "epoch", self.current_epoch) + self.global_rank)
+        self._sums, self._n_steps = {}, 0
+
+    def on_train_epoch_end(self) -> None:
+        """Judges the epoch, keeps the best weights, decides whether to stop."""
+        metrics = {f"train/{name}": self._mean(value) / self._n_steps for name, value in self._sums.items()}
+        metrics |= self._verdict()
+        for name, value in metrics.items():
+            if not math.isfinite(value):
+                raise DivergenceError(
+                    f"Stage {self.name}: {name} is {value} after epoch {self.current_epoch}. "
+                    "Lower trainer.learning_rate, or set trainer.gradient_clip=1."
+                )
+        self.epochs.append({"epoch": self.current_epoch, **metrics} | ({"collapsed": 1.0} if self.collapsed else {}))
+        if self.current_epoch == 0:
+            self.collapsed = False  # a fresh network's predictions are alike too, and it may take more than an epoch
+        elif all("collapsed" in epoch for epoch in self.epochs):
+            raise DivergenceError(f"Stage {self.name}: all predictions are alike from the start. {AGAINST_COLLAPSE}")
+        if not self.collapsed:
+            self._keep_best(metrics)
+        if self.listen is not None:
+            self.listen(self.name, self.current_epoch, metrics)
+        log.info("%s epoch %d: %s", self.name, self.current_epoch, metrics)
+        self._stop_if_ended()
+
+    def _mean(self, value: Tensor) -> float:
+        """Over the processes that share steps."""
+        return float(self.trainer.strategy.reduce(value.to(self.device), reduce_op="mean"))
+
+    def _verdict(self) -> dict[str, float]:
+        """What ``judge`` says in the first process, told to all, so that they stop and keep weights alike."""
+        verdict: tuple[dict[str, float], bool] = {}, False  # what the first process fills in
+        if self.trainer.is_global_zero:
+            self.network.eval()
+            with torch.no_grad():
+                verdict = self.judge(), self.collapsed
+            self.network.train()
+        metrics, self.collapsed = self.trainer.strategy.broadcast(verdict)
+        return metrics
+
+    def _keep_best(self, metrics: dict[str, float]) -> None:
+        if self.monitor is None:
+            return
+        if metrics[self.monitor] < self.best_score:
+            self.best_score, self.waited = metrics[self.monitor], 0
+            self.best_weights = {name: value.clone() for name, value in self.network.state_dict().items()}
+        else:
+            self.waited += 1
+
+    def _stop_if_ended(self) -> None:
+        if self.collapsed:
+            best = min(self.epochs[:-1], key=lambda epoch: epoch[str(self.monitor)])
+            log.warning(
+                "Training stopped: all predictions are alike since epoch %d. The weights of epoch %d are kept. %s",
+                self.epochs[-1]["epoch"] + 1,
+                best["epoch"] + 1,
+                AGAINST_COLLAPSE,
+            )
+            self.trainer.should_stop = True
+        if self.options.patience is not None and self.waited >= self.options.patience:
+            self.trainer.should_stop = True
+
+    def configure_gradient_clipping(
+        self, optimizer: Any, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
+    ) -> None:
+        """Clips the norm; Lightning's own way refuses fused optimizers under bf16, where nothing needs unscaling."""
+        if gradient_clip_val is not None:
+            torch.nn.utils.clip_grad_norm_(self.network.parameters(), gradient_clip_val)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Adds what Lightning does not know of."""
+        checkpoint["stage"] = {
+            "epochs": self.epochs,
+            "best_score": self.best_score,
+            "best_weights": self.best_weights,
+            "waited": self.waited,
+            "collapsed": self.collapsed,
+        }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Takes it back."""
+        for name, value in checkpoint["stage"].items():
+            setattr(self, name, value)
+
+
+def run_stage(stage: Stage, batches: Iterable[Any], n_batches: int, context: FitContext) -> None:
+    """Trains ``stage.network`` and leaves the chosen weights in it.
+
+    With ``options.devices`` > 1 fresh processes do this together (``batches`` must then be ``BlockBatches``); only the first
+    of them writes and reports, and its result is read back here.
+
+    With ``context.checkpoints`` a state is written after an epoch and the result at the end; called again on the same
+    folder, a finished stage is read back and an unfinished one goes on after the last epoch written. Epochs draw from
+    (seed, epoch) alone, so the outcome is that of an uninterrupted run.
+
+    Raises:
+        DivergenceError: A loss or score is no longer a number.
+    """
+    folder = context.checkpoints
+    if folder is not None and _result(stage, folder).exists():
+        _read_result(stage, _result(stage, folder))
+    elif stage.options.devices == 1:
+        stage.listen = context.on_epoch
+        _train(stage, batches, n_batches, folder, context.progress)
+    else:
+        with tempfile.TemporaryDirectory() as temporary:
+            shared = folder or Path(temporary)
+            backend = "nccl" if stage.options.on_gpu else "gloo"
+            arguments = (stage, batches, shared, context.progress)
+            run_in_processes(_train_share, stage.options.devices, arguments, backend, context.on_epoch)
+            _read_result(stage, _result(stage, shared))
+
+
+def _train_share(
+    rank: int, report: Callable[..., None], stage: Stage, blocks: BlockBatches, folder: Path, progress: bool
+) -> None:
+    """One process's part of ``run_stage``; expression and labels lie in memory that all processes share."""
+    for weights in (*stage.network.parameters(), *stage.network.buffers()):
+        weights.data = weights.data.clone()  # a copy of its own, where memory came shared from the parent process
+    share = BlockShare(blocks, rank=rank, n_processes=stage.options.devices)
+    stage.listen = report if rank == 0 else None
+    _train(stage, share, len(share), folder, progress)
+
+
+def _train(stage: Stage, batches: Iterable[Any], n_batches: int, folder: Path | None, progress: bool) -> None:
+    options, n = stage.options, stage.options.devices
+    stage.total_steps = options.max_epochs * n_batches
+    log.info("%s: %d × %d CPU threads", stage.name, n, torch.get_num_threads())
+    states = folder / stage.name if folder else None
+    last = states / "last.ckpt" if states else None
+    with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
+        # Batches are row numbers made on the fly; Lightning would have them come from worker processes.
+        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+        warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")
+        warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")  # Lightning 2.6 on torch 2.13
+        warnings.filterwarnings("ignore", message=".*broadcast_buffers. is deprecated.*")  # successor: torch 2.13
+        trainer = pl.Trainer(
+            max_epochs=options.max_epochs,
+            accelerator=options.device if n == 1 else "gpu" if options.on_gpu else "cpu",
+            devices=n,
+            # Buffers (expression, drug features) never change; sent with every step they would cost more than the step.
+            strategy="auto" if n == 1 else DDPStrategy(broadcast_buffers=False),
+            logger=False,
+            callbacks=_callbacks(states, progress, options.checkpoint_every_s),
+            enable_checkpointing=states is not None,
+            enable_progress_bar=progress,
+            enable_model_summary=False,
+            plugins=[AtomicCheckpoints(), *([] if n == 1 else [LightningEnvironment()])],
+            gradient_clip_val=options.gradient_clip,
+            precision="bf16-mixed" if options.precision == "bf16" else "32-true",
+        )
+        resume = str(last) if last is not None and last.exists() else None
+        on_interrupt = signal.getsignal(signal.SIGINT) or signal.SIG_DFL
+        try:
+            trainer.fit(stage, train_dataloaders=batches, ckpt_path=resume, weights_only=True)
+        except SystemExit:  # Lightning's answer to an interrupt; it also turns the key off for good
+            signal.signal(signal.SIGINT, on_interrupt)
+            raise KeyboardInterrupt from None
+    if stage.best_weights:
+        stage.network.load_state_dict(stage.best_weights)
+    if folder is not None and states is not None and trainer.is_global_zero:
+        _write_result(stage, _result(stage, folder))
+        shutil.rmtree(states, ignore_errors=True)  # absent where training was shorter than checkpoint_every_s
+
+
+def _callbacks(states: Path | None, progress: bool, checkpoint_every_s: float) -> list[Callback]:
+    callbacks: list[Callback] = []
+    if progress:
+        callbacks.append(TQDMProgressBar(refresh_rate=20, leave=False))
+    if states is not None:
+        callbacks.append(EpochCheckpoint(states, checkpoint_every_s))
+    return callbacks
+
+
+def _result(stage: Stage, folder: Path) -> Path:
+    return folder / f"{stage.name}.safetensors"
+
+
+def _write_result(stage: Stage, path: Path) -> None:
+    facts = {"epochs": json.dumps(stage.epochs)}
+    weights = {name: value.contiguous() for name, value in stage.network.state_dict().items()}
+    write_atomically(path, lambda temporary: save_file(weights, temporary, facts))
+
+
+def _read_result(stage: Stage, path: Path) -> None:
+    with safe_open(path, "pt") as saved:
+        stage.epochs = json.loads(saved.metadata()["epochs"])
+        stage.network.load_state_dict({name: saved.get_tensor(name) for name in saved.keys()})  # noqa: SIM118

@@ -1,0 +1,1 @@
+"""Pages about runs: a document of sections, and what each kind of page says."""

@@ -1,0 +1,231 @@
+"""What other verbs found out about a run and left in its folder, as sections of a page."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from dadsp.analysis.enrichment_figures import SIGNIFICANT
+from dadsp.cli.embed import MEASURES
+from dadsp.cli.finished_run import complete
+from dadsp.errors import examples
+from dadsp.evaluation.compare_tables import MISSING, marked, number
+from dadsp.files import read_json
+from dadsp.report.document import Block, Facts, Figure, Figures, Section, Table, Text
+from dadsp.report.run_page import LONG, decimal, percent, read_figures
+
+SUMMARIES = ("impute/*/impute.json", "embed/embed.json", "explain/*/explanation.json")  # each is written last
+_STEPS = ("before", "after", "chance")
+_GENES = ["cell_id", "rank", "gene", "attribution", "expression"]
+_DRUGS = ["drug_name", "rank", "median_ic50_um", "n_pairs", "drug_seen", "drug_measured"]
+ENDS = 3  # drugs of each end of the ranking that a description names
+
+
+_complete = partial(complete, what="analysis", remedy="Run its verb again, or remove the folder.")
+
+
+@dataclass(frozen=True, eq=False)
+class Finding:
+    """One finished analysis.
+
+    Attributes:
+        name: Its folder inside the run's, e.g. ``"impute/target"``.
+        folder: The same, with the run's.
+        facts: What its JSON file holds.
+        tables: Its CSV files by name.
+        figures: Its pictures by file name.
+    """
+
+    name: str
+    folder: Path
+    facts: Mapping[str, Any]
+    tables: Mapping[str, pd.DataFrame]
+    figures: Mapping[str, bytes]
+
+
+def read_findings(folder: Path) -> list[Finding]:
+    """The finished analyses of a run folder.
+
+    Raises:
+        LoadError: A file of theirs is damaged.
+    """
+    found = []
+    for summary in (path for pattern in SUMMARIES for path in sorted(folder.glob(pattern))):
+        place = summary.parent
+        with _complete(place):
+            shown = ("drug_ranking", "top_genes")
+            tables = {name: pd.read_csv(place / f"{name}.csv") for name in shown if (place / f"{name}.csv").exists()}
+            found.append(Finding(str(place.relative_to(folder)), place, read_json(summary), tables, read_figures(place)))
+    return found
+
+
+def findings_sections(findings: list[Finding]) -> list[Section]:
+    """One section for each finding.
+
+    Raises:
+        LoadError: A file holds other things than its verb writes.
+    """
+    sections = []
+    for finding in findings:
+        write = {"impute": _impute, "embed": _embed, "explain": _explain}[finding.name.split("/")[0]]
+        with _complete(finding.folder):
+            sections.append(write(finding))
+    return sections
+
+
+def _impute(finding: Finding) -> Section:
+    facts, ranking = finding.facts, finding.tables["drug_ranking"]
+    interval, screen = facts["interval"], facts["screen"]
+    coverage = (
+        f"{percent(interval['coverage_source'])} of held-out source lines' pairs, {percent(interval['coverage_target'])} on "
+        "the target, where nothing is guaranteed"
+    )
+    pairs = [
+        ("Pairs", f"{facts['n_pairs']:,} of {facts['n_lines']:,} lines and {facts['n_drugs']:,} drugs that nobody measured"),
+        ("Drugs never measured here", f"{facts['n_drugs_never_measured']:,}"),
+        ("Drugs without training labels", f"{facts['n_drugs_not_trained_on']:,}"),
+        ("Drugs near the labels' cap", f"{facts['n_drugs_near_cap']:,}; their order says little"),
+        (f"Intervals for {percent(interval['nominal'])}", f"± {interval['half_width']:.2f} −log10 µM"),
+        ("They cover", coverage),
+    ]
+    ends = [ranking["drug_name"].head(ENDS), ranking["drug_name"].tail(ENDS)]
+    low, high = (examples(end, ENDS) for end in ends)
+    words = {
+        "drug_ranking": (
+            "Drugs by predicted IC50",
+            f"Box plots over the lines of {screen} of the predicted IC50 of the strongest and the weakest drugs. "
+            f"Strongest: {low}; weakest: {high}.",
+        ),
+        "coverage": (
+            "Do the intervals hold?",
+            f"True against nominal coverage of the intervals with the line where both are equal. At "
+            f"{percent(interval['nominal'])}: {coverage}.",
+        ),
+    }
+    flags = [
+        [
+            flag,
+            percent(row["share_of_missing_pairs"]),
+            f"{row['n_scored']:,}",
+            decimal(row["rmse"]),
+            percent(row["coverage"]),
+        ]
+        for flag, row in facts["applicability"]["flags"].items()
+    ]
+    back_test = pd.DataFrame(facts["back_test"])
+    scores = ["rmse", "rmse_matched", "r2", "median_drug_pearson", "rank_correlation"]
+    tested = [
+        [name, *map(decimal, row)]
+        for name, row in zip(marked(back_test), back_test[scores].astype(float).to_numpy(), strict=True)
+    ]
+    ranked = [
+        [str(name), str(rank), f"{ic50:.3g}", str(n), *("yes" if mark else "no" for mark in marks)]
+        for name, rank, ic50, n, *marks in ranking[_DRUGS].itertuples(index=False)
+    ]
+    back_headings = ["System", "RMSE", "RMSE, drugs as missing", "R²", "r per drug", "ρ of drugs"]
+    drug_headings = ["Drug", "Rank", "Median IC50, µM", "Lines", "In training", "Measured here"]
+    blocks: list[Block] = [
+        Facts(pairs),
+        Figures(_figures(finding, words)),
+        Table("Distance to the training set", ["", "Missing pairs", "Measured pairs", "RMSE", "Covered"], flags),
+        Table("Back-test on measured pairs that trained nothing", back_headings, tested),
+        Text(["† oracle: saw labels of the target screen; no fair rival to unmarked rows."], as_list=True),
+        Table("Drugs by median predicted IC50", drug_headings, ranked, folded=len(ranked) > LONG),
+    ]
+    return Section(f"Unmeasured pairs of {screen}", blocks)
+
+
+def _embed(finding: Finding) -> Section:
+    facts = finding.facts
+    measures = facts["measures"]
+    source, target = facts["screens"].values()
+    rows = [
+        [words.strip(), *(MISSING if measures[name][step] is None else f"{measures[name][step]:.4g}" for step in _STEPS)]
+        for name, words in MEASURES.items()
+        if name in measures
+    ]
+    mixing = measures["domain_mixing"]
+    words = {
+        "maps": (
+            "Lines before and after training",
+            f"Four t-SNE maps of {facts['n_source_lines']:,} lines of {source} and {facts['n_target_lines']:,} of {target}: "
+            "before and after training, coloured and shaped by screen and by tissue. Neighbours in the other screen, over "
+            f"chance: {decimal(mixing['before'])} before, {decimal(mixing['after'])} after.",
+        )
+    }
+    counted = (
+        f"{facts['n_source_lines']:,} lines of {source}, {facts['n_target_lines']:,} of {target}, "
+        f"{facts['n_shared_lines']:,} of them in both."
+    )
+    table = Table("How far the screens are apart", ["Measure", *(step.capitalize() for step in _STEPS)], rows)
+    return Section("Feature space", [Text([counted]), Figures(_figures(finding, words)), table])
+
+
+def _explain(finding: Finding) -> Section:
+    facts, top = finding.facts, finding.tables["top_genes"]
+    drug, whole, shuffled = facts["drug"]["name"], facts["completeness"], facts["randomisation"]
+    verdict = "they depend on what was learned" if shuffled["passed"] else "FAILED: they hardly depend on the weights"
+    first = top[top["rank"] == 1]
+    pairs = [
+        ("Lines", f"{examples(facts['lines'], 8)}: {facts['chosen']}"),
+        ("Attributions add up", f"largest error {whole['largest_error']:.1g}, tolerance {whole['tolerance']:g}"),
+        ("Against shuffled weights", f"mean |Spearman| {decimal(shuffled['mean_abs_spearman'])}: {verdict}"),
+        ("Drug atoms", facts["drug_atoms"]),
+    ]
+    if planted := facts.get("planted_genes"):
+        low, high = planted["interval_over_lines"]
+        pairs.append(("Planted genes", f"AUROC {decimal(planted['auroc'])} [{decimal(low)}, {decimal(high)}], chance 0.5"))
+    sets = {name: {of: found for of, found in lists.items() if found} for name, lists in facts["enriched"].items()}
+    for name, lists in sets.items():
+        told = "; ".join(f"{of}: {examples(found, 5)}" for of, found in lists.items()) or "none"
+        pairs.append((f"Gene sets of {name} with adjusted p < {SIGNIFICANT}", told))
+    strongest = "; ".join(f"{row.gene} for {row.cell_id}" for row in first.itertuples())
+    words = {
+        "top_genes": (
+            "Critical genes",
+            f"Bars of the genes of largest attribution to the predicted potency of {drug}, a panel for each line. "
+            f"First of each: {strongest}.",
+        ),
+        "agreement": (
+            "How far to trust them",
+            "Agreement of the attributions with those of other baselines, other drugs, other runs and shuffled weights; the "
+            "table of agreement holds the numbers.",
+        ),
+        "drug_atoms": ("Atoms of the drug", f"Structure of {drug}, its atoms coloured by their share in the prediction."),
+    }
+    for name, lists in sets.items():
+        words[f"enrichment_{name}"] = (
+            f"Gene sets: {name}",
+            f"Dot plot of the gene sets of {name} that hold most critical genes of {drug}, by line; {len(lists)} lists of "
+            f"genes have sets with adjusted p < {SIGNIFICANT}.",
+        )
+    agreement = [
+        [f"{row['comparison']}: {row['other']}", decimal(row["spearman"]), decimal(row["jaccard"])]
+        for row in facts["agreement"]
+    ]
+    agreement.append(["chance", decimal(0.0), decimal(facts["chance_jaccard"])])
+    gene_headings = ["Line", "Rank", "Gene", "Attribution", "Expression"]
+    genes = [
+        [str(line), str(rank), str(gene), number(attribution, 4), decimal(expression)]
+        for line, rank, gene, attribution, expression in top[_GENES].itertuples(index=False)
+    ]
+    blocks: list[Block] = [
+        Facts(pairs),
+        Figures(_figures(finding, words)),
+        Table("Agreement, mean over lines", ["With", "Spearman", "Top genes in common (Jaccard)"], agreement),
+        Table(f"Genes of largest attribution ({facts['unit']})", gene_headings, genes, folded=len(genes) > LONG),
+    ]
+    return Section(f"Critical genes: {drug} on {facts['screen']}", blocks)
+
+
+def _figures(finding: Finding, words: Mapping[str, tuple[str, str]]) -> list[Figure]:
+    """Those that the verb drew, in the order of ``words``."""
+    by_stem = {
+        name.rpartition(".")[0]: (f".{name.rpartition('.')[2]}", content) for name, content in finding.figures.items()
+    }
+    return [
+        Figure(title, by_stem[stem][1], by_stem[stem][0], said) for stem, (title, said) in words.items() if stem in by_stem
+    ]

@@ -9,7 +9,6 @@ import json
 import math
 import os
 import re
-import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -172,9 +171,9 @@ NUMBER = re.compile(r"-?\d+\.\d+(?:e[+-]?\d+)?|-?\d+e[+-]?\d+")
 def differences(recorded: str, found: str, relative: float, absolute: float) -> list[str]:
     """Where two texts differ in words, or in numbers by more than the tolerances."""
     if NUMBER.sub("#", recorded) != NUMBER.sub("#", found):
-        return [f"- {a}\n+ {b}" for a, b in _lines(recorded, found) if NUMBER.sub("#", a) != NUMBER.sub("#", b)] or [
-            "length"
-        ]
+        lines = [(a, b) for a, b in _lines(recorded, found) if NUMBER.sub("#", a) != NUMBER.sub("#", b)]
+        return [f"- {a}\n+ {b}" for a, b in lines] or ["length"]
+
     pairs = zip(NUMBER.findall(recorded), NUMBER.findall(found), strict=True)
     return [f"{a} → {b}" for a, b in pairs if not math.isclose(float(a), float(b), rel_tol=relative, abs_tol=absolute)]
 
@@ -195,4 +194,4 @@ def record(make: Callable[[Path], dict[str, str]] = run_all) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(record())
+    record()

@@ -51,6 +51,7 @@ REGISTERED: dict[str, tuple[str, ...]] = {
     ),
     "data": (
         "dadsp.data.cache.cached_study",
+        "dadsp.data.cache.kept_study",
         "dadsp.data.sources.simulated.simulated_study",
         "dadsp.data.sources.tidy.tidy_study",
     ),
@@ -116,6 +117,12 @@ def registered(kind: str, target: object) -> Callable[..., Any] | None:
     module, _, name = target.rpartition(".")  # of our own table
     found: Callable[..., Any] = getattr(import_module(module), name)
     return found
+
+
+def name_of(kind: str, target: Callable[..., Any]) -> str | None:
+    """The name under which a class or function is registered; None if it is not."""
+    name = f"{target.__module__}.{target.__qualname__}"
+    return name if name in REGISTERED[kind] else None
 
 
 def build(node: Any, where: str, **passed: Any) -> Any:

@@ -8,12 +8,10 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from contextlib import redirect_stdout
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import optuna
 import pandas as pd
 from filelock import FileLock, Timeout
@@ -140,7 +138,7 @@ def _tune(config: DictConfig, arguments: list[str], as_json: bool) -> None:
     split: Split = build(config.split, "split", study=study, seed=config.seed)
     with sole_process(folder, job=True, wait=True):
         claim(folder, identity(config, study))
-    search = Search(folder, config, options, space, without_target_labels(study), split)
+    search = Search(folder, config, options, space, study.without_target_labels(), split)
     helpers = [
         subprocess.Popen([sys.executable, "-m", "dadsp", "tune", *arguments, "tune.workers=1"], stdout=subprocess.DEVNULL)
         for _ in range(options.workers - 1)
@@ -178,17 +176,6 @@ def parameters(space: Mapping[str, Any], prefix: str = "") -> Space:
         else:
             raise ConfigError(f"tune.space.{key} cannot be tuned. Valid are keys below {', '.join(TUNABLE)}")
     return found
-
-
-def without_target_labels(study: Study) -> Study:
-    """The study with no potency in the target, so that nothing can follow it."""
-    n_pairs = len(study.target.responses)
-    nothing = replace(
-        study.target.responses,
-        potency=np.full(n_pairs, np.nan, dtype=np.float32),
-        censored=np.zeros(n_pairs, dtype=np.bool_),
-    )
-    return replace(study, target=replace(study.target, responses=nothing))
 
 
 class Search:

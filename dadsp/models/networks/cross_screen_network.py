@@ -7,7 +7,7 @@ from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass as plain_dataclass
 from functools import partial
-from typing import Any, ClassVar, Literal, Self, cast
+from typing import Any, ClassVar, Literal, cast
 
 import numpy as np
 import torch
@@ -190,19 +190,17 @@ class CrossScreenNetwork(CrossScreenPredictor):
     def _train(self, inputs: Inputs, study: Study, context: FitContext) -> None:
         """Runs the system's stages and leaves the trained weights in ``self.network``."""
 
-    def fit(self, study: Study, split: Split, context: FitContext | None = None) -> Self:
+    def _fit(self, study: Study, split: Split, context: FitContext) -> None:
         """Pre-trains the encoder if asked to, then trains on source pairs.
 
         Target labels are read only under ``selection="target_oracle"``.
         """
-        context = context or FitContext()
         self._train(self._prepare(study, split, context), study, context)
         self.network.cpu().eval()
         if self.space is not None:  # from here on the model knows genes only
             for encoder in self._encoders():
                 self.space.lift(encoder)
             self.space = None
-        return self
 
     def _encoders(self) -> list[nn.Sequential]:
         """Every gene encoder of the network."""

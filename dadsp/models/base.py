@@ -44,8 +44,8 @@ class FitContext:
 class Predictor(ABC):
     """One system: learns from a study's split, predicts potency for pairs.
 
-    A subclass says in ``_fit`` how it learns. What reaches ``_fit`` holds no label but those of pairs that train or validate:
-    no system can learn from, select by or scale with the labels it will be tested on, unless it declares so.
+    A subclass says in ``_fit`` how it learns. What reaches ``_fit`` holds no label but those of training and validation
+    pairs: no system can learn from, select by or scale with the labels it will be tested on, unless it declares so.
 
     Attributes:
         name: How tables call it.

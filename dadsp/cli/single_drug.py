@@ -18,9 +18,8 @@ from dadsp.runs.job import Ending, Job
 from dadsp.runs.single_drug import TABLES, run_single_drug
 from dadsp.schema import ResponsePanel
 from dadsp.singledrug.lines import chosen_drugs
-from dadsp.singledrug.settings import SingleDrugOptions
+from dadsp.singledrug.settings import OPTIONS, SingleDrugOptions
 
-OPTIONS = ("protocol", "selection", "network", "compression")
 KEYS = ("panel", "drug", *OPTIONS, "tracking", "seed", "resume", "runs")
 
 

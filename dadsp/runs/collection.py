@@ -52,7 +52,7 @@ class FinishedRun:
     @property
     def place(self) -> Path:
         """Its folder, to name it by."""
-        return self.run.folder or Path("a run in memory")
+        return self.run.folder if self.run.is_kept else Path("a run in memory")
 
 
 def gather(key: str, places: str | Sequence[str], uri: str | None, scratch: Path) -> tuple[list[FinishedRun], list[str]]:
@@ -78,10 +78,10 @@ def finished_run(run: Run) -> FinishedRun:
     Raises:
         LoadError: A file of its is absent or damaged.
     """
-    with complete(run.folder or Path("the run")):
+    with complete(run.folder if run.is_kept else Path("the run")):
         facts, table = run.facts, run.table
         own = table[table["system"] == facts["system"]].iloc[0]
-        config: Mapping[str, Any] = run.settings if run.folder else {"data": {}, "split": {}, "model": {}}
+        config: Mapping[str, Any] = run.settings if run.is_kept else {"data": {}, "split": {}, "model": {}}
         kind = facts["split"] if "split" in facts else run.kept.split_facts["kind"]
         settings = {key: str(today(value)) for key, value in flat(config["model"])}
         if settings.get("alignment._target_", "").endswith(".NoAlignment"):

@@ -113,7 +113,7 @@ def explain_run(run: Run, asked: Mapping[str, Any], others: Sequence[Run] = ()) 
     drug = screen.drugs.names[0]
     facts = {
         "system": run.model.name,
-        "run": str(run.folder) if run.folder else None,
+        "run": str(run.folder) if run.is_kept else None,
         "drug": {"id": screen.drugs.ids[0], "name": drug},
         "screen": screen.name,
         "domain": request.domain,
@@ -187,15 +187,17 @@ def _lines(model: Predictor, screen: Screen, asked: ExplainRequest) -> tuple[Int
 
 def _other_models(run: Run, others: Sequence[Run]) -> dict[str, Predictor]:
     """Models of other runs on the same data by system and seed."""
-    data_hash = run.facts["data_hash"]
+    own = run.facts
     models: dict[str, Predictor] = {}
     for other in others:
-        facts, where = other.facts, f"runs={other.folder or other.name}"
+        facts = other.facts
         name = f"{facts['system']} seed {facts['seed']}"
-        if other is run or (run.folder and other.folder and other.folder.resolve() == run.folder.resolve()):
+        where = f"runs={other.folder if other.is_kept else name}"
+        if other is run or (run.is_kept and other.is_kept and other.folder.resolve() == run.folder.resolve()):
             raise ConfigError(f"{where} is the explained run itself. Give others.")
-        if facts["data_hash"] != data_hash:
-            raise ConfigError(f"{where} was trained on other data. Give runs on the data of run={run.folder or run.name}.")
+        if facts["data_hash"] != own["data_hash"]:
+            this = run.folder if run.is_kept else run.name
+            raise ConfigError(f"{where} was trained on other data. Give runs on the data of run={this}.")
         if name in models:
             raise ConfigError(f"{where} is a second run of {name}. Give one run of each.")
         models[name] = other.model

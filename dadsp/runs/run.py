@@ -70,9 +70,18 @@ class Run:
         return self._folder
 
     @property
-    def folder(self) -> Path | None:
-        """Where it lies; None for a run in memory."""
-        return None if self._folder is None else self._folder.path
+    def is_kept(self) -> bool:
+        """Whether it has a folder, or is in memory alone."""
+        return self._folder is not None
+
+    @property
+    def folder(self) -> Path:
+        """Where it lies.
+
+        Raises:
+            LoadError: It is in memory alone.
+        """
+        return self.kept.path
 
     @cached_property
     def settings(self) -> dict[str, Any]:

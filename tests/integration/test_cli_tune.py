@@ -13,8 +13,8 @@ import pandas as pd
 import pytest
 
 from dadsp.cli.main import main
-from dadsp.cli.tune import Choices, Range, parameters
 from dadsp.errors import ConfigError, LeakageError
+from dadsp.runs.tuning import Choices, Range, parameters
 from tests.support.studies import small_study
 from tests.support.undrawn import undrawn
 

@@ -43,7 +43,18 @@ ALLOWED["tracking"] = {*BASE, "provenance", "credentials", "tracked_model", "tra
 ALLOWED["tracked_runs"] = {*BASE, "tracking", "tracking_store"}
 ALLOWED["served_model"] = {*BASE, "data", "models"}
 ALLOWED["runs"] = BASE | {
-    *("analysis", "building", "credentials", "data", "drugs", "evaluation", "models", "plain_yaml", "provenance", "served_model"),
+    *(
+        "analysis",
+        "building",
+        "credentials",
+        "data",
+        "drugs",
+        "evaluation",
+        "models",
+        "plain_yaml",
+        "provenance",
+        "served_model",
+    ),
     *("singledrug", "splits", "tracked_model", "tracked_runs", "tracking", "version", "written_tables"),
 }
 ALLOWED["configuration"] = {*BASE, "building", "plain_yaml", "credentials"}

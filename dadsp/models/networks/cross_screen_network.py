@@ -1,4 +1,4 @@
-"""What networks across two screens share: the encoder and its pre-training, judging, predicting, saving.
+"""What networks across two screens share: the encoder and its pre-training, validation, predicting, saving.
 
 A system is a subclass that says which network it builds and which stages train it.
 """
@@ -65,7 +65,7 @@ class Inputs:
         expression: Scaled source lines, then scaled target lines (or their coordinates), shape (n_lines, n_inputs).
         drug_features: Shape (n_drugs, d).
         train: Labelled training pairs, rows of the two tables above; scaled labels.
-        judged: Metric name, and the pairs whose RMSE chooses the epoch; labels in −log10 µM.
+        validation: Metric name, and the pairs whose RMSE chooses the epoch; labels in −log10 µM.
         source_lines: Rows of the source lines that train, distinct.
         target_lines: Rows of the target lines that lend their expression.
         autoencoder: What pre-training left, for systems that go on with it; None without pre-training.
@@ -74,7 +74,7 @@ class Inputs:
     expression: Tensor
     drug_features: Tensor
     train: LabelledPairs
-    judged: tuple[str, LabelledPairs]
+    validation: tuple[str, LabelledPairs]
     source_lines: IntArray
     target_lines: IntArray
     autoencoder: StackedAutoencoder | None
@@ -86,10 +86,10 @@ class RegressionStage(Stage):
     Args:
         name: Of its checkpoint and its progress bar.
         network: Encoder, drug branch, regressor.
-        inputs: Expression, drug features, pairs to be judged on.
+        inputs: Expression, drug features, validation pairs.
         labels: Scales labels to the sigmoid's range.
         training: Length and speed.
-        context: Seed, folders, listener.
+        context: Seed, folders, callback.
         encoder_of: Encoder of each domain's lines, for a network with more than one; batches are the source's.
     """
 
@@ -106,7 +106,7 @@ class RegressionStage(Stage):
         context: FitContext,
         encoder_of: Callable[[Domain], nn.Module] | None = None,
     ) -> None:
-        self.metric, self.judged = inputs.judged
+        self.metric, self.validation_pairs = inputs.validation
         super().__init__(name, network, training, context, monitor=self.metric)
         self.labels = labels
         self.encoder_of = encoder_of
@@ -137,9 +137,9 @@ class RegressionStage(Stage):
         drug_codes = self.parts.drug_branch(self.drug_features.index_select(0, batch.drugs))
         return batch.potency(self.parts, codes, drug_codes), codes
 
-    def judge(self) -> dict[str, float]:
+    def validate(self) -> dict[str, float]:
         """RMSE in −log10 µM on the pairs that choose the epoch, each line and drug encoded once."""
-        pairs = self.judged
+        pairs = self.validation_pairs
         encoder = self._encoder("target" if self.metric.startswith("val/target") else "source")
         predicted = predict_pairs(self.parts, encoder, self.expression, self.drug_features, pairs.line, pairs.drug)
         self.collapsed = float(predicted.std()) < CONSTANT
@@ -150,7 +150,7 @@ class RegressionStage(Stage):
     def _collapse(self, encoder: nn.Module, predicted: FloatArray) -> str:
         """What stands still where all predictions are alike: the output's value, and units of the last hidden layer."""
         seen: list[Tensor] = []
-        pairs, last = self.judged, self.parts.regressor[-2]
+        pairs, last = self.validation_pairs, self.parts.regressor[-2]
         hook = last.register_forward_hook(lambda layer, inputs, outputs: seen.append(outputs))
         predict_pairs(self.parts, encoder, self.expression, self.drug_features, pairs.line, pairs.drug)
         hook.remove()
@@ -239,9 +239,9 @@ class CrossScreenNetwork(CrossScreenPredictor):
             if self.options.pretraining is not None:
                 lines = torch.from_numpy(source_lines) if self.options.pretraining_lines == "source" else learned
                 autoencoder = self._pretrain(expression[lines], self.options.pretraining, context)
-        judged, features = self._judged(study, split, features)
+        validation, features = self._validation(study, split, features)
         pairs = LabelledPairs(train.cell_idx, train.drug_idx, self.labels.transform(train.potency))
-        return Inputs(expression, features, pairs, judged, source_lines, target_lines, autoencoder)
+        return Inputs(expression, features, pairs, validation, source_lines, target_lines, autoencoder)
 
     def _network(self, n_inputs: int) -> DadspNetwork:
         """The system's network; where drug features are codes, its drug branch begins with the network that reads them."""
@@ -256,7 +256,7 @@ class CrossScreenNetwork(CrossScreenPredictor):
         copy_layers(sae.encoders, dense_layers(self.network.encoder))
         return sae
 
-    def _judged(self, study: Study, split: Split, features: Tensor) -> tuple[tuple[str, LabelledPairs], Tensor]:
+    def _validation(self, study: Study, split: Split, features: Tensor) -> tuple[tuple[str, LabelledPairs], Tensor]:
         """The pairs that choose the epoch, and drug features extended where these need more drugs."""
         if self.options.selection == "source_val":
             val = study.source.responses.take(split.val_idx)

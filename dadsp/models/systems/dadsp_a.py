@@ -60,8 +60,8 @@ class DadspStage(AdaptedStage):
         training: TrainingOptions,
         context: FitContext,
     ) -> None:
-        weight = {"weight": options.adversarial_weight, "weight_key": "model.adversarial_weight"}
-        super().__init__("dadsp_a", network, inputs, labels, training, context, **weight)
+        arguments = ("dadsp_a", network, inputs, labels, training, context)
+        super().__init__(*arguments, weight=options.adversarial_weight, weight_key="model.adversarial_weight")
         self.dadsp = options
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:

@@ -108,7 +108,7 @@ class AdaptationStage(ReconstructionStage):
         target_scale: As in ``ReconstructionStage``.
         options: Length, speed, weight and estimator of the discrepancy.
         training: Gives device and precision.
-        context: Seed, folders, listener.
+        context: Seed, folders, callback.
     """
 
     source: Tensor

@@ -76,7 +76,7 @@ class SelectionStage(RegressionStage):
         labels: Scales labels to the sigmoid's range.
         options: β and λ.
         training: Length and speed.
-        context: Seed, folders, listener.
+        context: Seed, folders, callback.
     """
 
     is_source: Tensor

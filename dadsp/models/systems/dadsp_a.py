@@ -14,7 +14,8 @@ from dadsp.errors import ConfigError
 from dadsp.models.base import FitContext
 from dadsp.models.cross_screen_predictor import Width
 from dadsp.models.networks.adapted_network import AdaptedStage
-from dadsp.models.networks.cross_screen_network import CrossScreenNetwork, Inputs, NetworkOptions
+from dadsp.models.networks.cross_screen_network import CrossScreenNetwork, NetworkOptions
+from dadsp.models.networks.regression_stage import Inputs
 from dadsp.models.training.batches import Batch, BlockBatches, LabelledPairs, PairBatches
 from dadsp.models.training.stage import TrainingOptions
 from dadsp.nets.dadsp_network import DadspNetwork

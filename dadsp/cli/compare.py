@@ -20,9 +20,11 @@ from dadsp.cli.results import console
 from dadsp.cli.run_folder import scored
 from dadsp.cli.sweep import SUPERSEDED
 from dadsp.errors import ConfigError, SchemaError, examples, nearest
-from dadsp.evaluation.compare import SCORES, Comparison, Run, compare
+from dadsp.evaluation.compare import Comparison, Run, compare, compared_scores
 from dadsp.evaluation.compare_brief import advice, render_brief
 from dadsp.evaluation.compare_tables import render
+from dadsp.evaluation.naive_predictions import FILE as NAIVE
+from dadsp.evaluation.naive_predictions import naive_tables, read_naive, scored_again
 from dadsp.evaluation.report import read_comparison
 from dadsp.files import read_json, write_atomically, write_json, write_text
 from dadsp.options import STRICT, validated
@@ -32,7 +34,7 @@ from dadsp.tracked_runs import download_runs
 from dadsp.written_tables import write_csv
 
 FILES = ("config.yaml", "metrics.json", "predictions.parquet", "comparison.csv", "split.json")
-MORE_FILES = ("data_facts.json", "data_notes.json", "history.csv")  # that a report shows where a run has them
+MORE_FILES = (NAIVE, "data_facts.json", "data_notes.json", "history.csv")  # used where a run has them
 SPEED = ("training.threads", "training.device", "training.checkpoint_every_s")  # settings that make no other system
 SCREENS_OF_SCOPE = {"across": ("source", "target"), "source": ("source",), "target_oracle": ("target",)}
 NO_RUNS = {"mlartifacts", SUPERSEDED}  # folders of copies, by the embedded tracking store, and of what a sweep replaced
@@ -72,7 +74,8 @@ class Finished:
         settings: The model's, flat, without what only concerns speed.
         saw_target_labels: As its own table says.
         table: Test predictions.
-        naive: Scores of the naive rows beside it.
+        naive: Scores of the naive rows beside it, as they were written.
+        naive_predictions: As ``naive_frame`` keeps them; None where the run's version kept none.
     """
 
     folder: Path
@@ -84,6 +87,11 @@ class Finished:
     saw_target_labels: bool
     table: PredictionTable
     naive: pd.DataFrame
+    naive_predictions: pd.DataFrame | None
+
+    def naive_scores(self) -> pd.DataFrame:
+        """Scores of the naive rows, computed as those of the system where their predictions are kept."""
+        return scored_again(self.naive, naive_tables(self.naive_predictions), compared_scores())
 
 
 def run(arguments: list[str], as_json: bool) -> None:
@@ -193,7 +201,7 @@ def _read(folder: Path) -> Finished:
         repeated = [f"{key} {config['split'][key]}" for key in REPETITIONS if key in config["split"]]
         replicate = ", ".join([f"seed {facts['seed']}", *repeated])
         naive = naive[(naive["kind"] != "model") & (naive["system"] != facts["system"])]
-        naive = naive[["system", "kind", "saw_target_labels", *SCORES]].assign(replicate=replicate)
+        naive = naive[["system", "kind", "saw_target_labels", *compared_scores()]].assign(replicate=replicate)
         roles = SCREENS_OF_SCOPE[facts.get("split_scope", "across")]
         screens = [(config["data"].get(role) or {}).get("name") for role in roles]
         title = f"{' → '.join(filter(None, screens)) or 'simulated screens'}, {kind} split, data {facts['data_hash'][:8]}"
@@ -207,6 +215,7 @@ def _read(folder: Path) -> Finished:
             saw_target_labels=own["saw_target_labels"],
             table=predictions.where(predictions.frame["split"] == "test"),
             naive=naive,
+            naive_predictions=read_naive(folder / NAIVE),
         )
 
 
@@ -254,11 +263,15 @@ def short(value: str) -> str:
 
 
 def _comparison(runs: Sequence[tuple[str, Finished]], expected: pd.DataFrame | None, options: CompareOptions) -> Comparison:
-    first = {each.replicate: each for _, each in reversed(runs)}
+    # All runs of a replicate have the same naive rows: the first that kept their predictions tells most of them.
+    first: dict[str, Finished] = {}
+    for _, each in runs[::-1]:
+        if each.replicate not in first or each.naive_predictions is not None:
+            first[each.replicate] = each
     return compare(
         [Run(label, each.replicate, each.saw_target_labels, each.table) for label, each in runs],
         runs[0][1].title,
-        naive=pd.concat([each.naive for each in first.values()], ignore_index=True),
+        naive=pd.concat([each.naive_scores() for each in first.values()], ignore_index=True),
         expected=expected,
         reference=options.reference if options.reference in {label for label, _ in runs} else None,
         replicates=options.replicates,

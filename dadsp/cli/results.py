@@ -3,8 +3,8 @@
 import json
 import math
 import sys
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,11 @@ from rich.console import Console
 
 from dadsp.data.describe import describe
 from dadsp.evaluation.figures import loss_curves, per_drug_bars, predicted_vs_measured
-from dadsp.evaluation.metrics import METRICS, evaluate
+from dadsp.evaluation.metrics import evaluate
+from dadsp.evaluation.naive_predictions import FILE as NAIVE
+from dadsp.evaluation.naive_predictions import naive_frame
 from dadsp.evaluation.report import Kind, Row, comparison, read_comparison, render, skill_of, to_json
-from dadsp.evaluation.scores import NEWER
+from dadsp.evaluation.scores import scores_of
 from dadsp.evaluation.statistics import bootstrap_pearson, interval
 from dadsp.files import read_json, write_atomically, write_json
 from dadsp.models.base import Predictor, predict_split
@@ -35,11 +37,13 @@ class Results:
         rows: The system first, then the naive predictors, scored on the test pairs.
         table: The system's predictions for validation and test pairs.
         facts: What identifies the run: system, seed, command, hashes, versions.
+        naive: Test predictions of the naive predictors by name.
     """
 
     rows: list[Row]
     table: PredictionTable
     facts: dict[str, Any]
+    naive: Mapping[str, PredictionTable] = field(default_factory=dict)
 
 
 def row_name(predictor: Predictor, study: Study) -> str:
@@ -86,13 +90,15 @@ def score(model: Predictor, study: Study, split: Split, facts: dict[str, Any]) -
         )
         for (name, predictor, tested), drawn in zip(scored, samples.T, strict=True)
     ]
-    return Results(rows, table, {"system": model.name, **facts})
+    naive_tables = {name: tested for name, _, tested in scored[1:]}
+    return Results(rows, table, {"system": model.name, **facts}, naive_tables)
 
 
 def write_results(folder: Path, results: Results, model: Predictor, study: Study) -> None:
     """Writes predictions, comparison, history, figures and, last, ``metrics.json``."""
     frame = results.table.frame
     write_atomically(folder / "predictions.parquet", lambda path: frame.to_parquet(path, index=False))
+    write_atomically(folder / NAIVE, partial(naive_frame(results.naive).to_parquet, index=False))
     write_atomically(folder / "comparison.csv", partial(write_csv, comparison(results.rows)))
     history = model.history()
     figures = folder / "figures"
@@ -124,8 +130,8 @@ def write_results(folder: Path, results: Results, model: Predictor, study: Study
 
 def kept_files(folder: Path) -> list[Path]:
     """The files and folders of a scored run that tracking should keep, its model last."""
-    names = ["config.yaml", "split.json", "data_facts.json", "data_notes.json", "predictions.parquet", "comparison.csv"]
-    names += ["history.csv", "metrics.json", "figures", "model"]
+    names = ["config.yaml", "split.json", "data_facts.json", "data_notes.json", "predictions.parquet", NAIVE]
+    names += ["comparison.csv", "history.csv", "metrics.json", "figures", "model"]
     return [folder / name for name in names if (folder / name).exists()]
 
 
@@ -134,9 +140,10 @@ def final_metrics(folder: Path) -> dict[str, float]:
     results = load_results(folder)
     facts, systems = results["run"], {system["name"]: system for system in results["systems"]}
     own, tested = systems.pop(facts["system"]), f"test/{_tested_on(facts)}"
-    scores = {name: own["pooled"][name] for name in METRICS} | {"skill": own["skill"]["value"]}
     table = read_comparison(folder / "comparison.csv").set_index("system").loc[facts["system"]]
-    scores |= {name: table[name] for name in ("median_drug_pearson", *NEWER)}
+    # JSON holds the numbers to the last digit, and pandas may read those of a CSV file with an error in it.
+    scores = {score.name: own["pooled"].get(score.name, table[score.name]) for score in scores_of("tracking")}
+    scores["skill"] = own["skill"]["value"]
     naive = {f"naive/{name}/rmse": system["pooled"]["rmse"] for name, system in systems.items()}
     found = {f"{tested}/{name}": value for name, value in scores.items()} | naive
     return {name: math.nan if value is None else float(value) for name, value in found.items()}

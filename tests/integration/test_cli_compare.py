@@ -16,7 +16,8 @@ import yaml
 from dadsp.cli import compare as compare_verb
 from dadsp.cli.main import main
 from dadsp.cli.sweep import SUPERSEDED
-from dadsp.evaluation.scores import NEWER
+from dadsp.evaluation.naive_predictions import FILE as NAIVE
+from dadsp.evaluation.scores import SCORES
 from dadsp.schema import PREDICTION_COLUMNS
 from dadsp.tracked_runs import download_runs
 from tests.support.undrawn import undrawn
@@ -221,7 +222,13 @@ def test_run_folders_of_older_versions_are_read_without_the_newer_scores(
         predictions = pd.read_parquet(folder / "predictions.parquet")
         predictions[list(PREDICTION_COLUMNS)].to_parquet(folder / "predictions.parquet", index=False)
         frame = pd.read_csv(folder / "comparison.csv")
-        newer = [*NEWER, "median_drug_pearson_low", "median_drug_pearson_high", "note"]
+        (folder / NAIVE).unlink()
+        newer = [
+            *list(SCORES)[list(SCORES).index("rmse_cell_profiled") :],
+            "median_drug_pearson_low",
+            "median_drug_pearson_high",
+            "note",
+        ]
         frame.drop(columns=newer).to_csv(folder / "comparison.csv", index=False)
         edit(folder / "metrics.json", without_newer)
     after = compared(runs, tmp_path, capsys)["comparisons"][0]["systems"]

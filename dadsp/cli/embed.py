@@ -11,7 +11,7 @@ from pydantic.dataclasses import dataclass
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from dadsp.analysis.embedding import Embedding, EmbedOptions, embed
+from dadsp.analysis.embedding import MEASURES, Embedding, EmbedOptions, embed
 from dadsp.analysis.embedding_figures import maps_figure
 from dadsp.cli.app import run_app
 from dadsp.cli.finished_run import open_run
@@ -20,19 +20,6 @@ from dadsp.errors import ConfigError
 from dadsp.files import write_atomically, write_json
 from dadsp.options import STRICT, validated
 from dadsp.written_tables import write_csv
-
-MEASURES = {
-    "proxy_a_distance": "Proxy A-distance: 0 no linear classifier tells the screens apart, 2 always",
-    "mmd2": "MMD² between the screens",
-    "mmd2_permuted": "  mean after permuting the screens",
-    "mmd2_p": "  p of the permutation test",
-    "domain_mixing": "Neighbours in the other screen, over chance",
-    "tissue_agreement_source": "Neighbours of the own tissue: source lines among source lines",
-    "tissue_agreement_target": "  target lines among target lines",
-    "tissue_agreement_target_to_source": "  target lines among source lines, tissues that both screens name",
-    "partner_median_rank": "Rank of a target line's own source line: median",
-    "partner_nearest_share": "  share where it is the nearest",
-}
 
 
 @dataclass(frozen=True, config=STRICT)

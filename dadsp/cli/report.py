@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,18 +12,15 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from dadsp.cli.app import run_app
-from dadsp.cli.compare import CompareOptions, Finished, comparisons_of, finished_runs, short, varying
+from dadsp.cli.compare import CompareOptions, comparisons_of, finished_runs
 from dadsp.cli.finished_run import finished_folder
 from dadsp.errors import ConfigError, DadspError
 from dadsp.files import write_atomically, write_text
 from dadsp.options import STRICT, validated
-from dadsp.report.compare_page import comparison_section
-from dadsp.report.document import Document, Section, Table, Text, html, markdown
-from dadsp.report.findings_page import findings_sections, read_findings
-from dadsp.report.run_page import ReportedRun, data_section, read_run, run_sections, short_section, split_section
-
-COPIED = ("trainer.", "drug_features.", "alignment.")  # groups that a configuration repeats inside model
-NO_SETTINGS = ("runs", "resume", "sweep", "tracking.")  # where things lie
+from dadsp.report.document import Document, html, markdown
+from dadsp.report.experiment_report import experiment_report
+from dadsp.report.reported_run import read_run
+from dadsp.report.run_report import run_report
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -73,7 +69,7 @@ def _report(config: DictConfig, as_json: bool) -> None:
         home = Path(options.runs) if isinstance(options.runs, str) and Path(options.runs).is_dir() else Path()
     else:
         home = finished_folder(Path(str(options.run)), "run")
-        document, facts = _of_run(home)
+        document, facts = run_report(home)
     out = Path(options.out) if options.out else home / f"report.{options.format}"
     if out.is_dir():
         raise DadspError(f"out={out} is a folder. Name a file in it, e.g. out={out / f'report.{options.format}'}.")
@@ -100,15 +96,6 @@ def _put(path: Path, content: bytes) -> None:
     path.write_bytes(content)
 
 
-def _of_run(folder: Path) -> tuple[Document, dict[str, Any]]:
-    reported, findings = read_run(folder), read_findings(folder)
-    sections = run_sections(reported)
-    if findings:
-        sections.insert(-2, Section("Findings", findings_sections(findings)))
-    facts = {**reported.facts(), "findings": {finding.name: finding.facts for finding in findings}}
-    return Document(f"Run of {reported.system}, {reported.replicate}", [], sections), facts
-
-
 def _of_experiment(places: str | list[str], options: ReportOptions) -> tuple[Document, dict[str, Any]]:
     with TemporaryDirectory() as scratch:
         finished, notes = finished_runs("experiment", places, options.uri, Path(scratch))
@@ -124,47 +111,5 @@ def _of_experiment(places: str | list[str], options: ReportOptions) -> tuple[Doc
         uri=options.uri,
     )
     comparisons = comparisons_of(finished, asked, notes)
-    first = {each.test: (each, about) for each, about in reversed(list(zip(finished, reported, strict=True)))}
-    sections = [comparison_section(comparison) for comparison in comparisons]
-    sections += [_test_section(*first[test]) for test in dict.fromkeys(each.test for each in finished)]
-    sections.append(_differences(reported))
-    names = _names(reported)
-    runs = [short_section(each, name) for each, name in zip(reported, names, strict=True)]
-    sections.append(Section("Runs", runs))
     name = ", ".join(Path(place).name or place for place in ([places] if isinstance(places, str) else places))
-    facts = {
-        "comparisons": [comparison.to_json() for comparison in comparisons],
-        "runs": [each.facts() for each in reported],
-        "notes": notes,
-    }
-    return Document(f"Experiment {name}", notes, sections), facts
-
-
-def _test_section(run: Finished, reported: ReportedRun) -> Section:
-    """Data and split of a test, as one of its runs has them."""
-    told = Text([f"As in the first run, {reported.system}, {reported.replicate}; other seeds draw other rows."])
-    return Section(f"Data and split: {run.title}", [told, data_section(reported), split_section(reported)])
-
-
-def _names(runs: Sequence[ReportedRun]) -> list[str]:
-    """What to call each run; those of one system and seed by their folder too."""
-    names = [f"{each.system}, {each.replicate}" for each in runs]
-    return [
-        name if names.count(name) == 1 else f"{name} ({each.folder.name})" for name, each in zip(names, runs, strict=True)
-    ]
-
-
-def _differences(runs: Sequence[ReportedRun]) -> Section:
-    """Settings that are not the same in all runs."""
-    settings = [_decisive(each.settings) for each in runs]
-    keys = varying(settings)
-    title = "What the runs differ in"
-    if not keys:
-        return Section(title, [Text(["All runs have the same settings."])])
-    rows = [[name, *(short(own.get(key, "–")) for key in keys)] for name, own in zip(_names(runs), settings, strict=True)]
-    alike = Text(["Settings that all runs share are left out; –: a run's system has no such setting."])
-    return Section(title, [alike, Table("Settings", ["Run", *keys.values()], rows)])
-
-
-def _decisive(settings: Mapping[str, str]) -> dict[str, str]:
-    return {key: value for key, value in settings.items() if not key.startswith((*COPIED, *NO_SETTINGS))}
+    return experiment_report(name, list(zip(finished, reported, strict=True)), comparisons, notes)

@@ -36,18 +36,6 @@ def _built_in() -> list[Score]:
 
 def _of_lines() -> list[Score]:
     """What ``dadsp.evaluation.which_line`` says."""
-    effects = {"drug": "drug means removed", "drug_line": "drug and line effects removed"}
-    removed = [
-        Score(
-            f"{name}_{what}_removed",
-            f"{label}, {words}",
-            lambda evaluation, what=what, name=name: evaluation.which_line.removed[what][name],  # type: ignore[misc]
-            direction="higher" if name == "pearson" else "lower",
-            tables=_LINES,
-        )
-        for what, words in effects.items()
-        for name, label in (("pearson", "r"), ("rmse", "RMSE"))
-    ]
     return [
         Score(
             "median_drug_precision_10",
@@ -83,25 +71,30 @@ def _of_lines() -> list[Score]:
             place=2,
             tables=_LINES,
         ),
-        *removed,
-        Score(
-            "coverage_90",
-            "Labels inside 90 % interval",
-            lambda evaluation: evaluation.which_line.coverage_90["all"],
-            direction="none",
-            tables=_LINES,
-        ),
-        *(
-            Score(
-                f"coverage_90_{side}",
-                f"Labels inside 90 % interval, {side.replace('_', ' ')}",
-                lambda evaluation, side=side: evaluation.which_line.coverage_90[side],  # type: ignore[misc]
-                direction="none",
-                tables=_DATA,
-            )
-            for side in ("drug_seen", "drug_unseen")
-        ),
+        *(_removed(metric, what) for what in ("drug", "drug_line") for metric in (PEARSON, RMSE)),
+        *(_coverage(part) for part in ("all", "drug_seen", "drug_unseen")),
     ]
+
+
+def _removed(metric: Metric, what: str) -> Score:
+    words = {"drug": "drug means removed", "drug_line": "drug and line effects removed"}[what]
+    return Score(
+        f"{metric.name}_{what}_removed",
+        f"{metric.label}, {words}",
+        lambda evaluation: evaluation.which_line.removed[what][metric.name],
+        direction=metric.direction,
+        tables=_LINES,
+    )
+
+
+def _coverage(part: str) -> Score:
+    return Score(
+        "coverage_90" if part == "all" else f"coverage_90_{part}",
+        "Labels inside 90 % interval" + ("" if part == "all" else f", {part.replace('_', ' ')}"),
+        lambda evaluation: evaluation.which_line.coverage_90[part],
+        direction="none",
+        tables=_LINES if part == "all" else _DATA,
+    )
 
 
 SCORES: dict[str, Score] = {score.name: score for score in _built_in()}
@@ -136,6 +129,9 @@ def register(metric: Metric) -> None:
     taken = [name for name in (metric.name, *(score.name for score in scores)) if name in {*METRICS, *SCORES, *_TAKEN}]
     if taken:
         raise ConfigError(f"There is a score '{taken[0]}' already. Give the metric {metric.name} another name.")
+    headings = {score.heading for score in SCORES.values()}
+    if shared := [score.heading for score in scores if score.heading in headings]:
+        raise ConfigError(f"There is a column '{shared[0]}' already. Give the metric {metric.name} another label.")
     METRICS[metric.name] = metric
     SCORES.update({score.name: score for score in scores})
 

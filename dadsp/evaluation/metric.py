@@ -104,6 +104,13 @@ class Metric:
     parts: tuple[str, ...] = ("pooled", "median_drug")
     tables: frozenset[Table] = SHOWN
 
+    @property
+    def explained(self) -> str:
+        """``about`` with its unit and which values are better; empty where nothing is said of it."""
+        better = "" if self.direction == "none" else f"{self.direction} is better"
+        aside = "; ".join(filter(None, (self.unit, better)))
+        return f"{self.about} ({aside})" if self.about and aside else self.about
+
     def score(self, part: str, tables: "frozenset[Table] | set[Table] | None" = None, **words: Any) -> Score:
         """Its value over one of ``parts``, as a column; ``words`` are attributes of ``Score`` that differ from its own."""
         name = {"pooled": self.name}.get(
@@ -112,7 +119,7 @@ class Metric:
         label = {"pooled": self.label, "median_drug": f"{self.label} per drug", "median_line": f"{self.label} per line"}
         own: dict[str, Any] = {
             "label": label.get(part, "\n".join([self.label, *part.split("_")])),
-            "about": self.about if part == "pooled" else "",
+            "about": self.explained if part == "pooled" else "",
             "direction": self.direction,
             "digits": self.digits,
             "place": self.place,

@@ -6,6 +6,7 @@ from dadsp.errors import ConfigError
 from dadsp.evaluation.metric import MAE, METRICS, PEARSON, R2, R2_ORIGIN, RMSE, RMSE_CENSORED_AWARE, SPEARMAN, Metric
 from dadsp.evaluation.metric import Score as Score
 from dadsp.evaluation.metric import Table as Table
+from dadsp.evaluation.which_line import PER_DRUG
 
 SIDES = ("drug_seen", "drug_unseen", "cell_seen", "cell_unseen", "pair_seen", "pair_unseen")
 PROFILED = ("cell_profiled", "cell_unprofiled")  # of lines whose expression the source holds, or not
@@ -98,8 +99,18 @@ def _coverage(part: str) -> Score:
 
 
 SCORES: dict[str, Score] = {score.name: score for score in _built_in()}
-# Other columns of tables that hold scores.
-_TAKEN = {"system", "kind", "saw_target_labels", "n", "n_censored", "undefined", "skill", "skill_vs", "note", "replicate"}
+# Other columns of tables that hold scores, and attributes of ``Metrics``.
+_TAKEN = {"system", "kind", "saw_target_labels", "n", "skill", "skill_vs", "note", "replicate", "runs", "difference"}
+_TAKEN |= {
+    *PER_DRUG,
+    "n_censored",
+    "undefined",
+    "values",
+    "reasons",
+    "to_json",
+    *(f"{w}_{e}" for w in ("drug", "cell") for e in ("id", "seen")),
+}
+_ENDINGS = ("_sd", "_low", "_high")  # of columns that say how sure a score is
 
 
 def scores_of(table: Table) -> list[Score]:
@@ -123,8 +134,11 @@ def register(metric: Metric) -> None:
     """
     if METRICS.get(metric.name) is metric:
         return
-    if not _NAME.fullmatch(metric.name):
-        raise ConfigError(f"A metric cannot be called {metric.name!r}. Take lower-case letters, digits and underscores.")
+    if not _NAME.fullmatch(metric.name) or metric.name.endswith(_ENDINGS):
+        raise ConfigError(
+            f"A metric cannot be called {metric.name!r}. Take lower-case letters, digits and underscores, and no ending "
+            f"{', '.join(_ENDINGS)}."
+        )
     scores = [metric.score(part) for part in metric.parts]
     taken = [name for name in (metric.name, *(score.name for score in scores)) if name in {*METRICS, *SCORES, *_TAKEN}]
     if taken:

@@ -19,9 +19,10 @@ from dadsp.evaluation.grouped_pairs import GroupedPairs
 from dadsp.evaluation.metric import METRICS, RMSE, Metric
 from dadsp.evaluation.metrics import evaluate, regression_metrics
 from dadsp.evaluation.report import Row, caption, comparison, render, text_columns, to_json
-from dadsp.evaluation.scores import SCORES, metrics_of, register, scores_of
+from dadsp.evaluation.scores import SCORES, metrics_of, register, scores_of, unregister
 from dadsp.schema import PredictionTable
 from tests.support.comparisons import runs_of, table
+from tests.support.documents import ROOT, run_python_blocks
 from tests.support.metrics import BIAS, BIAS_OF_CAPPED, registered
 
 
@@ -167,6 +168,17 @@ def test_formula_of_the_wrong_shape_is_refused_by_name() -> None:
         pytest.raises(ValueError, match=r"metric bias gave values of shape \(3,\) for 1 groups"),
     ):
         regression_metrics([1, 2, 3], [1, 2, 4])
+
+
+def test_page_on_metrics_lists_them_all_and_its_example_runs() -> None:
+    text = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^\| `(\w+)` \| [^|]* \| [^|]* \| .* \|$", text, re.MULTILINE)) == set(METRICS)
+    metric = run_python_blocks("docs/metrics.md")["WITHIN_ONE"]
+    try:
+        assert regression_metrics([0, 0, 0, 0], [0.5, -0.9, 1.5, 3]).within_tenfold == 0.5
+        assert SCORES["median_drug_within_tenfold"].heading == "Within tenfold per drug"
+    finally:
+        unregister(metric)
 
 
 def test_every_column_of_every_table_has_a_heading_of_its_own() -> None:

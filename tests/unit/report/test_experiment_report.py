@@ -8,11 +8,18 @@ import yaml
 
 from dadsp.cli.compare import CompareOptions, comparisons_of, finished_runs
 from dadsp.evaluation.compare import Comparison
+from dadsp.report import compare_page
 from dadsp.report.document import Document, Section, Table
 from dadsp.report.experiment_report import experiment_report
 from dadsp.report.reported_run import read_run
 from tests.support.metrics import BIAS, registered
 from tests.support.run_folders import MEAN, ORACLE, SYSTEM, naive_of, write_run
+
+
+@pytest.fixture(autouse=True)
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures of a comparison are other tests' claim."""
+    monkeypatch.setattr(compare_page, "drawings", lambda comparison: [])
 
 
 @pytest.fixture
@@ -27,16 +34,11 @@ def runs(tmp_path: Path) -> Path:
     return tmp_path / "runs"
 
 
-def compared(runs: Path) -> list[Comparison]:
+def reported(runs: Path) -> tuple[Document, Comparison]:
     finished, notes = finished_runs("runs", str(runs), None, runs)
-    return comparisons_of(finished, CompareOptions(runs=str(runs), replicates=100), notes)
-
-
-def reported(runs: Path) -> Document:
-    finished, notes = finished_runs("runs", str(runs), None, runs)
-    comparisons = comparisons_of(finished, CompareOptions(runs=str(runs), replicates=100), notes)
+    (comparison,) = comparisons_of(finished, CompareOptions(runs=str(runs), replicates=100), notes)
     pairs = [(each, read_run(each.folder)) for each in finished]
-    return experiment_report("three", pairs, comparisons, notes)[0]
+    return experiment_report("three", pairs, [comparison], notes)[0], comparison
 
 
 def section(document: Document, title: str) -> Section:
@@ -44,12 +46,12 @@ def section(document: Document, title: str) -> Section:
 
 
 def test_runs_of_one_name_and_seed_bear_their_folder(runs: Path) -> None:
-    titles = [each.title for each in section(reported(runs), "Runs").sections]
+    titles = [each.title for each in section(reported(runs)[0], "Runs").sections]
     assert sorted(titles) == [f"{SYSTEM}, seed 0 (a)", f"{SYSTEM}, seed 0 (c)", f"{SYSTEM}, seed 1"]
 
 
 def test_settings_that_differ_stand_in_a_table(runs: Path) -> None:
-    (_, table) = section(reported(runs), "What the runs differ in").blocks
+    (_, table) = section(reported(runs)[0], "What the runs differ in").blocks
     assert isinstance(table, Table)
     assert "model.depth" in table.columns
     depth = {row[0]: row[list(table.columns).index("model.depth")] for row in table.rows}
@@ -58,8 +60,8 @@ def test_settings_that_differ_stand_in_a_table(runs: Path) -> None:
 
 def test_old_runs_are_compared_by_a_newer_metric_with_their_naive_rows(runs: Path) -> None:
     with registered(BIAS):
-        (found,) = compared(runs)
-        (text,) = [block for block in section(reported(runs), "simulated").blocks if isinstance(block, Table)][:1]
+        document, found = reported(runs)
+    text = next(block for block in section(document, "simulated").blocks if isinstance(block, Table))
     table = found.table.set_index("system")
     systems = [write_run(runs.parent / f"again {seed}", seed=seed) for seed in (0, 1)]
     for name in (MEAN, ORACLE):
@@ -72,16 +74,16 @@ def test_old_runs_are_compared_by_a_newer_metric_with_their_naive_rows(runs: Pat
 
 
 def test_naive_rows_of_a_run_without_kept_predictions_come_from_another_of_its_seed(runs: Path) -> None:
-    before = compared(runs)[0].table
+    before = reported(runs)[1].table
     (runs / "a" / "naive.parquet").unlink()
     with registered(BIAS):
-        (found,) = compared(runs)
+        _, found = reported(runs)
     assert found.table["bias"].notna().all()
     assert found.table["rmse"].tolist() == before["rmse"].tolist()
     for name in ("b", "c"):
         (runs / name / "naive.parquet").unlink()
     with registered(BIAS):
-        (found,) = compared(runs)
+        _, found = reported(runs)
     assert found.table.set_index("system")["bias"].isna().to_dict() == {
         name: name in (MEAN, ORACLE) for name in found.table["system"]
     }

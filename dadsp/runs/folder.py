@@ -16,6 +16,7 @@ import pandas as pd
 
 from dadsp.building import check
 from dadsp.errors import ConfigError, DadspError, LoadError, examples
+from dadsp.evaluation.naive_predictions import lacking, read_naive
 from dadsp.evaluation.report import read_comparison
 from dadsp.files import read_json, write_json, write_text
 from dadsp.models.base import Predictor, load_model
@@ -25,13 +26,14 @@ from dadsp.splits.store import load_split
 
 FORMAT = 1  # of the folder, as metrics.json states it; folders without a number are of format 0
 CONFIG, RUN, RESULTS, IDENTITY = "config.yaml", "run.json", "metrics.json", "identity.json"
-SPLIT, PREDICTIONS, COMPARISON, HISTORY = "split.json", "predictions.parquet", "comparison.csv", "history.csv"
+SPLIT, PREDICTIONS, NAIVE = "split.json", "predictions.parquet", "naive.parquet"
+COMPARISON, HISTORY = "comparison.csv", "history.csv"
 DATA_FACTS, DATA_NOTES, FIGURES, MODEL, STUDY = "data_facts.json", "data_notes.json", "figures", "model", "study"
 DRUGS = "drugs"  # of a run of dadsp single-drug: a folder for each drug
 STATES = ("checkpoints", "states")  # folders of training states
 READ_BY_OTHERS = (CONFIG, RESULTS, PREDICTIONS, COMPARISON, SPLIT)  # what a comparison needs of a run
-SHOWN_BY_OTHERS = (DATA_FACTS, DATA_NOTES, HISTORY)  # what a report shows too, where a run has it
-KEPT = (CONFIG, SPLIT, DATA_FACTS, DATA_NOTES, PREDICTIONS, COMPARISON, HISTORY, RESULTS, FIGURES, MODEL)
+USED_BY_OTHERS = (NAIVE, DATA_FACTS, DATA_NOTES, HISTORY)  # what comparisons and reports use where a run has it
+KEPT = (CONFIG, SPLIT, DATA_FACTS, DATA_NOTES, PREDICTIONS, NAIVE, COMPARISON, HISTORY, RESULTS, FIGURES, MODEL)
 PICTURES = (".png", ".svg")
 TIME = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", re.MULTILINE)
 
@@ -184,6 +186,15 @@ class RunFolder:
     def predictions(self) -> PredictionTable:
         """Of validation and test pairs."""
         return PredictionTable(pd.read_parquet(self.path / PREDICTIONS))
+
+    @property
+    def naive_predictions(self) -> pd.DataFrame | None:
+        """Test predictions of the naive rows, as ``naive_frame`` keeps them; None in runs of format 0, which kept none."""
+        return read_naive(self.path / NAIVE)
+
+    def newer_scores(self) -> list[str]:
+        """Scores that the comparison was written without."""
+        return lacking(self.path / COMPARISON)
 
     @property
     def history(self) -> pd.DataFrame:

@@ -12,6 +12,7 @@ from dadsp.analysis.missing_pairs import Imputation, ImputeOptions, impute
 from dadsp.data.new_pairs import OnUnknown
 from dadsp.data.tables import Frame
 from dadsp.errors import LoadError
+from dadsp.evaluation.naive_predictions import naive_tables
 from dadsp.evaluation.report import comparison
 from dadsp.models.base import Predictor
 from dadsp.models.prediction import Predicted, predict_new
@@ -139,6 +140,11 @@ class Run:
     def predictions(self) -> PredictionTable:
         """Of validation and test pairs, with labels and what training had seen of each."""
         return self._results.table if self._results else self.kept.predictions
+
+    @property
+    def naive_predictions(self) -> dict[str, PredictionTable]:
+        """Test predictions of the naive rows by name; empty for runs of earlier versions, which kept none."""
+        return dict(self._results.naive) if self._results else naive_tables(self.kept.naive_predictions)
 
     @property
     def history(self) -> pd.DataFrame:

@@ -152,16 +152,20 @@ def test_process_without_a_block_in_the_last_step_has_no_weight() -> None:
 
 def network() -> DadspNetwork:
     torch.manual_seed(0)
-    return DadspNetwork(
-        3,
-        2,
-        encoder_widths=(4,),
-        drug_widths=(),
-        regressor_widths=(5,),
-        discriminator_widths=None,
-        activation="tanh",
-        encoder_activation="tanh",
-    ).double()
+    return (
+        DadspNetwork(
+            3,
+            2,
+            encoder_widths=(4,),
+            drug_widths=(),
+            regressor_widths=(5,),
+            discriminator_widths=None,
+            activation="tanh",
+            encoder_activation="tanh",
+        )
+        .double()
+        .requires_grad_(False)
+    )
 
 
 @pytest.mark.parametrize("weighted", [False, True])

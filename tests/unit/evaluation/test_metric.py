@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from io import StringIO
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -145,7 +146,10 @@ def test_intervals_and_source_labels_are_there_for_formulas() -> None:
             replace(BIAS, parts=("pooled", "drug_unsen")),
             "parts of the metric bias cannot be 'drug_unsen'. Did you mean 'drug_unseen'",
         ),
-        (replace(BIAS, tables=frozenset({"runs"})), "tables of the metric bias cannot be 'runs'. Did you mean 'run'"),
+        (
+            replace(BIAS, tables=frozenset({cast(Any, "runs")})),
+            "tables of the metric bias cannot be 'runs'. Did you mean 'run'",
+        ),
         (replace(BIAS, label="RMSE"), "There is a column 'RMSE' already"),
         (replace(BIAS, label="r"), "There is a column 'r' already"),
     ],

@@ -51,6 +51,7 @@ REGISTERED: dict[str, tuple[str, ...]] = {
     ),
     "data": (
         "dadsp.data.cache.cached_study",
+        "dadsp.data.cache.kept_study",
         "dadsp.data.sources.simulated.simulated_study",
         "dadsp.data.sources.tidy.tidy_study",
     ),
@@ -67,20 +68,20 @@ REGISTERED: dict[str, tuple[str, ...]] = {
         "dadsp.data.sources.depmap.ExpressionTpm",
         "dadsp.data.sources.gdsc.RmaExpression",
         "dadsp.data.sources.h5ad.H5ad",
-        "dadsp.data.sources.tidy.ExpressionFile",
+        "dadsp.data.sources.tidy_files.ExpressionFile",
     ),
     "responses": (
         "dadsp.data.sources.ccle.DrugData",
         "dadsp.data.sources.coderdata.Experiments",
         "dadsp.data.sources.gdsc.FittedDoseResponse",
-        "dadsp.data.sources.tidy.ResponseFile",
+        "dadsp.data.sources.tidy_files.ResponseFile",
     ),
     "drugs": (
         "dadsp.data.sources.ccle.Compounds",
         "dadsp.data.sources.coderdata.Drugs",
         "dadsp.data.sources.gdsc.DrugsOfDoseResponse",
         "dadsp.data.sources.gdsc.ScreenedCompounds",
-        "dadsp.data.sources.tidy.DrugFile",
+        "dadsp.data.sources.tidy_files.DrugFile",
     ),
     "cells": (
         "dadsp.data.sources.ccle.Annotations",
@@ -88,13 +89,16 @@ REGISTERED: dict[str, tuple[str, ...]] = {
         "dadsp.data.sources.depmap.Models",
         "dadsp.data.sources.depmap.SampleInfo",
         "dadsp.data.sources.gdsc.CellLineDetails",
-        "dadsp.data.sources.tidy.CellFile",
+        "dadsp.data.sources.tidy_files.CellFile",
     ),
 }
-# Where a class stood in earlier versions, whose run folders name it so.
+# Where a class (or, ending in a dot, all of a module) stood in earlier versions, whose run folders name it so.
 MOVED = {
     f"dadsp.models.{module}.": f"dadsp.models.systems.{module}."
     for module in ("boosting", "classical", "dadsp_a", "dadsp_b", "deepdsc1", "drug_ridge", "naive", "pairwise_gp", "sla")
+} | {
+    f"dadsp.data.sources.tidy.{name}": f"dadsp.data.sources.tidy_files.{name}"
+    for name in ("CellFile", "DrugFile", "ExpressionFile", "ResponseFile")
 }
 LATER = "study"  # the study behind a cache, of kind ``data``: its parts are built, itself when the cache asks for it
 
@@ -103,7 +107,7 @@ def today(target: object) -> object:
     """What a target of an earlier version is called now; anything else as it is."""
     if isinstance(target, str):
         module, dot, name = target.rpartition(".")
-        return MOVED.get(module + dot, module + dot) + name
+        return MOVED.get(target) or MOVED.get(module + dot, module + dot) + name
     return target
 
 
@@ -116,6 +120,12 @@ def registered(kind: str, target: object) -> Callable[..., Any] | None:
     module, _, name = target.rpartition(".")  # of our own table
     found: Callable[..., Any] = getattr(import_module(module), name)
     return found
+
+
+def name_of(kind: str, target: Callable[..., Any]) -> str | None:
+    """The name under which a class or function is registered; None if it is not."""
+    name = f"{target.__module__}.{target.__qualname__}"
+    return name if name in REGISTERED[kind] else None
 
 
 def build(node: Any, where: str, **passed: Any) -> Any:

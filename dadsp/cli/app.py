@@ -15,10 +15,11 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from dadsp.configuration.arguments import readable
-from dadsp.configuration.compose import conf_folder, explained, forget_studies
+from dadsp.configuration.compose import conf_folder, explained
 from dadsp.configuration.guard import check_options, guarded
 from dadsp.credentials import without_credentials
 from dadsp.errors import ConfigError, DadspError
+from dadsp.runs.parts import forget_studies
 
 log = logging.getLogger(__name__)
 

@@ -7,20 +7,20 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from dadsp.cli.app import run_app
-from dadsp.cli.compare import CompareOptions, comparisons_of, finished_runs
-from dadsp.cli.finished_run import finished_folder
+from dadsp.configuration.compose import plain
 from dadsp.errors import ConfigError, DadspError
-from dadsp.files import write_atomically, write_text
 from dadsp.options import STRICT, validated
-from dadsp.report.document import Document, html, markdown
+from dadsp.report.document import Document, write_document
 from dadsp.report.experiment_report import experiment_report
 from dadsp.report.reported_run import read_run
 from dadsp.report.run_report import run_report
+from dadsp.runs.collection import compare_runs, gather, read_expected
+from dadsp.runs.folder import RunFolder
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -50,66 +50,50 @@ def run(arguments: list[str], as_json: bool) -> None:
 
     ``--format md`` is ``format=md``. ``experiment=`` is ``runs=``: Hydra takes the former for a choice of its group.
     """
-    plain: list[str] = []
+    given: list[str] = []
     for part in arguments:
-        if plain and plain[-1] == "--format":
-            plain[-1] = f"format={part}"
+        if given and given[-1] == "--format":
+            given[-1] = f"format={part}"
         else:
-            plain.append(part.removeprefix("--") if part.startswith("--format=") else part)
-    if plain and plain[-1] == "--format":
+            given.append(part.removeprefix("--") if part.startswith("--format=") else part)
+    if given and given[-1] == "--format":
         raise ConfigError("--format needs a value. Valid: html, md.")
-    plain = [re.sub("^experiment=", "runs=", part) for part in plain]
-    run_app("report", "report", plain, lambda config: _report(config, as_json))
+    given = [re.sub("^experiment=", "runs=", part) for part in given]
+    run_app("report", "report", given, lambda config: _report(config, as_json))
 
 
 def _report(config: DictConfig, as_json: bool) -> None:
-    options = validated(ReportOptions, OmegaConf.to_container(config, throw_on_missing=True), "")
+    options = validated(ReportOptions, plain(config), "")
     if options.runs is not None:
         document, facts = _of_experiment(options.runs, options)
         home = Path(options.runs) if isinstance(options.runs, str) and Path(options.runs).is_dir() else Path()
     else:
-        home = finished_folder(Path(str(options.run)), "run")
-        document, facts = run_report(home)
+        run = RunFolder(str(options.run)).trained("run")
+        home = run.path
+        document, facts = run_report(run)
     out = Path(options.out) if options.out else home / f"report.{options.format}"
     if out.is_dir():
         raise DadspError(f"out={out} is a folder. Name a file in it, e.g. out={out / f'report.{options.format}'}.")
-    _write(document, options.format, out)
+    write_document(document, options.format, out)
     if as_json:
         print(json.dumps({"out": str(out), **facts}, allow_nan=False))
     else:
         print(f"report  {out}")
 
 
-def _write(document: Document, form: str, out: Path) -> None:
-    """Writes the page; of Markdown the figures first, so that a page never names one that is not there."""
-    if form == "html":
-        write_text(out, html(document))
-        return
-    folder = out.with_name(f"{out.stem}_figures")
-    text, figures = markdown(document, folder.name)
-    for name, content in figures.items():
-        write_atomically(folder / name, lambda path, content=content: _put(path, content))  # type: ignore[misc]
-    write_text(out, text)
-
-
-def _put(path: Path, content: bytes) -> None:
-    path.write_bytes(content)
-
-
 def _of_experiment(places: str | list[str], options: ReportOptions) -> tuple[Document, dict[str, Any]]:
     with TemporaryDirectory() as scratch:
-        finished, notes = finished_runs("experiment", places, options.uri, Path(scratch))
-        reported = [read_run(each.folder) for each in finished]
+        finished, notes = gather("experiment", places, options.uri, Path(scratch))
+        reported = [read_run(each.run.kept) for each in finished]
     # Copies from a tracking store are gone by now; their folders bore the ids of their runs.
     reported = [each if each.folder.exists() else replace(each, folder=Path(each.folder.name)) for each in reported]
-    asked = CompareOptions(
-        runs=places,
+    comparisons = compare_runs(
+        finished,
+        notes,
         reference=options.reference,
-        expected=options.expected,
+        expected=read_expected(Path(options.expected)) if options.expected else None,
         replicates=options.replicates,
         seed=options.seed,
-        uri=options.uri,
     )
-    comparisons = comparisons_of(finished, asked, notes)
     name = ", ".join(Path(place).name or place for place in ([places] if isinstance(places, str) else places))
     return experiment_report(name, list(zip(finished, reported, strict=True)), comparisons, notes)

@@ -14,7 +14,6 @@ from dadsp.evaluation.report import scores_to_json
 from dadsp.evaluation.scores import SCORES
 from dadsp.schema import OPTIONAL_COLUMNS, PREDICTION_COLUMNS, PredictionTable
 
-FILE = "naive.parquet"  # of a run folder
 OWN = ("y_pred", "y_low", "y_high")  # what differs between systems that predict the same pairs
 SHARED = tuple(name for name in (*PREDICTION_COLUMNS, *OPTIONAL_COLUMNS) if name not in OWN)
 

@@ -3,13 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dadsp.cli.compare import Finished, short, varying
 from dadsp.evaluation.compare import Comparison
 from dadsp.report.compare_page import comparison_section
 from dadsp.report.data_sections import data_section, split_section
 from dadsp.report.document import Document, Section, Table, Text
 from dadsp.report.reported_run import ReportedRun
 from dadsp.report.run_page import short_section
+from dadsp.runs.collection import FinishedRun, short, varying
 
 COPIED = ("trainer.", "drug_features.", "alignment.")  # groups that a configuration repeats inside model
 NO_SETTINGS = ("runs", "resume", "sweep", "tracking.")  # where things lie
@@ -17,7 +17,7 @@ NO_SETTINGS = ("runs", "resume", "sweep", "tracking.")  # where things lie
 
 def experiment_report(
     name: str,
-    runs: Sequence[tuple[Finished, ReportedRun]],
+    runs: Sequence[tuple[FinishedRun, ReportedRun]],
     comparisons: Sequence[Comparison],
     notes: Sequence[str],
 ) -> tuple[Document, dict[str, Any]]:
@@ -47,7 +47,7 @@ def experiment_report(
     return Document(f"Experiment {name}", notes, sections), facts
 
 
-def _test_section(run: Finished, reported: ReportedRun) -> Section:
+def _test_section(run: FinishedRun, reported: ReportedRun) -> Section:
     """Data and split of a test, as one of its runs has them."""
     told = Text([f"As in the first run, {reported.system}, {reported.replicate}; other seeds draw other rows."])
     return Section(f"Data and split: {run.title}", [told, data_section(reported), split_section(reported)])

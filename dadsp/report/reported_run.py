@@ -8,18 +8,13 @@ from typing import Any
 
 import pandas as pd
 
-from dadsp.cli.compare import REPETITIONS, flat
-from dadsp.cli.finished_run import complete, read_settings
 from dadsp.evaluation.metric import METRICS
-from dadsp.evaluation.naive_predictions import FILE as NAIVE
-from dadsp.evaluation.naive_predictions import lacking, naive_tables, read_naive, scored_again, with_newer_metrics
-from dadsp.evaluation.report import read_comparison
-from dadsp.files import read_json
-from dadsp.report.document import SUFFIXES
+from dadsp.evaluation.naive_predictions import naive_tables, scored_again, with_newer_metrics
+from dadsp.runs.collection import REPETITIONS, flat
+from dadsp.runs.folder import CONFIG, HISTORY, RunFolder, complete
 from dadsp.schema import PredictionTable
 
 PASSWORD = re.compile(r"(?<=://)[^/@\s]+(?=@)")
-TIME = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", re.MULTILINE)
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,57 +101,40 @@ class ReportedRun:
         }
 
 
-def read_run(folder: Path) -> ReportedRun:
+def read_run(folder: RunFolder) -> ReportedRun:
     """The run in ``folder``, without its model and data.
 
     Raises:
         LoadError: A file is absent or damaged.
     """
-    with complete(folder):
-        settings = read_settings(folder)
-        text = PASSWORD.sub("…", (folder / "config.yaml").read_text(encoding="utf-8"))
-        rows = read_json(folder / "split.json")
-        split = {name: len(value) if name.endswith("_idx") else value for name, value in rows.items()}
-        history, log = folder / "history.csv", folder / "train.log"
-        times = TIME.findall(log.read_text(encoding="utf-8", errors="replace")) if log.exists() else []
-        predictions = pd.read_parquet(folder / "predictions.parquet")
+    with complete(folder.path):
+        predictions = folder.predictions
         results, comparison = _scores(folder, predictions)
         run = ReportedRun(
-            folder=folder,
+            folder=folder.path,
             results=results,
-            config=text,
-            settings=dict(flat(settings)),
+            config=PASSWORD.sub("…", (folder / CONFIG).read_text(encoding="utf-8")),
+            settings=dict(flat(folder.settings)),
             comparison=comparison,
-            split=split,
-            predictions=predictions,
-            data=_read_if_there(folder / "data_facts.json"),
-            notes=_read_if_there(folder / "data_notes.json"),
-            history=pd.read_csv(history) if history.exists() else None,
-            tracked=_read_if_there(folder / "run.json"),
-            times=(times[0], times[-1]) if times else None,
-            figures=read_figures(folder / "figures"),
+            split=folder.split_facts,
+            predictions=predictions.frame,
+            data=folder.data_facts,
+            notes=folder.data_notes,
+            history=folder.history if (folder / HISTORY).exists() else None,
+            tracked=folder.tracking,
+            times=folder.times(),
+            figures=folder.figures(),
         )
         _ = run.own, run.replicate  # what every page shows
         return run
 
 
-def _scores(folder: Path, predictions: pd.DataFrame) -> tuple[dict[str, Any], pd.DataFrame]:
-    """``metrics.json`` and ``comparison.csv``; scores that they were written without are computed from kept predictions."""
-    results: dict[str, Any] = read_json(folder / "metrics.json")
-    comparison, names = read_comparison(folder / "comparison.csv"), lacking(folder / "comparison.csv")
+def _scores(folder: RunFolder, predictions: PredictionTable) -> tuple[dict[str, Any], pd.DataFrame]:
+    """Results and comparison; scores that they were written without are computed from kept predictions."""
+    results, comparison, names = folder.results, folder.comparison, folder.newer_scores()
     if not names and all(set(METRICS) <= set(system["pooled"]) for system in results["systems"]):
         return results, comparison
-    test = PredictionTable(predictions[predictions["split"] == "test"])
-    tables = {**naive_tables(read_naive(folder / NAIVE)), results["run"]["system"]: test}
+    test = predictions.where(predictions.frame["split"] == "test")
+    tables = {**naive_tables(folder.naive_predictions), results["run"]["system"]: test}
     systems = [with_newer_metrics(system, tables.get(system["name"])) for system in results["systems"]]
     return {**results, "systems": systems}, scored_again(comparison, tables, names)
-
-
-def _read_if_there(path: Path) -> Any:
-    return read_json(path) if path.exists() else {}
-
-
-def read_figures(folder: Path) -> dict[str, bytes]:
-    """Pictures of a folder by file name; none where there is no such folder."""
-    paths = sorted(folder.iterdir()) if folder.is_dir() else []
-    return {path.name: path.read_bytes() for path in paths if path.suffix in SUFFIXES}

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from dadsp.cli.finished_run import complete
 from dadsp.evaluation.report import caption
 from dadsp.report.data_sections import data_section, split_section
 from dadsp.report.document import Block, Facts, Figure, Figures, Listing, Section, Table, Text
 from dadsp.report.reported_run import PASSWORD, ReportedRun
 from dadsp.report.result_tables import lines_table, per_drug_table, r_context, result_rows, seen_table, strata_table
 from dadsp.report.words import MISSING, UNIT, decimal, percent
+from dadsp.runs.folder import complete
 
 
 def run_sections(run: ReportedRun) -> list[Section]:

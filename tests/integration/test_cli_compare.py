@@ -15,10 +15,10 @@ import yaml
 
 from dadsp.cli import compare as compare_verb
 from dadsp.cli.main import main
-from dadsp.cli.results import final_metrics
-from dadsp.cli.sweep import SUPERSEDED
-from dadsp.evaluation.naive_predictions import FILE as NAIVE
 from dadsp.evaluation.scores import SCORES
+from dadsp.runs.folder import NAIVE, RunFolder
+from dadsp.runs.identity import SUPERSEDED
+from dadsp.runs.tracked import final_metrics
 from dadsp.schema import PREDICTION_COLUMNS
 from dadsp.tracked_runs import download_runs
 from tests.support.metrics import BIAS, registered
@@ -262,7 +262,7 @@ def test_old_runs_gain_a_metric_that_is_registered_later(
 def test_new_runs_hold_a_registered_metric_in_every_file(tmp_path: Path) -> None:
     with registered(BIAS), undrawn():
         assert main([*TINY, "model=naive_mean", "tracking=none", f"hydra.run.dir={tmp_path / 'run'}"]) == 0
-        tracked = final_metrics(tmp_path / "run")
+        tracked = final_metrics(RunFolder(tmp_path / "run"))
     own, *naive = json.loads((tmp_path / "run" / "metrics.json").read_text())["systems"]
     assert tracked["test/target/bias"] == own["pooled"]["bias"]
     assert all("bias" in row["pooled"] for row in naive)

@@ -7,8 +7,9 @@ import numpy as np
 import yaml
 
 from dadsp.evaluation.metrics import evaluate
-from dadsp.evaluation.naive_predictions import FILE, naive_frame
+from dadsp.evaluation.naive_predictions import naive_frame
 from dadsp.evaluation.report import Row, comparison, to_json
+from dadsp.runs.folder import NAIVE
 from dadsp.schema import PredictionTable
 from tests.support.comparisons import table
 
@@ -51,7 +52,7 @@ def write_run(folder: Path, *, seed: int = 0, naive: bool = True, error: float =
     (folder / "split.json").write_text(json.dumps({"kind": "cross_screen", **parts}))
     system.frame.to_parquet(folder / "predictions.parquet", index=False)
     if naive:
-        naive_frame(naive_of(system)).to_parquet(folder / FILE, index=False)
+        naive_frame(naive_of(system)).to_parquet(folder / NAIVE, index=False)
     comparison(rows).to_csv(folder / "comparison.csv", index=False)
     (folder / "metrics.json").write_text(json.dumps({"run": facts, **to_json(rows)}))
     return system

@@ -38,12 +38,6 @@ log = logging.getLogger(__name__)
 logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
 
 
-AGAINST_COLLAPSE = (
-    "A saturated sigmoid gives no gradient and does not recover: lower trainer.learning_rate or model.adversarial_weight, "
-    "or set trainer.gradient_clip=1."
-)
-
-
 MAX_THREADS = 512  # a model may come from a larger machine, yet thread pools of any size would end the process
 PROCESSES_PER_CORE = 8
 
@@ -122,7 +116,7 @@ def claim_device(options: TrainingOptions) -> None:
 
 
 class Stage(pl.LightningModule):
-    """One stage of training a network: how a batch becomes losses, and how an epoch is judged.
+    """One stage of training a network: how a batch becomes losses, and how an epoch is validated.
 
     Args:
         name: Of its checkpoint and its progress bar.
@@ -130,7 +124,12 @@ class Stage(pl.LightningModule):
         options: Length and speed.
         context: Gives the seed.
         monitor: Validation metric (lower is better) that chooses the weights kept; None keeps the last.
+
+    Attributes:
+        keys_to_lower: Keys to lower where predictions become constant, or a loss is no number.
     """
+
+    keys_to_lower: tuple[str, ...] = ("trainer.learning_rate",)
 
     def __init__(
         self,
@@ -143,12 +142,13 @@ class Stage(pl.LightningModule):
         super().__init__()
         self.name, self.network, self.options, self.monitor = name, network, options, monitor
         self.seed = derive_seed(context.seed, "stage", name)
-        self.listen: Callable[[str, int, dict[str, float]], None] | None = None
+        self.epoch_callback: Callable[[str, int, dict[str, float]], None] | None = None
         self.epochs: list[dict[str, float]] = []
         self.best_score = math.inf
         self.best_weights: dict[str, Tensor] = {}
         self.waited = 0
-        self.collapsed = False  # set by ``judge`` where predictions have become constant
+        self.collapsed = False  # set by ``validate`` where predictions have become constant
+        self.collapse = ""  # what stands still then
         self.total_steps = 0
         self._sums: dict[str, Tensor] = {}
         self._n_steps = 0
@@ -157,9 +157,14 @@ class Stage(pl.LightningModule):
     def losses(self, batch: Any) -> dict[str, Tensor]:
         """Scalars of one batch; ``loss`` is minimised, all are averaged into the history as ``train/<name>``."""
 
-    def judge(self) -> dict[str, float]:
+    def validate(self) -> dict[str, float]:
         """Validation metrics after an epoch, without gradients and in evaluation mode."""
         return {}
+
+    @property
+    def _advice(self) -> str:
+        clip = ", or set trainer.gradient_clip=1" if self.options.gradient_clip is None else ""
+        return f"Lower {' or '.join(self.keys_to_lower)}{clip}."
 
     @property
     def progress(self) -> float:
@@ -195,24 +200,25 @@ class Stage(pl.LightningModule):
         self._sums, self._n_steps = {}, 0
 
     def on_train_epoch_end(self) -> None:
-        """Judges the epoch, keeps the best weights, decides whether to stop."""
+        """Validates the epoch, keeps the best weights, decides whether to stop."""
         metrics = {f"train/{name}": self._mean(value) / self._n_steps for name, value in self._sums.items()}
-        metrics |= self._verdict()
+        metrics |= self._validated()
         for name, value in metrics.items():
             if not math.isfinite(value):
                 raise DivergenceError(
-                    f"Stage {self.name}: {name} is {value} after epoch {self.current_epoch}. "
-                    "Lower trainer.learning_rate, or set trainer.gradient_clip=1."
+                    f"Stage {self.name}: {name} is {value} after epoch {self.current_epoch}. {self._advice}"
                 )
         self.epochs.append({"epoch": self.current_epoch, **metrics} | ({"collapsed": 1.0} if self.collapsed else {}))
         if self.current_epoch == 0:
             self.collapsed = False  # a fresh network's predictions are alike too, and it may take more than an epoch
         elif all("collapsed" in epoch for epoch in self.epochs):
-            raise DivergenceError(f"Stage {self.name}: all predictions are alike from the start. {AGAINST_COLLAPSE}")
+            raise DivergenceError(
+                f"Stage {self.name}: all predictions are alike from the start{self.collapse}. {self._advice}"
+            )
         if not self.collapsed:
             self._keep_best(metrics)
-        if self.listen is not None:
-            self.listen(self.name, self.current_epoch, metrics)
+        if self.epoch_callback is not None:
+            self.epoch_callback(self.name, self.current_epoch, metrics)
         log.info("%s epoch %d: %s", self.name, self.current_epoch, metrics)
         self._stop_if_ended()
 
@@ -220,15 +226,15 @@ class Stage(pl.LightningModule):
         """Over the processes that share steps."""
         return float(self.trainer.strategy.reduce(value.to(self.device), reduce_op="mean"))
 
-    def _verdict(self) -> dict[str, float]:
-        """What ``judge`` says in the first process, told to all, so that they stop and keep weights alike."""
-        verdict: tuple[dict[str, float], bool] = {}, False  # what the first process fills in
+    def _validated(self) -> dict[str, float]:
+        """What ``validate`` says in the first process, told to all, so that they stop and keep weights alike."""
+        found: tuple[dict[str, float], bool, str] = {}, False, ""  # what the first process fills in
         if self.trainer.is_global_zero:
             self.network.eval()
             with torch.no_grad():
-                verdict = self.judge(), self.collapsed
+                found = self.validate(), self.collapsed, self.collapse
             self.network.train()
-        metrics, self.collapsed = self.trainer.strategy.broadcast(verdict)
+        metrics, self.collapsed, self.collapse = self.trainer.strategy.broadcast(found)
         return metrics
 
     def _keep_best(self, metrics: dict[str, float]) -> None:
@@ -244,10 +250,11 @@ class Stage(pl.LightningModule):
         if self.collapsed:
             best = min(self.epochs[:-1], key=lambda epoch: epoch[str(self.monitor)])
             log.warning(
-                "Training stopped: all predictions are alike since epoch %d. The weights of epoch %d are kept. %s",
+                "Training stopped: all predictions are alike since epoch %d%s. The weights of epoch %d are kept. %s",
                 self.epochs[-1]["epoch"] + 1,
+                self.collapse,
                 best["epoch"] + 1,
-                AGAINST_COLLAPSE,
+                self._advice,
             )
             self.trainer.should_stop = True
         if self.options.patience is not None and self.waited >= self.options.patience:
@@ -268,6 +275,7 @@ class Stage(pl.LightningModule):
             "best_weights": self.best_weights,
             "waited": self.waited,
             "collapsed": self.collapsed,
+            "collapse": self.collapse,
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -293,7 +301,7 @@ def run_stage(stage: Stage, batches: Iterable[Any], n_batches: int, context: Fit
     if folder is not None and _result(stage, folder).exists():
         _read_result(stage, _result(stage, folder))
     elif stage.options.devices == 1:
-        stage.listen = context.on_epoch
+        stage.epoch_callback = context.on_epoch
         _train(stage, batches, n_batches, folder, context.progress)
     else:
         with tempfile.TemporaryDirectory() as temporary:
@@ -311,7 +319,7 @@ def _train_share(
     for weights in (*stage.network.parameters(), *stage.network.buffers()):
         weights.data = weights.data.clone()  # a copy of its own, where memory came shared from the parent process
     share = BlockShare(blocks, rank=rank, n_processes=stage.options.devices)
-    stage.listen = report if rank == 0 else None
+    stage.epoch_callback = report if rank == 0 else None
     _train(stage, share, len(share), folder, progress)
 
 

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import yaml
 
-from dadsp.cli.compare import CompareOptions, comparisons_of, finished_runs
 from dadsp.evaluation.compare import Comparison
 from dadsp.report import compare_page
 from dadsp.report.document import Document, Section, Table
 from dadsp.report.experiment_report import experiment_report
 from dadsp.report.reported_run import read_run
+from dadsp.runs.collection import compare_runs, gather
 from tests.support.metrics import BIAS, registered
 from tests.support.run_folders import MEAN, ORACLE, SYSTEM, naive_of, write_run
 
@@ -35,9 +35,9 @@ def runs(tmp_path: Path) -> Path:
 
 
 def reported(runs: Path) -> tuple[Document, Comparison]:
-    finished, notes = finished_runs("runs", str(runs), None, runs)
-    (comparison,) = comparisons_of(finished, CompareOptions(runs=str(runs), replicates=100), notes)
-    pairs = [(each, read_run(each.folder)) for each in finished]
+    finished, notes = gather("runs", str(runs), None, runs)
+    (comparison,) = compare_runs(finished, notes, replicates=100)
+    pairs = [(each, read_run(each.run.kept)) for each in finished]
     return experiment_report("three", pairs, [comparison], notes)[0], comparison
 
 

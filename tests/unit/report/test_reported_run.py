@@ -11,6 +11,7 @@ from dadsp.report.document import Table, markdown
 from dadsp.report.reported_run import ReportedRun, read_run
 from dadsp.report.result_tables import lines_table, per_drug_table, result_rows, seen_table, strata_table
 from dadsp.report.run_report import run_report
+from dadsp.runs.folder import RunFolder
 from dadsp.schema import PredictionTable
 from tests.support.metrics import BIAS, registered
 from tests.support.run_folders import MEAN, ORACLE, SYSTEM, naive_of, write_run
@@ -19,7 +20,7 @@ from tests.support.run_folders import MEAN, ORACLE, SYSTEM, naive_of, write_run
 @pytest.fixture
 def run(tmp_path: Path) -> ReportedRun:
     write_run(tmp_path / "run")
-    return read_run(tmp_path / "run")
+    return read_run(RunFolder(tmp_path / "run"))
 
 
 def cells(table: Table) -> dict[str, dict[str, str]]:
@@ -74,17 +75,17 @@ def test_all_systems_stand_by_what_training_had_seen(run: ReportedRun) -> None:
 
 def test_report_of_an_old_run_shows_a_newer_metric_of_the_system_and_of_naive_rows(tmp_path: Path) -> None:
     system = write_run(tmp_path / "run")
-    before = read_run(tmp_path / "run")
+    before = read_run(RunFolder(tmp_path / "run"))
     expected = [(of.frame["y_pred"] - of.frame["y_true"]).mean() for of in (system, *naive_of(system).values())]
     with registered(BIAS):
-        run = read_run(tmp_path / "run")
+        run = read_run(RunFolder(tmp_path / "run"))
         assert run.comparison["bias"].tolist() == pytest.approx(expected)
         headings, rows, _ = result_rows(run)
         shown = [row[headings.index("Bias")] for row in rows]
         assert [float(cell.replace("−", "-")) for cell in shown] == pytest.approx(expected, abs=5e-4)
         assert "Bias" in strata_table(run).columns
         assert cells(per_drug_table(run))["D0"]["Bias"] != "–"
-        text, _ = markdown(run_report(tmp_path / "run")[0], "figures")
+        text, _ = markdown(run_report(RunFolder(tmp_path / "run"))[0], "figures")
         assert "Bias: mean of predicted minus measured potency" in text
     pd.testing.assert_frame_equal(run.comparison[before.comparison.columns], before.comparison, check_exact=True)
 
@@ -92,7 +93,7 @@ def test_report_of_an_old_run_shows_a_newer_metric_of_the_system_and_of_naive_ro
 def test_report_of_a_run_that_kept_no_naive_predictions_has_dashes_for_them(tmp_path: Path) -> None:
     system = write_run(tmp_path / "run", naive=False)
     with registered(BIAS):
-        run = read_run(tmp_path / "run")
+        run = read_run(RunFolder(tmp_path / "run"))
         headings, rows, _ = result_rows(run)
     shown = [row[headings.index("Bias")].replace("−", "-") for row in rows]
     assert float(shown[0]) == pytest.approx((system.frame["y_pred"] - system.frame["y_true"]).mean(), abs=5e-4)
@@ -102,9 +103,9 @@ def test_report_of_a_run_that_kept_no_naive_predictions_has_dashes_for_them(tmp_
 def test_damaged_naive_predictions_are_named_where_they_are_needed(tmp_path: Path) -> None:
     write_run(tmp_path / "run")
     (tmp_path / "run" / "naive.parquet").write_bytes(b"no table")
-    assert read_run(tmp_path / "run").system == SYSTEM
+    assert read_run(RunFolder(tmp_path / "run")).system == SYSTEM
     with registered(BIAS), pytest.raises(LoadError, match="does not hold a complete run"):
-        read_run(tmp_path / "run")
+        read_run(RunFolder(tmp_path / "run"))
 
 
 def test_facts_of_a_page_are_plain_and_without_tables_of_pairs(run: ReportedRun) -> None:

@@ -13,7 +13,7 @@ from dadsp.evaluation.scores import PROFILED, SCORES, SIDES
 from dadsp.evaluation.statistics import Ranks, bootstrap_pearson, bootstrap_rmse, interval, rank_systems
 from dadsp.schema import PredictionTable
 
-STRATA = (*SIDES, *PROFILED)
+SHOWN_STRATA = (*SIDES, *PROFILED)
 R = "median_drug_pearson"
 DIFFERENCES = {"rmse": "difference", R: "r_difference"}  # what the table calls the difference from the reference
 

@@ -8,8 +8,9 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from dadsp.evaluation.compare import DIFFERENCES, STRATA, Comparison, R
-from dadsp.evaluation.scores import SCORES, Score, scores_of
+from dadsp.evaluation.compare import DIFFERENCES, SHOWN_STRATA, Comparison, R
+from dadsp.evaluation.metric import Score
+from dadsp.evaluation.scores import scores_of
 
 MISSING = "–"
 RMSE, INTERVAL, DIFFERENCE_INTERVAL = "RMSE", "95 % interval", "95 % interval of the difference"
@@ -38,7 +39,7 @@ def main_columns(comparison: Comparison, *, page: bool = True) -> pd.DataFrame:
     differences, r_differences = (_mean_and_sd(table, name) for name in DIFFERENCES.values())
     differences[table.index[table["system"] == comparison.reference][0]] = "reference"
     columns = {"Runs": [str(runs) for runs in table["runs"]]}
-    for score in shown_scores(page):
+    for score in _shown(page):
         columns[score.heading] = _cells(table, score)
         if score.name in INTERVALS:
             columns[INTERVALS[score.name]] = _interval(table, score.name)
@@ -54,10 +55,8 @@ def main_columns(comparison: Comparison, *, page: bool = True) -> pd.DataFrame:
     return _beside_names(table, columns)
 
 
-def shown_scores(page: bool) -> list[Score]:
-    """The scores of the main table of a terminal, or of a page, in its order."""
-    names = {score.name for table in ("systems", "systems_page")[: 1 + page] for score in scores_of(table)}  # type: ignore[arg-type]
-    return sorted((SCORES[name] for name in SCORES if name in names), key=lambda score: score.place)
+def _shown(page: bool) -> list[Score]:
+    return scores_of("systems", "systems_page") if page else scores_of("systems")
 
 
 def _cells(table: pd.DataFrame, score: Score) -> list[str]:
@@ -68,8 +67,8 @@ def _cells(table: pd.DataFrame, score: Score) -> list[str]:
 
 def strata_columns(comparison: Comparison) -> pd.DataFrame:
     """RMSE by what training had seen of the tested pairs, as text."""
-    names = {side: side.replace("cell", "line").replace("_", " ") for side in STRATA}
-    columns = {names[side]: _mean_and_sd(comparison.table, f"rmse_{side}") for side in STRATA}
+    names = {side: side.replace("cell", "line").replace("_", " ") for side in SHOWN_STRATA}
+    columns = {names[side]: _mean_and_sd(comparison.table, f"rmse_{side}") for side in SHOWN_STRATA}
     return _beside_names(comparison.table, columns)
 
 
@@ -89,7 +88,7 @@ def caption(comparison: Comparison, *, page: bool = True) -> list[str]:
             "and the label tested; no system. % of ceiling: a system's r over the same drugs and pairs."
         )
     # What a table of dadsp train explains needs no explanation here.
-    lines += [meaning(score) for score in shown_scores(page) if score.about and "run" not in score.tables]
+    lines += [meaning(score) for score in _shown(page) if score.about and "run" not in score.tables]
     if ranks:
         p_value = "" if np.isnan(ranks.p_value) else f" Friedman p = {ranks.p_value:.2g}."
         lines.append(

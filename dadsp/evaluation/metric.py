@@ -33,6 +33,13 @@ Table = Literal[
     "back_test",  # dadsp impute: measured pairs as if they were missing
     "tracking",  # final metrics of a tracking run
 ]
+_SEEN = ("seen", "unseen")
+STRATA = (
+    *(f"{what}_{side}" for what in ("pair", "cell", "drug") for side in _SEEN),
+    *(f"cell_{line}_drug_{drug}" for line in _SEEN for drug in _SEEN),
+    *(f"cell_{side}" for side in ("profiled", "unprofiled")),
+)
+PARTS = ("pooled", "uncensored", "censored", *STRATA, "median_drug", "median_line")
 # Terminals have no room for more.
 SHOWN: frozenset[Table] = frozenset({"strata", "per_drug", "run_page", "systems_page", "compare", "back_test", "tracking"})
 
@@ -86,9 +93,9 @@ class Metric:
         digits: After the point, where it is shown.
         undefined: Why a value may be missing, if for another reason than constant labels or predictions or too few pairs.
         place: Among the columns of a table: smaller further left, equal ones in the order of ``METRICS``.
-        parts: Over which pairs it is a column of ``comparison.csv`` and of the tables of many systems: ``"pooled"``,
-            ``"uncensored"``, ``"censored"``, a stratum of ``Evaluation.strata``, or the median over drugs or lines,
-            ``"median_drug"``, ``"median_line"``. All of them stand in ``metrics.json``, whatever is named here.
+        parts: Over which pairs it is a column of ``comparison.csv`` and of the tables of many systems: some of ``PARTS``, of
+            which ``"median_drug"`` and ``"median_line"`` are medians of what it is within each drug or line. All of them
+            stand in ``metrics.json``, whatever is named here.
         tables: Which tables show it.
     """
 

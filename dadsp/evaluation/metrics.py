@@ -112,17 +112,11 @@ class Evaluation:
     pairs_key: str
 
     def value(self, part: str, metric: str) -> float:
-        """One metric over one part of the pairs, NaN where undefined.
-
-        Args:
-            part: ``"pooled"``, ``"uncensored"``, ``"censored"``, one of ``strata``, or ``"median_drug"``, ``"median_line"``.
-            metric: Its name.
-        """
+        """One metric over one of ``dadsp.evaluation.metric.PARTS``, NaN where undefined or registered later than this."""
         medians = {"median_drug": self.per_drug_summary, "median_line": self.per_line_summary}
-        if part in medians:
-            return medians[part].median[metric]
         whole = {"pooled": self.pooled, "uncensored": self.uncensored, "censored": self.censored}
-        return (whole.get(part) or self.strata[part]).values[metric]
+        values = medians[part].median if part in medians else (whole.get(part) or self.strata[part]).values
+        return values.get(metric, float("nan"))
 
 
 def regression_metrics(y_true: ArrayLike, y_pred: ArrayLike, censored: ArrayLike | None = None) -> Metrics:

@@ -17,8 +17,9 @@ from rich.table import Table
 from rich.text import Text
 
 from dadsp.evaluation.compare_tables import marked, meaning
+from dadsp.evaluation.metric import Score
 from dadsp.evaluation.metrics import Evaluation, null_if_nan, skill
-from dadsp.evaluation.scores import SCORES, Score, scores_of
+from dadsp.evaluation.scores import SCORES, scores_of
 
 Kind = Literal["model", "naive_source", "naive_target", "naive_oracle"]
 
@@ -201,7 +202,7 @@ def text_columns(frame: pd.DataFrame, *, page: bool = False) -> pd.DataFrame:
 
 
 def _shown(page: bool) -> list[Score]:
-    return [*scores_of("run"), *(scores_of("run_page") if page else [])]
+    return scores_of("run", "run_page") if page else scores_of("run")
 
 
 def _ordered(rows: Sequence[Row]) -> list[Row]:

@@ -1,11 +1,23 @@
 """The numbers of one system that stand in tables of many, each an object; and how a metric is added."""
 
 import re
+from typing import get_args
 
-from dadsp.errors import ConfigError
-from dadsp.evaluation.metric import MAE, METRICS, PEARSON, R2, R2_ORIGIN, RMSE, RMSE_CENSORED_AWARE, SPEARMAN, Metric
-from dadsp.evaluation.metric import Score as Score
-from dadsp.evaluation.metric import Table as Table
+from dadsp.errors import ConfigError, nearest
+from dadsp.evaluation.metric import (
+    MAE,
+    METRICS,
+    PARTS,
+    PEARSON,
+    R2,
+    R2_ORIGIN,
+    RMSE,
+    RMSE_CENSORED_AWARE,
+    SPEARMAN,
+    Metric,
+    Score,
+    Table,
+)
 from dadsp.evaluation.which_line import PER_DRUG
 
 SIDES = ("drug_seen", "drug_unseen", "cell_seen", "cell_unseen", "pair_seen", "pair_unseen")
@@ -100,22 +112,17 @@ def _coverage(part: str) -> Score:
 
 SCORES: dict[str, Score] = {score.name: score for score in _built_in()}
 # Other columns of tables that hold scores, and attributes of ``Metrics``.
-_TAKEN = {"system", "kind", "saw_target_labels", "n", "skill", "skill_vs", "note", "replicate", "runs", "difference"}
-_TAKEN |= {
-    *PER_DRUG,
-    "n_censored",
-    "undefined",
-    "values",
-    "reasons",
-    "to_json",
-    *(f"{w}_{e}" for w in ("drug", "cell") for e in ("id", "seen")),
+_TAKEN = {
+    *("system", "kind", "saw_target_labels", "replicate", "runs", "difference", "skill", "skill_vs", "note"),
+    *("cell_id", "cell_seen", "drug_id", "drug_seen", "n", "n_censored", "undefined", *PER_DRUG),
+    *("values", "reasons", "to_json"),
 }
 _ENDINGS = ("_sd", "_low", "_high")  # of columns that say how sure a score is
 
 
-def scores_of(table: Table) -> list[Score]:
-    """The scores that a table shows, in its order."""
-    return sorted((score for score in SCORES.values() if table in score.tables), key=lambda score: score.place)
+def scores_of(*tables: Table) -> list[Score]:
+    """The scores that a table shows, or any of several that are one on a page, in its order."""
+    return sorted((score for score in SCORES.values() if score.tables & {*tables}), key=lambda score: score.place)
 
 
 def metrics_of(table: Table) -> list[Metric]:
@@ -130,10 +137,13 @@ def register(metric: Metric) -> None:
         metric: The same object may be registered again, which changes nothing.
 
     Raises:
-        ConfigError: Its name is no name or stands for something else already.
+        ConfigError: Its name is no name or stands for something else already, or it names unknown parts or tables.
     """
     if METRICS.get(metric.name) is metric:
         return
+    for what, given, valid in (("parts", metric.parts, PARTS), ("tables", metric.tables, get_args(Table))):
+        if unknown := sorted(set(given) - set(valid)):
+            raise ConfigError(f"{what} of the metric {metric.name} cannot be {unknown[0]!r}. {nearest(unknown[0], valid)}")
     if not _NAME.fullmatch(metric.name) or metric.name.endswith(_ENDINGS):
         raise ConfigError(
             f"A metric cannot be called {metric.name!r}. Take lower-case letters, digits and underscores, and no ending "

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from dadsp.evaluation.compare import STRATA
+from dadsp.evaluation.compare import SHOWN_STRATA
 from dadsp.evaluation.compare_tables import marked
 from dadsp.evaluation.metric import RMSE, Metric
 from dadsp.evaluation.report import text_columns
@@ -69,7 +69,7 @@ def strata_table(run: ReportedRun) -> Table:
 def seen_table(run: ReportedRun) -> Table:
     """RMSE of all systems by what training had seen of a pair."""
     frame = run.comparison
-    sides = [f"rmse_{name}" for name in STRATA if name in SIDES or frame[f"rmse_{name}"].notna().any()]
+    sides = [f"rmse_{name}" for name in SHOWN_STRATA if name in SIDES or frame[f"rmse_{name}"].notna().any()]
     rows = [
         [system, *(number(value) for value in values)]
         for system, values in zip(marked(frame), frame[sides].to_numpy(dtype=float), strict=True)

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from io import StringIO
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -16,7 +17,7 @@ from dadsp.evaluation.compare_tables import caption as compare_caption
 from dadsp.evaluation.compare_tables import main_columns
 from dadsp.evaluation.compare_tables import render as render_compared
 from dadsp.evaluation.grouped_pairs import GroupedPairs
-from dadsp.evaluation.metric import METRICS, RMSE, Metric
+from dadsp.evaluation.metric import METRICS, PARTS, RMSE, STRATA, Metric
 from dadsp.evaluation.metrics import evaluate, regression_metrics
 from dadsp.evaluation.report import Row, caption, comparison, render, text_columns, to_json
 from dadsp.evaluation.scores import SCORES, metrics_of, register, scores_of, unregister
@@ -141,6 +142,14 @@ def test_intervals_and_source_labels_are_there_for_formulas() -> None:
         (replace(BIAS, name="rmse_sd"), "cannot be called 'rmse_sd'"),
         (replace(BIAS, name="Bias of all"), "cannot be called 'Bias of all'"),
         (replace(BIAS, name=""), "cannot be called ''"),
+        (
+            replace(BIAS, parts=("pooled", "drug_unsen")),
+            "parts of the metric bias cannot be 'drug_unsen'. Did you mean 'drug_unseen'",
+        ),
+        (
+            replace(BIAS, tables=frozenset({cast(Any, "runs")})),
+            "tables of the metric bias cannot be 'runs'. Did you mean 'run'",
+        ),
         (replace(BIAS, label="RMSE"), "There is a column 'RMSE' already"),
         (replace(BIAS, label="r"), "There is a column 'r' already"),
     ],
@@ -150,6 +159,24 @@ def test_name_and_heading_of_another_score_are_refused(metric: Metric, message: 
     with pytest.raises(ConfigError, match=re.escape(message)):
         register(metric)
     assert before == (list(METRICS), list(SCORES))
+
+
+def test_every_part_of_the_pairs_can_be_a_column() -> None:
+    with registered(replace(BIAS, parts=PARTS)):
+        found, (line,) = (
+            evaluate(table(0.5, 3)),
+            comparison([Row("mine", "model", evaluate(table(0.5, 3)))]).to_dict("records"),
+        )
+    assert set(STRATA) == set(found.strata)
+    for part in STRATA:
+        assert line[f"bias_{part}"] == pytest.approx(found.strata[part].bias, nan_ok=True)
+    assert line["median_line_bias"] == found.per_line_summary.median["bias"]
+
+
+def test_what_was_scored_before_a_metric_was_registered_has_no_value_of_it() -> None:
+    before = evaluate(table(0.5, 3))
+    with registered(BIAS):
+        assert comparison([Row("mine", "model", before)])["bias"].isna().all()
 
 
 def test_same_metric_may_be_registered_twice() -> None:

@@ -35,6 +35,9 @@ class Study:
     raw_source_potency: FloatArray
     scope: Scope = "across"
 
+    def __repr__(self) -> str:
+        return f"<Study: {self.source!r} → {self.target!r}, {len(self.genes):,} shared genes>"
+
     def __post_init__(self) -> None:
         if self.source.genes != self.target.genes:
             raise SchemaError("Source and target expression do not stand on the same genes in the same order.")
@@ -143,6 +146,10 @@ class Split:
     test_idx: IntArray
     adapt_cell_idx: IntArray
     notes: tuple[Note, ...] = ()
+
+    def __repr__(self) -> str:
+        parts = f"{len(self.train_idx):,} train, {len(self.val_idx):,} validate, {len(self.test_idx):,} test"
+        return f"<{self.kind} split: {parts}>"
 
     @cached_property
     def content_hash(self) -> str:

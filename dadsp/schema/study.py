@@ -84,13 +84,15 @@ class Study:
             The study without the target's responses, whose source holds those pairs alone, in their order; and the split as
             rows of these, without test rows.
         """
-        rows = np.union1d(split.train_idx, split.val_idx)
+        learned = np.zeros(len(self.source.responses), dtype=bool)
+        learned[split.train_idx] = learned[split.val_idx] = True
+        rows, position = np.flatnonzero(learned), np.cumsum(learned) - 1
         study = self.without_target_labels()
         source = replace(study.source, responses=study.source.responses.take(rows))
-        train, val = (np.searchsorted(rows, part).astype(np.int64) for part in (split.train_idx, split.val_idx))
+        no_rows = np.zeros(0, dtype=np.int64)
         return (
             replace(study, source=source, raw_source_potency=self.raw_source_potency[rows]),
-            replace(split, train_idx=train, val_idx=val, test_idx=np.zeros(0, dtype=np.int64)),
+            replace(split, train_idx=position[split.train_idx], val_idx=position[split.val_idx], test_idx=no_rows),
         )
 
     @cached_property

@@ -100,16 +100,16 @@ class Choices:
         return json.loads(text)
 
 
-Space = dict[str, Range | Choices]
+Space = Mapping[str, Range | Choices]
 
 
-def parameters(space: Mapping[str, Any], prefix: str = "") -> Space:
+def parameters(space: Mapping[str, Any], prefix: str = "") -> dict[str, Range | Choices]:
     """The leaves of a nested space by their dotted keys.
 
     Raises:
         ConfigError: A leaf is neither a range nor choices, or its key is not one that can be tuned.
     """
-    found: Space = {}
+    found: dict[str, Range | Choices] = {}
     for name, node in space.items():
         key = f"{prefix}{name}"
         if not isinstance(node, Mapping):

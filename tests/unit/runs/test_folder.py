@@ -86,7 +86,7 @@ def test_scores_hold_a_metric_that_is_newer_than_the_run_and_the_comparison_what
     with registered(BIAS):
         assert folder.scores["bias"].notna().all()
         assert folder.comparison["bias"].isna().all()
-        assert Run(folder.path).table["bias"].tolist() == folder.scores["bias"].tolist()
+        assert Run(folder).table["bias"].tolist() == folder.scores["bias"].tolist()
 
 
 def test_folder_without_a_finished_run_is_refused_under_the_key_that_named_it(tmp_path: Path) -> None:

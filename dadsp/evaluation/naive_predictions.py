@@ -1,6 +1,6 @@
 """Predictions of the naive rows, kept with a run so that a later score can be computed of them as of the system."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,17 +45,28 @@ def _short(table: PredictionTable) -> Any:
     return shorter if (shorter == values).all() else values
 
 
-def naive_tables(frame: pd.DataFrame | None) -> dict[str, PredictionTable]:
-    """The tables that ``naive_frame`` was made of, by the row's name; none of None.
+class NaiveTables(Mapping[str, PredictionTable]):
+    """The tables that ``naive_frame`` was made of, by the row's name; each is made when it is asked for.
+
+    Args:
+        frame: As ``naive_frame`` gives it.
 
     Raises:
-        SchemaError: The frame lacks a column of a prediction table, or a prediction is not finite.
+        SchemaError: On asking: the frame lacks a column of a prediction table, or a prediction is not finite.
     """
-    if frame is None:
-        return {}
-    names = [str(name) for name in frame.columns if name not in SHARED]
-    shared = frame[[name for name in SHARED if name in frame]]
-    return {name: PredictionTable(shared.assign(y_pred=frame[name])) for name in names}
+
+    def __init__(self, frame: pd.DataFrame) -> None:
+        self._shared = frame[[name for name in SHARED if name in frame]]
+        self._own = frame.drop(columns=self._shared.columns)
+
+    def __getitem__(self, name: str) -> PredictionTable:
+        return PredictionTable(self._shared.assign(y_pred=self._own[name]))
+
+    def __iter__(self) -> Iterator[str]:
+        return map(str, self._own.columns)
+
+    def __len__(self) -> int:
+        return self._own.shape[1]
 
 
 def scored_again(comparison: pd.DataFrame, tables: Mapping[str, PredictionTable], names: Iterable[str]) -> pd.DataFrame:
@@ -80,9 +91,9 @@ def lacking(path: Path) -> list[str]:
     return [name for name in SCORES if name not in written]
 
 
-def read_naive(path: Path) -> pd.DataFrame | None:
-    """What ``naive_frame`` gave, from a file; None where there is none, as in folders of versions that kept none."""
-    return pd.read_parquet(path) if path.exists() else None
+def read_naive(path: Path) -> NaiveTables:
+    """The naive rows of a file that holds a ``naive_frame``; none where there is no file, as in runs of format 0."""
+    return NaiveTables(pd.read_parquet(path) if path.exists() else naive_frame({}))
 
 
 def with_newer_metrics(system: Mapping[str, Any], table: PredictionTable | None) -> Mapping[str, Any]:

@@ -130,6 +130,18 @@ def metrics_of(table: Table) -> list[Metric]:
     return sorted((metric for metric in METRICS.values() if table in metric.tables), key=lambda metric: metric.place)
 
 
+def ordered(name: str) -> Score:
+    """The score of this name, of which one value is better than another, so that a search can go by it.
+
+    Raises:
+        ConfigError: There is no such score, or neither of two values is better.
+    """
+    valid = [score.name for score in SCORES.values() if score.direction != "none"]
+    if name not in valid:
+        raise ConfigError(f"score={name} is nothing to search by. {nearest(name, valid)}")
+    return SCORES[name]
+
+
 def register(metric: Metric) -> None:
     """Adds a metric: from now on whatever is scored, shown or read again has it.
 

@@ -9,10 +9,9 @@ from typing import Any
 import pandas as pd
 
 from dadsp.evaluation.metric import METRICS
-from dadsp.evaluation.naive_predictions import naive_tables, scored_again, with_newer_metrics
+from dadsp.evaluation.naive_predictions import with_newer_metrics
 from dadsp.runs.collection import REPETITIONS, flat
 from dadsp.runs.folder import CONFIG, HISTORY, RunFolder, complete
-from dadsp.schema import PredictionTable
 
 PASSWORD = re.compile(r"(?<=://)[^/@\s]+(?=@)")
 
@@ -109,7 +108,7 @@ def read_run(folder: RunFolder) -> ReportedRun:
     """
     with complete(folder.path):
         predictions = folder.predictions
-        results, comparison = _scores(folder, predictions)
+        results, comparison = _scores(folder)
         run = ReportedRun(
             folder=folder.path,
             results=results,
@@ -129,12 +128,11 @@ def read_run(folder: RunFolder) -> ReportedRun:
         return run
 
 
-def _scores(folder: RunFolder, predictions: PredictionTable) -> tuple[dict[str, Any], pd.DataFrame]:
-    """Results and comparison; scores that they were written without are computed from kept predictions."""
-    results, comparison, names = folder.results, folder.comparison, folder.newer_scores()
-    if not names and all(set(METRICS) <= set(system["pooled"]) for system in results["systems"]):
-        return results, comparison
-    test = predictions.where(predictions.frame["split"] == "test")
-    tables = {**naive_tables(folder.naive_predictions), results["run"]["system"]: test}
+def _scores(folder: RunFolder) -> tuple[dict[str, Any], pd.DataFrame]:
+    """Results and comparison, with the metrics that are newer than the run."""
+    results = folder.results
+    if all(set(METRICS) <= set(system["pooled"]) for system in results["systems"]):
+        return results, folder.scores
+    tables = folder.test_tables()
     systems = [with_newer_metrics(system, tables.get(system["name"])) for system in results["systems"]]
-    return {**results, "systems": systems}, scored_again(comparison, tables, names)
+    return {**results, "systems": systems}, folder.scores

@@ -86,7 +86,7 @@ def finished_run(run: Run) -> FinishedRun:
         LoadError: A file of its is absent or damaged.
     """
     with complete(run.folder if run.is_kept else Path("the run")):
-        facts, table = run.facts, run.table
+        facts, table = run.facts, run.kept.comparison if run.is_kept else run.table
         own = table[table["system"] == facts["system"]].iloc[0]
         config: Mapping[str, Any] = run.settings if run.is_kept else {"data": {}, "split": {}, "model": {}}
         kind = facts["split"] if "split" in facts else run.kept.split_facts["kind"]

@@ -16,7 +16,7 @@ import pandas as pd
 
 from dadsp.building import check
 from dadsp.errors import ConfigError, DadspError, LoadError, examples
-from dadsp.evaluation.naive_predictions import lacking, read_naive
+from dadsp.evaluation.naive_predictions import lacking, read_naive, scored_again
 from dadsp.evaluation.report import read_comparison
 from dadsp.files import read_json, write_json, write_text
 from dadsp.models.base import Predictor, load_model
@@ -179,8 +179,14 @@ class RunFolder:
 
     @property
     def comparison(self) -> pd.DataFrame:
-        """Scores of the system and of the naive rows."""
+        """Scores of the system and of the naive rows, as they were written; NaN in columns that are newer."""
         return read_comparison(self.path / COMPARISON)
+
+    @property
+    def scores(self) -> pd.DataFrame:
+        """The same, with scores that are newer computed from the predictions that were kept."""
+        names = lacking(self.path / COMPARISON)
+        return scored_again(self.comparison, self.test_tables(), names) if names else self.comparison
 
     @property
     def predictions(self) -> PredictionTable:
@@ -188,13 +194,14 @@ class RunFolder:
         return PredictionTable(pd.read_parquet(self.path / PREDICTIONS))
 
     @property
-    def naive_predictions(self) -> pd.DataFrame | None:
-        """Test predictions of the naive rows, as ``naive_frame`` keeps them; None in runs of format 0, which kept none."""
+    def naive_predictions(self) -> Mapping[str, PredictionTable]:
+        """Test predictions of the naive rows by name; empty in runs of format 0, which kept none."""
         return read_naive(self.path / NAIVE)
 
-    def newer_scores(self) -> list[str]:
-        """Scores that the comparison was written without."""
-        return lacking(self.path / COMPARISON)
+    def test_tables(self) -> dict[str, PredictionTable]:
+        """Test predictions of the system and of those naive rows whose predictions were kept, by name."""
+        own = self.predictions
+        return {**self.naive_predictions, self.results["run"]["system"]: own.where(own.frame["split"] == "test")}
 
     @property
     def history(self) -> pd.DataFrame:

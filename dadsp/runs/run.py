@@ -1,6 +1,6 @@
 """A run as an object: what it scored, what its system says of pairs, and what can be found out about it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,6 @@ from dadsp.analysis.missing_pairs import Imputation, ImputeOptions, impute
 from dadsp.data.new_pairs import OnUnknown
 from dadsp.data.tables import Frame
 from dadsp.errors import LoadError
-from dadsp.evaluation.naive_predictions import naive_tables
 from dadsp.evaluation.report import comparison
 from dadsp.models.base import Predictor
 from dadsp.models.prediction import Predicted, predict_new
@@ -134,7 +133,7 @@ class Run:
             return comparison(self._results.rows)
         if not (self.kept / COMPARISON).is_file():
             raise LoadError(f"{self.folder} holds no {COMPARISON}. Check that the run is finished.")
-        return self.kept.comparison
+        return self.kept.scores
 
     @property
     def predictions(self) -> PredictionTable:
@@ -142,9 +141,9 @@ class Run:
         return self._results.table if self._results else self.kept.predictions
 
     @property
-    def naive_predictions(self) -> dict[str, PredictionTable]:
+    def naive_predictions(self) -> Mapping[str, PredictionTable]:
         """Test predictions of the naive rows by name; empty for runs of earlier versions, which kept none."""
-        return dict(self._results.naive) if self._results else naive_tables(self.kept.naive_predictions)
+        return self._results.naive if self._results else self.kept.naive_predictions
 
     @property
     def history(self) -> pd.DataFrame:

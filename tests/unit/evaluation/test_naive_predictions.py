@@ -9,9 +9,9 @@ import pytest
 from dadsp.errors import SchemaError
 from dadsp.evaluation.metrics import evaluate
 from dadsp.evaluation.naive_predictions import (
+    NaiveTables,
     lacking,
     naive_frame,
-    naive_tables,
     read_naive,
     scored_again,
     with_newer_metrics,
@@ -43,7 +43,7 @@ def rows() -> list[Row]:
 
 def test_tables_come_back_from_the_file_to_the_last_bit(tmp_path: Path) -> None:
     naive_frame(tables()).to_parquet(tmp_path / "naive.parquet", index=False)
-    back = naive_tables(read_naive(tmp_path / "naive.parquet"))
+    back = read_naive(tmp_path / "naive.parquet")
     assert list(back) == list(tables())
     for name, kept in tables().items():
         pd.testing.assert_frame_equal(back[name].frame, kept.frame, check_exact=True)
@@ -58,9 +58,8 @@ def test_file_holds_the_pairs_once_and_short_numbers_where_nothing_is_lost() -> 
 
 
 def test_folder_without_the_file_has_no_tables(tmp_path: Path) -> None:
-    assert read_naive(tmp_path / "naive.parquet") is None
-    assert naive_tables(None) == {}
-    assert naive_tables(naive_frame({})) == {}
+    assert dict(read_naive(tmp_path / "naive.parquet")) == {}
+    assert "source mean" not in read_naive(tmp_path / "naive.parquet")
 
 
 def test_rows_of_other_pairs_are_refused() -> None:
@@ -71,7 +70,9 @@ def test_rows_of_other_pairs_are_refused() -> None:
 
 def test_file_of_another_kind_is_refused() -> None:
     with pytest.raises(SchemaError, match="lacks 5 columns"):
-        naive_tables(naive_frame(tables()).drop(columns=["y_true", "domain", "split", "censored", "cell_seen"]))
+        NaiveTables(naive_frame(tables()).drop(columns=["y_true", "domain", "split", "censored", "cell_seen"]))[
+            "source mean"
+        ]
 
 
 def test_scores_computed_again_are_those_that_were_written() -> None:

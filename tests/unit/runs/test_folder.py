@@ -8,6 +8,9 @@ import pytest
 
 from dadsp.errors import ConfigError, LoadError
 from dadsp.runs.folder import FORMAT, RunFolder, complete
+from dadsp.runs.run import Run
+from tests.support.metrics import BIAS, registered
+from tests.support.run_folders import write_run
 
 
 def folder_with(path: Path, **files: object) -> RunFolder:
@@ -71,9 +74,19 @@ def test_settings_with_interpolations_are_refused(tmp_path: Path) -> None:
 def test_parts_that_a_run_may_lack_are_empty(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     assert (folder.history.empty, folder.data_facts, folder.figures(), folder.times()) == (True, {}, {}, None)
-    assert folder.naive_predictions is None
+    assert dict(folder.naive_predictions) == {}
     pd.DataFrame({"stage": ["a"], "epoch": [0], "loss": [0.1]}).to_csv(tmp_path / "history.csv", index=False)
     assert folder.history["loss"].tolist() == [0.1]
+
+
+def test_scores_hold_a_metric_that_is_newer_than_the_run_and_the_comparison_what_was_written(tmp_path: Path) -> None:
+    write_run(tmp_path / "run")
+    folder = RunFolder(tmp_path / "run")
+    pd.testing.assert_frame_equal(folder.scores, folder.comparison)
+    with registered(BIAS):
+        assert folder.scores["bias"].notna().all()
+        assert folder.comparison["bias"].isna().all()
+        assert Run(folder).table["bias"].tolist() == folder.scores["bias"].tolist()
 
 
 def test_folder_without_a_finished_run_is_refused_under_the_key_that_named_it(tmp_path: Path) -> None:

@@ -15,11 +15,11 @@ NOTEBOOK = ROOT / "docs" / "from_frames_to_ranked_drugs.ipynb"
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_notebook_goes_from_data_frames_to_a_ranked_list(tmp_path: Path) -> None:
-    notebook = nbformat.read(NOTEBOOK, as_version=4)  # type: ignore[no-untyped-call]
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
     check = (
         "import json; print(json.dumps([ranked['ic50_um'].tolist(), sorted(ranked['drug_id']), sorted(every['drug_id'])]))"
     )
-    notebook.cells.append(nbformat.v4.new_code_cell(check))  # type: ignore[no-untyped-call]
+    notebook.cells.append(nbformat.v4.new_code_cell(check))
     NotebookClient(notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}).execute()
     ic50, ranked, every = json.loads(notebook.cells[-1]["outputs"][0]["text"])
     assert ranked == every  # every drug once

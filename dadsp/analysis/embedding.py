@@ -167,8 +167,8 @@ def measure(features: Values, lines: Lines, options: EmbedOptions) -> dict[str, 
         "domain_mixing": (domain_mixing(distances, is_target, k), 1.0),
     }
     rows = {"source": np.flatnonzero(~is_target), "target": np.flatnonzero(is_target)}
-    judged = [("source", "source"), ("target", "target"), ("target", "source")]
-    for own, other in judged:
+    compared = [("source", "source"), ("target", "target"), ("target", "source")]
+    for own, other in compared:
         name = f"tissue_agreement_{own}" if own == other else f"tissue_agreement_{own}_to_{other}"
         block = _between_lines(distances, lines.line, rows[own], rows[other])
         tissues, others = ([lines.tissues[row] for row in rows[part]] for part in (own, other))

@@ -71,15 +71,15 @@ def _training_section(run: ReportedRun) -> Section:
         return Section("Training", [Text(["This system is not trained in epochs."])])
     rows = []
     for stage, epochs in run.history.groupby("stage", sort=False):
-        losses, judged = (_columns(epochs, prefix) for prefix in ("train/loss", "val/"))
+        losses, validated = (_columns(epochs, prefix) for prefix in ("train/loss", "val/"))
         loss = epochs[losses[0]].dropna() if losses else pd.Series(dtype=float)
-        best = epochs.sort_values(judged[0], kind="stable").iloc[0] if judged else None
+        best = epochs.sort_values(validated[0], kind="stable").iloc[0] if validated else None
         rows.append(
             [
                 str(stage),
                 str(len(epochs)),
                 *((decimal(loss.iloc[0]), decimal(loss.iloc[-1])) if len(loss) else (MISSING, MISSING)),
-                MISSING if best is None else f"{judged[0]}: {decimal(best[judged[0]])} in epoch {best['epoch']}",
+                MISSING if best is None else f"{validated[0]}: {decimal(best[validated[0]])} in epoch {best['epoch']}",
             ]
         )
     headings = ["Stage", "Epochs", "First loss", "Last loss", "Lowest on validation (epochs count from 0)"]

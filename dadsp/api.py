@@ -25,7 +25,7 @@ from dadsp.runs import run as runs_run
 from dadsp.runs.collection import compare_runs, finished_run, gather, read_expected
 from dadsp.runs.folder import RunFolder, is_single_drug
 from dadsp.runs.identity import sole_process
-from dadsp.runs.job import KEYS, Job, going_on, new_folder
+from dadsp.runs.job import KEYS, Job, going_on, logged_to, new_folder
 from dadsp.runs.job import train as train_job
 from dadsp.runs.parts import forget_studies
 from dadsp.runs.parts import load_study as study_of_settings
@@ -207,12 +207,13 @@ def train(*overrides: str) -> Run:
         with sole_process(place.path):
             job = going_on(place, KEYS, tracked=True)
             if job is not None:
-                train_job(job, FitContext(), lambda study, split, system: None)
+                with logged_to(place / "train.log"):
+                    train_job(job, FitContext(), lambda study, split, system: None)
         return load(place.path)
     forget_studies()
     config, folder = compose_run("config", list(overrides))
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with sole_process(folder), new_folder(RunFolder(folder), "train", "train.log"):
+    with sole_process(folder), new_folder(RunFolder(folder), "train", "train.log"), logged_to(folder / "train.log"):
         job = Job(plain(config), RunFolder(folder), shlex.join(["dadsp", "train", *overrides]))
         run, _ = train_job(job, FitContext(), lambda study, split, system: None)
     return Run.of(run)

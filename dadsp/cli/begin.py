@@ -1,9 +1,7 @@
 """What the verbs that make run folders share: beginning a run, and going on with one."""
 
-import logging
 import shlex
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 from hydra.core.hydra_config import HydraConfig
@@ -13,11 +11,11 @@ from omegaconf import DictConfig, OmegaConf
 from dadsp.cli.app import run_app
 from dadsp.cli.console import tell
 from dadsp.configuration.compose import plain, settings_hash
-from dadsp.credentials import LeanFormatter, without_credentials
+from dadsp.credentials import without_credentials
 from dadsp.errors import ConfigError, DadspError, nearest
 from dadsp.runs.folder import IDENTITY, RunFolder
 from dadsp.runs.identity import LOCK, sole_process
-from dadsp.runs.job import Ending, Job, going_on, new_folder, told_how_to_go_on
+from dadsp.runs.job import Ending, Job, going_on, logged_to, new_folder, told_how_to_go_on
 
 
 class Verb(NamedTuple):
@@ -118,15 +116,5 @@ def _resume(verb: Verb, folder: RunFolder, tracked: bool, as_json: bool) -> None
         if job is None:  # by now
             verb.show(folder, as_json)
             return
-        log_to(folder / verb.log)
-        with told_how_to_go_on(folder, verb.name):
+        with logged_to(folder / verb.log), told_how_to_go_on(folder, verb.name):
             verb.work(job, as_json)
-
-
-def log_to(path: Path) -> None:
-    """Appends what is logged to a file, unless it goes somewhere already."""
-    if logging.getLogger().handlers:
-        return
-    handler = logging.FileHandler(path)
-    handler.setFormatter(LeanFormatter("%(asctime)s %(levelname)s %(message)s"))
-    logging.basicConfig(level=logging.INFO, handlers=[handler])

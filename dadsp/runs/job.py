@@ -1,5 +1,6 @@
 """A run that settings describe, begun or gone on with: what ``dadsp train`` does, and ``dadsp.train`` in Python."""
 
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -9,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 from pydantic import Field, StrictInt
 from pydantic.dataclasses import dataclass
 
-from dadsp.credentials import tree_without_credentials
+from dadsp.credentials import LeanFormatter, tree_without_credentials
 from dadsp.errors import DadspError, LoadError, StorageError, nearest
 from dadsp.models.base import FitContext
 from dadsp.options import STRICT, validated
@@ -133,6 +134,25 @@ def going_on(folder: RunFolder, keys: tuple[str, ...], *, tracked: bool, tell: T
     if not tracked:
         settings["tracking"]["enabled"] = False
     return Job(settings, folder, folder.tracking.get("command", f"resume={folder.path}"), tell=tell)
+
+
+@contextmanager
+def logged_to(path: Path) -> Iterator[None]:
+    """Appends what is logged in the block to a file, unless it goes somewhere already."""
+    root = logging.getLogger()
+    if root.handlers:
+        yield
+        return
+    handler, level = logging.FileHandler(path), root.level
+    handler.setFormatter(LeanFormatter("%(asctime)s %(levelname)s %(message)s"))
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        root.setLevel(level)
+        root.removeHandler(handler)
+        handler.close()
 
 
 @contextmanager

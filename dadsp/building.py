@@ -107,15 +107,25 @@ def today(target: object) -> object:
     return target
 
 
+def names_of(kind: str) -> tuple[str, ...]:
+    """What is registered of a kind, by dotted name."""
+    return REGISTERED.get("data" if kind == LATER else kind, ())
+
+
 def registered(kind: str, target: object) -> Callable[..., Any] | None:
     """The class or function of this kind and name; None if there is none."""
-    names = REGISTERED.get("data" if kind == LATER else kind, ())
     target = today(target)
-    if not isinstance(target, str) or target not in names:
+    if not isinstance(target, str) or target not in names_of(kind):
         return None
     module, _, name = target.rpartition(".")  # of our own table
     found: Callable[..., Any] = getattr(import_module(module), name)
     return found
+
+
+def kinds_of(kind: str) -> dict[str, Any]:
+    """Registered classes of this kind by the ``kind`` that each states, which is how saved models call them."""
+    found = (registered(kind, name) for name in names_of(kind))
+    return {each.kind: each for each in found if hasattr(each, "kind")}
 
 
 def build(node: Any, where: str, **passed: Any) -> Any:

@@ -7,7 +7,7 @@ import numpy as np
 from scipy.special import ndtri
 from scipy.stats import rankdata
 
-from dadsp.data.alignment.base import Alignment, AlignmentLines
+from dadsp.data.alignment.base import Alignment, AlignmentLines, FittedAlignment
 from dadsp.data.alignment.gene_wise import GeneWise, z_scores
 from dadsp.schema import Domain, FloatArray
 
@@ -38,6 +38,7 @@ class Rank(Alignment):
     """Gene-wise z-scores of each screen, then each line's genes by rank."""
 
     kind: ClassVar[str] = "rank"
+    fitted: ClassVar[type[FittedAlignment]] = RankScores
 
     def fit(self, lines: AlignmentLines) -> RankScores:
         """The z-scores; ranks are a line's own."""

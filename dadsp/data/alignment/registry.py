@@ -2,24 +2,15 @@
 
 from typing import Any
 
+from dadsp.building import kinds_of
 from dadsp.data.alignment.base import Arrays, FittedAlignment
-from dadsp.data.alignment.bridge import FittedBridge
-from dadsp.data.alignment.coral import Recolouring
-from dadsp.data.alignment.gene_wise import GeneWise
-from dadsp.data.alignment.identity import Identity
-from dadsp.data.alignment.quantile import QuantileMap
-from dadsp.data.alignment.rank import RankScores
 from dadsp.errors import LoadError, nearest
 
-FITTED: dict[str, type[FittedAlignment]] = {
-    "none": Identity,
-    "zscore": GeneWise,
-    "rank": RankScores,
-    "quantile": QuantileMap,
-    "coral": Recolouring,
-    "bridge": FittedBridge,
-    "combat": GeneWise,
-}  # ``auto`` is saved as the one that it took
+
+def fitted_kinds() -> dict[str, type[FittedAlignment]]:
+    """What registered alignments leave behind, by kind; ``auto`` is saved as the one that it took."""
+    found = {kind: each.fitted for kind, each in kinds_of("alignment").items()}
+    return {kind: fitted for kind, fitted in found.items() if fitted is not None}
 
 
 def load_alignment(stated: dict[str, Any], arrays: Arrays) -> FittedAlignment:
@@ -28,7 +19,7 @@ def load_alignment(stated: dict[str, Any], arrays: Arrays) -> FittedAlignment:
     Raises:
         LoadError: Its kind is unknown, or an array is absent.
     """
-    kind = str(stated.get("kind"))
-    if kind not in FITTED:
-        raise LoadError(f"The saved model has alignment '{kind}', which is unknown. {nearest(kind, list(FITTED))}")
-    return FITTED[kind].from_arrays(stated, arrays)
+    kind, known = str(stated.get("kind")), fitted_kinds()
+    if kind not in known:
+        raise LoadError(f"The saved model has alignment '{kind}', which is unknown. {nearest(kind, list(known))}")
+    return known[kind].from_arrays(stated, arrays)

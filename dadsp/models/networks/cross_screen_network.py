@@ -18,7 +18,6 @@ from torch import Tensor, nn
 from dadsp.data.scaling import LabelScaler
 from dadsp.models.base import Arrays, FitContext
 from dadsp.models.cross_screen_predictor import CrossScreenPredictor, SystemOptions, Width, under
-from dadsp.models.networks.drug_encoders import drug_encoder
 from dadsp.models.networks.potency_function import PotencyFunction
 from dadsp.models.networks.rowspace import RowSpace
 from dadsp.models.training.batches import BlockBatch, BlockBatches, LabelledPairs, PairBatch, PairBatches
@@ -237,10 +236,10 @@ class CrossScreenNetwork(CrossScreenPredictor):
 
     def _network(self, n_inputs: int) -> DadspNetwork:
         """The system's network; where drug features are codes, its drug branch begins with the network that reads them."""
-        encoder, width = drug_encoder(self.fitted_features)
-        network = self._build(n_inputs, width)
-        if self.fitted_features.learned:
-            network.drug_branch.insert(0, encoder)
+        reads = self.fitted_features.encoder()
+        network = self._build(n_inputs, self.fitted_features.width if reads is None else reads[1])
+        if reads is not None:
+            network.drug_branch.insert(0, reads[0])
         return network
 
     def _pretrain(self, lines: Tensor, options: PretrainingOptions, context: FitContext) -> StackedAutoencoder:

@@ -14,8 +14,9 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
+from dadsp import plugins
 from dadsp.configuration.arguments import readable
-from dadsp.configuration.compose import conf_folder, explained, forget_studies
+from dadsp.configuration.compose import conf_folder, explained, forget_studies, plain, with_plugins
 from dadsp.configuration.guard import check_options, guarded
 from dadsp.credentials import without_credentials
 from dadsp.errors import ConfigError, DadspError
@@ -34,9 +35,13 @@ def run_app(verb: str, config_name: str, arguments: list[str], task: Callable[[D
     """
     failures: list[DadspError] = []
     forget_studies()  # files may have changed since another application of this process
+    arguments = with_plugins(config_name, arguments)
+    asked_for = plugins.used()
 
     def job(config: DictConfig) -> Any:
         try:
+            plugins.use(*asked_for)  # the processes of a launcher begin without
+            plugins.require(plain(config.get("plugins")), "The configuration")
             return task(config)
         except BrokenPipeError:
             raise

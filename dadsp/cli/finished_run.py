@@ -8,6 +8,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from dadsp import plugins
 from dadsp.building import check
 from dadsp.configuration.compose import load_study
 from dadsp.errors import ConfigError, DadspError, LoadError, examples
@@ -95,9 +96,10 @@ def read_config(folder: Path) -> DictConfig:
     """The same, to build from: what it names is checked first, wherever it stands.
 
     Raises:
-        LoadError: It cannot be read, or names what dadsp does not build at that place.
+        LoadError: It cannot be read, needs a plug-in that is not in use, or names what dadsp does not build at that place.
     """
     settings = read_settings(folder)
+    plugins.require(settings.get("plugins"), folder / "config.yaml")
     try:
         check(settings, "")
     except ConfigError as error:

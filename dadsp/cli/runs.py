@@ -15,6 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import Field, StrictInt, model_validator
 from pydantic.dataclasses import dataclass
 
+from dadsp import plugins
 from dadsp.cli.app import run_app
 from dadsp.cli.finished_run import read_config
 from dadsp.cli.run_folder import IDENTITY, LOCK, RUN, finished, note_run, run_facts, sole_process, unsent
@@ -82,6 +83,8 @@ class Verb(NamedTuple):
 
 def run_verb(verb: Verb, arguments: list[str], as_json: bool) -> None:
     """Starts a run as the arguments say, or goes on with the one that ``resume=`` names."""
+    if any(part.startswith("resume=") for part in arguments):
+        arguments = plugins.taken(arguments)
     resumed = [part.removeprefix("resume=") for part in arguments if part.startswith("resume=")]
     if resumed and resumed[-1] not in ("", "null"):
         others = [part for part in arguments if not part.startswith("resume=") and part != "tracking=none"]

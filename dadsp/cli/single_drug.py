@@ -35,7 +35,7 @@ from dadsp.tracking import Tracker
 from dadsp.written_tables import write_csv
 
 OPTIONS = ("protocol", "selection", "network", "compression")
-KEYS = ("panel", "drug", *OPTIONS, "tracking", "seed", "resume", "runs")
+KEYS = ("panel", "drug", *OPTIONS, "tracking", "seed", "resume", "runs", "plugins")
 KEPT = ("config.yaml", "results.csv", "summary.csv", "mse.csv", "accuracy.csv", "leak.csv", "figures", "metrics.json")
 TABLES = {"summary": summary, "mse": mse_table, "accuracy": accuracy_table, "leak": leak_table}
 

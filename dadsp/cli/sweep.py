@@ -35,7 +35,7 @@ Ending = Literal["trained", "skipped", "failed"]
 
 SUPERSEDED = "superseded"  # folder beside the sweeps, of jobs made of other data or code
 # Where things lie and how fast they go; the content of the data is hashed by itself.
-NOT_DECISIVE = ("hydra", "runs", "sweep", "tracking", "resume")
+NOT_DECISIVE = ("hydra", "runs", "sweep", "tracking", "resume", "plugins")
 NOT_DECISIVE_INSIDE = ("data.root", "trainer.threads", "trainer.checkpoint_every_s", "tune.trials", "tune.workers")
 
 

@@ -34,7 +34,20 @@ from dadsp.splits.store import load_split, save_split
 from dadsp.tracked_model import FinishedModel
 from dadsp.tracking import PARENT, RunTracker, Tracker
 
-KEYS = ("data", "split", "drug_features", "alignment", "model", "trainer", "tracking", "seed", "resume", "runs", "sweep")
+KEYS = (
+    "data",
+    "split",
+    "drug_features",
+    "alignment",
+    "model",
+    "trainer",
+    "tracking",
+    "seed",
+    "resume",
+    "runs",
+    "sweep",
+    "plugins",
+)
 
 
 def run(arguments: list[str], as_json: bool) -> None:

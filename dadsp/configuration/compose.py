@@ -14,12 +14,15 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationToMissingValueError, MissingMandatoryValue, OmegaConfBaseException
 
 import dadsp
-from dadsp import building
+from dadsp import building, plugins
 from dadsp.configuration.arguments import readable
 from dadsp.configuration.guard import guarded
 from dadsp.errors import ConfigError, nearest
 from dadsp.schema import Scope, Study
 from dadsp.splits.store import saved_scope
+
+
+WITH_PLUGINS = ("config", "single_drug", "tune")  # configurations that are kept with a run
 
 
 def conf_folder() -> Path:
@@ -46,9 +49,20 @@ def compose(config_name: str, overrides: list[str]) -> DictConfig:
     """
     try:
         with guarded(), hydra.initialize_config_dir(str(conf_folder()), version_base="1.3"):
-            return hydra.compose(config_name, readable(overrides))
+            return hydra.compose(config_name, readable(with_plugins(config_name, overrides)))
     except (HydraException, OmegaConfBaseException) as error:
-        raise explained(error, config_name) from error
+        raise explained(error, config_name if overrides else None) from error  # no known keys where the defaults fail
+
+
+def with_plugins(config_name: str, overrides: list[str]) -> list[str]:
+    """The overrides with the plug-ins that they or the environment name in use; configurations of runs state these.
+
+    Raises:
+        ConfigError: One is not installed, or fails.
+    """
+    others = plugins.taken(overrides)
+    states = config_name in WITH_PLUGINS and plugins.used()
+    return [*others, f"plugins=[{','.join(plugins.used())}]"] if states else others
 
 
 def build(node: DictConfig, where: str, **passed: Any) -> Any:

@@ -14,10 +14,12 @@ from unittest.mock import patch
 from hydra._internal import hydra as hydra_app
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.utils import get_args_parser
+from hydra.core.config_search_path import ConfigSearchPath
 from omegaconf import DictConfig, OmegaConf
 
 from dadsp.errors import ConfigError, examples
 from dadsp.plain_yaml import read_plain_yaml
+from dadsp.plugins import conf_folders
 
 # What may be named in hydra.job_logging and hydra.hydra_logging.
 LOG_CLASSES = (
@@ -46,7 +48,15 @@ def _load_checked(file: Any) -> Any:
 
 
 class GuardedLoader(ConfigLoaderImpl):
-    """Hydra's loader of configurations, which refuses what would run code; jobs of a sweep take it along."""
+    """Hydra's loader of configurations, which refuses what would run code; jobs of a sweep take it along.
+
+    Choices of plug-ins stand behind dadsp's own and cannot take their place.
+    """
+
+    def __init__(self, config_search_path: ConfigSearchPath) -> None:
+        for folder in conf_folders():
+            config_search_path.append("plugins", f"file://{folder}")
+        super().__init__(config_search_path)
 
     def load_configuration(self, *args: Any, **kwargs: Any) -> DictConfig:
         """The composed configuration.

@@ -22,6 +22,7 @@ ALLOWED: dict[str, set[str]] = {
     "files": {"errors"},
     "options": {"errors"},
     "building": {"errors", "options"},
+    "plugins": {"building", "errors"},
     "plain_yaml": {"errors"},
     "schema": {"errors"},
     "drugs": BASE | {"building", "nets"},
@@ -29,7 +30,7 @@ ALLOWED: dict[str, set[str]] = {
     "evaluation": BASE,
     "nets": FLOOR,
     "data": BASE | {"building", "drugs"},
-    "models": BASE | {"building", "data", "drugs", "nets"},
+    "models": BASE | {"building", "plugins", "data", "drugs", "nets"},
     "singledrug": BASE | {"models", "nets", "evaluation"},
     "analysis": BASE | {"models", "evaluation", "drugs", "data"},
     "written_tables": {"files"},
@@ -42,7 +43,7 @@ ALLOWED: dict[str, set[str]] = {
 ALLOWED["tracking"] = {*BASE, "provenance", "credentials", "tracked_model", "tracking_store"}
 ALLOWED["tracked_runs"] = {*BASE, "tracking", "tracking_store"}
 ALLOWED["served_model"] = {*BASE, "data", "models"}
-ALLOWED["configuration"] = {*BASE, "building", "plain_yaml", "credentials", "splits"}
+ALLOWED["configuration"] = {*BASE, "building", "plugins", "plain_yaml", "credentials", "splits"}
 ALLOWED["cli"] = {*ALLOWED, "api", "version"}
 ALLOWED["api"] = {*ALLOWED}
 ALLOWED["__init__"] = {"api"}

@@ -1,8 +1,9 @@
 """From a configuration node to the object it describes: the one place where a name in a file becomes a class.
 
-A node is a plain dict; its ``_target_`` is looked up in ``REGISTERED``, and among what plug-ins added (``dadsp.plugins``), under
-the kind that the node's place calls for (the last part of its key: ``model``, ``data.source.expression``,
-``model.alignment``). It is never resolved as a path of Python. All that a node holds, in every dict and list, is checked before anything of it is built.
+A node is a plain dict; its ``_target_`` is looked up in ``REGISTERED``, and among what plug-ins in use added
+(``dadsp.plugins``), under the kind that the node's place calls for (the last part of its key: ``model``,
+``data.source.expression``, ``model.alignment``). It is never resolved as a path of Python. All that a node holds, in every
+dict and list, is checked before anything of it is built.
 """
 
 import inspect
@@ -124,7 +125,7 @@ def add_guest(kind: str, what: Any) -> None:
     parts = name.split(".")
     if not all(part.isidentifier() for part in parts) or len(parts) < 2 or parts[0] == "dadsp":
         raise ConfigError(
-            f"A plug-in registers {name} as {kind}, which is no class or function at the top of a module of its own. Move it."
+            f"A plug-in registers {name} as {kind}: no class or function at the top of a module of its own. Move it."
         )
     _guests[kind][name] = what
 

@@ -1,8 +1,8 @@
 """Plug-ins: installed packages that add classes of their own to those that dadsp builds (docs/extend.md).
 
 A package offers one in the entry point group ``dadsp.plugins``: a module, or a function without arguments, that calls
-``register``. It is imported on the user's word alone: ``plugins=[NAME]`` of a command, ``DADSP_PLUGINS`` of the environment, or
-``use`` in Python. A file may state with which plug-ins it was made; it never has one imported.
+``register``. It is imported on the user's word alone: ``plugins=[NAME]`` of a command, ``DADSP_PLUGINS`` of the environment,
+or ``use`` in Python. A file may state with which plug-ins it was made; it never has one imported.
 """
 
 import os

@@ -21,7 +21,6 @@ from dadsp.errors import ConfigError, nearest
 from dadsp.schema import Scope, Study
 from dadsp.splits.store import saved_scope
 
-
 WITH_PLUGINS = ("config", "single_drug", "tune")  # configurations that are kept with a run
 
 
@@ -47,9 +46,10 @@ def compose(config_name: str, overrides: list[str]) -> DictConfig:
     Raises:
         ConfigError: It cannot be composed.
     """
+    overrides = with_plugins(config_name, overrides)
     try:
         with guarded(), hydra.initialize_config_dir(str(conf_folder()), version_base="1.3"):
-            return hydra.compose(config_name, readable(with_plugins(config_name, overrides)))
+            return hydra.compose(config_name, readable(overrides))
     except (HydraException, OmegaConfBaseException) as error:
         raise explained(error, config_name if overrides else None) from error  # no known keys where the defaults fail
 

@@ -14,7 +14,7 @@ from unittest.mock import patch
 from hydra._internal import hydra as hydra_app
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.utils import get_args_parser
-from hydra.core.config_search_path import ConfigSearchPath
+from hydra.core.config_search_path import ConfigSearchPath, SearchPathQuery
 from omegaconf import DictConfig, OmegaConf
 
 from dadsp.errors import ConfigError, examples
@@ -55,7 +55,9 @@ class GuardedLoader(ConfigLoaderImpl):
 
     def __init__(self, config_search_path: ConfigSearchPath) -> None:
         for folder in conf_folders():
-            config_search_path.append("plugins", f"file://{folder}")
+            config_search_path.prepend(
+                "plugins", f"file://{folder}", SearchPathQuery(provider="schema")
+            )  # which must be last
         super().__init__(config_search_path)
 
     def load_configuration(self, *args: Any, **kwargs: Any) -> DictConfig:

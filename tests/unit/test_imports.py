@@ -26,7 +26,7 @@ ALLOWED: dict[str, set[str]] = {
     "plain_yaml": {"errors"},
     "schema": {"errors"},
     "drugs": BASE | {"building", "nets"},
-    "splits": BASE,
+    "splits": BASE | {"building"},
     "evaluation": BASE,
     "nets": FLOOR,
     "data": BASE | {"building", "drugs"},

@@ -4,9 +4,48 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from dadsp.api import LoadedModel, LoadedSingleDrug, load, load_single_drug, load_study, train
+    from dadsp.api import (
+        Choices,
+        FitContext,
+        Range,
+        Run,
+        SingleDrugRun,
+        TrackingOptions,
+        Tuned,
+        compare,
+        load,
+        load_single_drug,
+        load_study,
+        model,
+        run_experiment,
+        screen,
+        split,
+        study,
+        train,
+        tune,
+    )
 
-__all__ = ["LoadedModel", "LoadedSingleDrug", "__version__", "load", "load_single_drug", "load_study", "train"]
+__all__ = [
+    "Choices",
+    "FitContext",
+    "Range",
+    "Run",
+    "SingleDrugRun",
+    "TrackingOptions",
+    "Tuned",
+    "__version__",
+    "compare",
+    "load",
+    "load_single_drug",
+    "load_study",
+    "model",
+    "run_experiment",
+    "screen",
+    "split",
+    "study",
+    "train",
+    "tune",
+]
 
 try:
     __version__ = version("dadsp")

@@ -1,201 +1,68 @@
-"""dadsp from Python: studies, training, and the models of finished runs (docs/python.md).
+"""dadsp from Python: everything the command line does, with objects (docs/python.md).
 
 Overrides are those of the command line. Nothing here ends the process: what is wrong is a ``DadspError``.
 """
 
-import io
-import json
-from contextlib import redirect_stdout
-from functools import cached_property
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import pandas as pd
 
-from dadsp.cli.finished_run import read_run_data, read_settings
-from dadsp.configuration.compose import study_of
-from dadsp.data.new_pairs import OnUnknown
-from dadsp.data.tables import Frame
-from dadsp.errors import ConfigError, LoadError
-from dadsp.models.base import load_model
-from dadsp.models.prediction import Predicted, predict_new
-from dadsp.schema import Domain, Screen, Split, Study
-from dadsp.splits.store import load_split
+from dadsp.building import build
+from dadsp.configuration.compose import compose, compose_run, plain
+from dadsp.data.sources.frames import screen_of_frames
+from dadsp.data.study import make_study
+from dadsp.errors import ConfigError
+from dadsp.evaluation.compare import Comparison
+from dadsp.models.base import FitContext, Predictor
+from dadsp.runs import experiment
+from dadsp.runs import run as runs_run
+from dadsp.runs.collection import compare_runs, finished_run, gather, read_expected
+from dadsp.runs.folder import RunFolder, is_single_drug
+from dadsp.runs.identity import sole_process
+from dadsp.runs.job import KEYS, Job, going_on, new_folder
+from dadsp.runs.job import train as train_job
+from dadsp.runs.parts import forget_studies
+from dadsp.runs.parts import load_study as study_of_settings
+from dadsp.runs.predict_single_drug import SingleDrugRun
+from dadsp.runs.tracked import TrackingOptions
+from dadsp.runs.tuning import Choices, Range, Tuned, tune
+from dadsp.schema import Screen, Split, Study
 
-if TYPE_CHECKING:
-    from dadsp.singledrug.model import Form
-
-Table = str | Path | pd.DataFrame
-
-
-class LoadedRun:
-    """The folder of a finished run."""
-
-    _table = "comparison.csv"
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    @cached_property
-    def config(self) -> dict[str, Any]:
-        """The run's resolved configuration, nested as in ``config.yaml``."""
-        return read_settings(self.folder)
-
-    @property
-    def results(self) -> pd.DataFrame:
-        """Scores on what was held out: one row per system, the naive rows among them."""
-        path = self.folder / self._table
-        if not path.is_file():
-            raise LoadError(f"{self.folder} holds no {self._table}. Check that the run is finished.")
-        return pd.read_csv(path)
-
-
-class LoadedModel(LoadedRun):
-    """The model of a finished run of ``dadsp train``, and what it came from.
-
-    Attributes:
-        folder: The run folder.
-        predictor: The fitted system itself.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        """Reads the model; use ``load``."""
-        super().__init__(folder)
-        self.predictor = load_model(folder / "model")
-
-    def __repr__(self) -> str:
-        return f"<{self.name}, {len(self.genes):,} genes, {self.folder}>"
-
-    @property
-    def name(self) -> str:
-        """How tables call the system."""
-        return self.predictor.name
-
-    @property
-    def genes(self) -> tuple[str, ...]:
-        """The genes it reads, in its order; empty where it needs none."""
-        return self.predictor.genes
-
-    @cached_property
-    def study(self) -> Study:
-        """The run's data, read again on first use.
-
-        Raises:
-            LoadError: They cannot be read.
-        """
-        return read_run_data(self.folder)[1]
-
-    @cached_property
-    def split(self) -> Split:
-        """Which pairs trained, validated and tested.
-
-        Raises:
-            LoadError: The file is damaged, or the data have changed since.
-        """
-        return load_split(self.folder / "split.json", self.study)
-
-    @property
-    def history(self) -> pd.DataFrame:
-        """Metrics of every epoch; empty for systems without epochs."""
-        path = self.folder / "history.csv"
-        return pd.read_csv(path) if path.is_file() else pd.DataFrame()
-
-    def predict(
-        self,
-        pairs: Table,
-        expression: Table | None = None,
-        drugs: Table | None = None,
-        *,
-        domain: Domain = "target",
-        on_unknown: OnUnknown = "error",
-    ) -> pd.DataFrame:
-        """Potency of each pair: what ``dadsp predict`` writes.
-
-        Args:
-            pairs: Columns cell_id, drug_id; a table in memory or a file.
-            expression: New lines: column cell_id, then one column per gene. None takes the run's own lines of ``domain``.
-            drugs: New drugs: columns drug_id, smiles. None takes the run's own drugs.
-            domain: Which screen's platform measured the expression.
-            on_unknown: ``"drop"`` leaves out pairs of unknown lines or drugs, ``"error"`` refuses them.
-
-        Returns:
-            Columns cell_id, drug_id, neg_log10_ic50_um (−log10 IC50(µM)) and ic50_um.
-
-        Raises:
-            DadspError: An option is no choice, or a table cannot be used.
-        """
-        return self.predicted(pairs, expression, drugs, domain=domain, on_unknown=on_unknown).frame
-
-    def predicted(
-        self, pairs: Table, expression: Table | None, drugs: Table | None, *, domain: Domain, on_unknown: OnUnknown
-    ) -> Predicted:
-        """The same with notes on what was left out."""
-        return predict_new(
-            self.predictor,
-            _readable(pairs, "pairs"),
-            expression=None if expression is None else _readable(expression, "expression"),
-            drugs=None if drugs is None else _readable(drugs, "drugs"),
-            known=self._screens,
-            domain=domain,
-            on_unknown=on_unknown,
-        )
-
-    def _screens(self) -> tuple[Screen, Screen]:
-        try:
-            return self.study.source, self.study.target
-        except LoadError as error:
-            raise LoadError(f"{error} Or give expression= and drugs=.") from error
+__all__ = [
+    "Choices",
+    "FitContext",
+    "Range",
+    "Run",
+    "SingleDrugRun",
+    "TrackingOptions",
+    "Tuned",
+    "compare",
+    "load",
+    "load_single_drug",
+    "load_study",
+    "model",
+    "run_experiment",
+    "screen",
+    "split",
+    "study",
+    "train",
+    "tune",
+]
 
 
-class LoadedSingleDrug(LoadedRun):
-    """The networks of a finished run of ``dadsp single-drug``, one per drug and repeat.
+class Run(runs_run.Run):
+    """A run in Python: what it scored, its system, what can be found out about it, and a page that can be mailed."""
 
-    Attributes:
-        folder: The run folder.
-    """
-
-    _table = "summary.csv"
-
-    def predict(
-        self,
-        pairs: Table,
-        expression: Table | None = None,
-        *,
-        on_unknown: OnUnknown = "error",
-        repeat: int = 0,
-        form: "Form" = "network",
-    ) -> pd.DataFrame:
-        """Response and class of each pair: what ``dadsp predict`` writes.
-
-        Args:
-            pairs: Columns cell_id, drug_id; a table in memory or a file.
-            expression: New lines: column cell_id, then one column per gene. None takes the run's own lines.
-            on_unknown: ``"drop"`` leaves out pairs of unknown lines or drugs, ``"error"`` refuses them.
-            repeat: Which partition's networks.
-            form: ``"network"`` as trained, or ``"compressed"``.
-
-        Returns:
-            Columns cell_id, drug_id, response and sensitivity.
-
-        Raises:
-            DadspError: An option is no choice, the run holds no such models, or a table cannot be used.
-        """
-        return self.predicted(pairs, expression, on_unknown=on_unknown, repeat=repeat, form=form).frame
-
-    def predicted(
-        self, pairs: Table, expression: Table | None, *, on_unknown: OnUnknown, repeat: int, form: "Form"
-    ) -> Predicted:
-        """The same with notes on what was left out."""
-        from dadsp.cli.predict_single_drug import predict_single_drug  # pulls in scikit-learn
-
-        return predict_single_drug(
-            self.folder,
-            _readable(pairs, "pairs"),
-            expression=None if expression is None else _readable(expression, "expression"),
-            on_unknown=on_unknown,
-            repeat=repeat,
-            form=form,
-        )
+    @classmethod
+    def of(cls, run: runs_run.Run) -> "Run":
+        """The same run."""
+        again = cls()
+        again.__dict__.update(run.__dict__)
+        return again
 
 
 def load_study(*overrides: str) -> Study:
@@ -208,11 +75,101 @@ def load_study(*overrides: str) -> Study:
         ConfigError: A key or value is unknown.
         DadspError: The data cannot be read.
     """
-    return study_of(list(overrides))
+    forget_studies()
+    config = compose("config", list(overrides))
+    return study_of_settings({"data": plain(config.data), "split": plain(config.split)}, None)
 
 
-def train(*overrides: str) -> LoadedModel:
-    """The model of a new run, or of the one that ``"resume=<run folder>"`` finishes.
+def screen(
+    name: str,
+    *,
+    expression: pd.DataFrame,
+    responses: pd.DataFrame,
+    drugs: pd.DataFrame,
+    cells: pd.DataFrame | None = None,
+    **options: Any,
+) -> Screen:
+    """A screen from data frames, with the checks that files get (docs/python.md).
+
+    Args:
+        name: Display name.
+        expression: One row per line: column cell_id, then one column per gene.
+        responses: One row per measured pair: cell_id, drug_id, value; relation (``>`` where the IC50 was not reached) and
+            top_dose (µM) where known.
+        drugs: One row per drug: drug_id, smiles; name and target where known.
+        cells: One row per line: cell_id; link_id (identity across screens), tissue where known.
+        options: Of the responses: measure (``"ic50"``), unit (``"um"`` for IC50), cap, replicates …, as in docs/data.md.
+
+    Raises:
+        DadspError: A frame lacks a column, or a value cannot be used; the message names the frame.
+    """
+    return screen_of_frames(name, expression, responses, drugs, cells, options)
+
+
+def study(source: Screen, target: Screen, **options: Any) -> Study:
+    """A study over the genes both screens measured.
+
+    Args:
+        source: Screen whose labels train.
+        target: Screen whose labels are held out.
+        options: label_cap, on_missing_structure, on_different_measures, min_genes; see ``dadsp.data.study.make_study``.
+
+    Raises:
+        DadspError: The screens do not go together.
+    """
+    return make_study(source, target, **options)
+
+
+def split(study: Study, name: str = "cross_screen", seed: int = 0, **options: Any) -> Split:
+    """Which pairs train, validate and test.
+
+    Args:
+        study: Its ``scope`` must fit: splits inside one screen take ``study.within("source")``.
+        name: A choice of config group ``split``.
+        seed: Of the draw.
+        options: Keys of that choice.
+
+    Raises:
+        ConfigError: There is no such choice or key.
+    """
+    node = plain(compose("config", [f"split={name}"]).split)
+    made: Split = build({**node, **options}, "split", study=study, seed=seed)
+    return made
+
+
+def model(name: str, *overrides: str, **options: Any) -> Predictor:
+    """A system, not yet fitted.
+
+    Args:
+        name: A choice of config group ``model``, e.g. ``"pairwise_gp"``.
+        overrides: As on the command line, e.g. ``"trainer.max_epochs=5"``, ``"alignment=bridge"``.
+        options: Keys of ``model``.
+
+    Raises:
+        ConfigError: There is no such choice or key, or a value is impossible.
+    """
+    node = plain(compose("config", [f"model={name}", *overrides]).model)
+    made: Predictor = build({**node, **options}, "model")
+    return made
+
+
+def run_experiment(
+    study: Study,
+    split: Split,
+    model: Predictor,
+    folder: str | Path | None = None,
+    tracker: TrackingOptions | None = None,
+    context: FitContext | None = None,
+) -> Run:
+    """Fits ``model``, scores it beside the naive rows, and keeps all of it in ``folder``; see ``runs.experiment``."""
+    return Run.of(experiment.run_experiment(study, split, model, folder, tracker, context))
+
+
+run_experiment.__doc__ = experiment.run_experiment.__doc__
+
+
+def train(*overrides: str) -> Run:
+    """A new run as ``dadsp train`` makes it, or the one that ``"resume=<run folder>"`` finishes.
 
     Args:
         overrides: Those of ``dadsp train``; sweeps (``-m``) are for the command line.
@@ -221,44 +178,90 @@ def train(*overrides: str) -> LoadedModel:
         ConfigError: A key or value is unknown.
         DadspError: The data cannot be read, or training failed.
     """
-    from dadsp.cli.train import run  # pulls in mlflow
-
-    options = [text for text in overrides if text.startswith("-")]
-    if options:
+    if options := [text for text in overrides if text.startswith("-")]:
         raise ConfigError(f"{options[0]} is for the command line. Give overrides alone: key=value.")
-    with redirect_stdout(io.StringIO()) as printed:
-        run(list(overrides), as_json=True)
-    return load(json.loads(printed.getvalue())["folder"])
+    if resumed := [text.removeprefix("resume=") for text in overrides if text.startswith("resume=")]:
+        if len(overrides) > 1:
+            raise ConfigError("A resumed run keeps its own configuration. Give resume= alone.")
+        place = RunFolder(resumed[0])
+        with sole_process(place.path):
+            job = going_on(place, KEYS, tracked=True)
+            if job is not None:
+                train_job(job, FitContext(), lambda study, split, system: None)
+        return load(place.path)
+    forget_studies()
+    config, folder = compose_run("config", list(overrides))
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with sole_process(folder), new_folder(RunFolder(folder), "train", "train.log"):
+        job = Job(plain(config), RunFolder(folder), shlex.join(["dadsp", "train", *overrides]))
+        run, _ = train_job(job, FitContext(), lambda study, split, system: None)
+    return Run.of(run)
 
 
-def load(folder: str | Path) -> LoadedModel:
-    """The model of a finished run of ``dadsp train``; runs no code from its files.
+def compare(
+    runs: "Sequence[runs_run.Run | str | Path] | str",
+    *,
+    reference: str | None = None,
+    expected: str | Path | None = None,
+    replicates: int = 2000,
+    seed: int = 0,
+    uri: str | None = None,
+) -> Comparison:
+    """Runs on one test side by side: ``table`` has means, intervals, paired differences and ranks, naive rows below.
+
+    Args:
+        runs: Runs, run folders or folders of them; or the name of an MLflow experiment.
+        reference: The system that differences refer to; None takes the best.
+        expected: CSV file of published numbers: system, rmse, r2.
+        replicates: Of the bootstrap.
+        seed: Of the bootstrap.
+        uri: Tracking store of an experiment.
+
+    Raises:
+        ConfigError: There is no finished run, or they hold several tests (other data or another split).
+    """
+    given = [runs] if isinstance(runs, str) else list(runs)
+    places = [str(each) for each in given if not isinstance(each, runs_run.Run)]
+    finished = [finished_run(each) for each in given if isinstance(each, runs_run.Run)]
+    notes: list[str] = []
+    with TemporaryDirectory() as scratch:
+        if places:
+            more, notes = gather("runs", places, uri, Path(scratch))
+            finished += more
+        published = read_expected(Path(expected)) if expected else None
+        found = compare_runs(finished, notes, reference=reference, expected=published, replicates=replicates, seed=seed)
+    if len(found) > 1:
+        titles = "; ".join(each.title for each in found)
+        raise ConfigError(f"The runs hold {len(found)} different tests ({titles}). Compare those of one at a time.")
+    return found[0]
+
+
+def load(folder: str | Path) -> Run:
+    """A finished run of ``dadsp train``; runs no code from its files.
 
     Raises:
         ConfigError: There is no such folder, or it is one of ``dadsp single-drug``.
         LoadError: It holds no model, or a damaged one.
     """
-    if (Path(folder) / "drugs").is_dir():
+    if is_single_drug(Path(folder)):
         raise ConfigError(f"{folder} is a run of dadsp single-drug. Open it with dadsp.load_single_drug.")
-    return LoadedModel(_existing(folder, "train"))
+    run = Run(RunFolder(_existing(folder, "train")))
+    _ = run.model
+    return run
 
 
-def load_single_drug(folder: str | Path) -> LoadedSingleDrug:
+def load_single_drug(folder: str | Path) -> SingleDrugRun:
     """The networks of a finished run of ``dadsp single-drug``; their files run no code.
 
     Raises:
         ConfigError: There is no such folder, or it is one of another verb.
     """
-    if not (_existing(folder, "single-drug") / "drugs").is_dir():
+    if not is_single_drug(_existing(folder, "single-drug")):
         raise ConfigError(f"{folder} is no run of dadsp single-drug. Open runs of dadsp train with dadsp.load.")
-    return LoadedSingleDrug(Path(folder))
+    return SingleDrugRun(Path(folder))
 
 
 def _existing(folder: str | Path, verb: str) -> Path:
     if not Path(folder).is_dir():
         raise ConfigError(f"{folder} is not a folder. Give a run folder of dadsp {verb}.")
     return Path(folder)
-
-
-def _readable(table: Table, name: str) -> Path | Frame:
-    return Frame(name, table) if isinstance(table, pd.DataFrame) else Path(table)

@@ -52,6 +52,7 @@ REGISTERED: dict[str, tuple[str, ...]] = {
     ),
     "data": (
         "dadsp.data.cache.cached_study",
+        "dadsp.data.cache.kept_study",
         "dadsp.data.sources.simulated.simulated_study",
         "dadsp.data.sources.tidy.tidy_study",
     ),
@@ -150,6 +151,12 @@ def kinds_of(kind: str) -> dict[str, Any]:
     """Registered classes of this kind by the ``kind`` that each states, which is how saved models call them."""
     found = (registered(kind, name) for name in names_of(kind))
     return {each.kind: each for each in found if hasattr(each, "kind")}
+
+
+def name_of(kind: str, target: Callable[..., Any]) -> str | None:
+    """The name under which a class or function is registered; None if it is not."""
+    name = f"{target.__module__}.{target.__qualname__}"
+    return name if name in names_of(kind) else None
 
 
 def build(node: Any, where: str, **passed: Any) -> Any:

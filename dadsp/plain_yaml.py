@@ -1,4 +1,4 @@
-"""Reading YAML that came from elsewhere: plain values, never code, and no more work than the file's size warrants."""
+"""YAML as plain values. What came from elsewhere is read without running code, with no more work than its size warrants."""
 
 import re
 from pathlib import Path
@@ -23,6 +23,23 @@ _Loader.yaml_implicit_resolvers = {
 _EXPONENT = re.compile(r"^[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$")
 _Loader.add_implicit_resolver("tag:yaml.org,2002:float", _EXPONENT, list("-+0123456789"))
 ELSE = "Restore it from a copy."
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes what ``_Loader`` reads back as it was: text that looks like a number stands in quotes."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+_Dumper.add_representer(
+    str, lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", text, "'" if _EXPONENT.match(text) else None)
+)
+
+
+def plain_yaml(content: Any) -> str:
+    """Plain values as YAML, keys in their order."""
+    return yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=False)
 
 
 def read_plain_yaml(path: Path) -> Any:

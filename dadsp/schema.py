@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from dadsp.errors import SchemaError, examples
+from dadsp.errors import LeakageError, SchemaError, examples
 
 Domain = Literal["source", "target"]
 Scope = Literal["across", "source", "target_oracle"]
@@ -106,6 +106,34 @@ class Responses:
         )
 
 
+class WithheldResponses(Responses):
+    """Responses of a screen whose labels its holder may not see: there are none in it, and every look at them is an error.
+
+    Args:
+        screen: Named in the error.
+    """
+
+    def __init__(self, screen: str) -> None:
+        object.__setattr__(self, "screen", screen)
+
+    def __getattr__(self, name: str) -> Any:
+        """Called for what is not there: pairs, labels, their number.
+
+        Raises:
+            LeakageError: It is a column of responses.
+        """
+        if name in Responses.__dataclass_fields__:
+            raise LeakageError(
+                f"The labels of {self.__dict__.get('screen')} are withheld: this system learns without them, yet reads "
+                f"responses.{name} of the target. Learn from study.source; or declare sees_target_labels = True and put "
+                "'oracle' into the system's name."
+            )
+        raise AttributeError(name)
+
+    def __repr__(self) -> str:
+        return f"WithheldResponses({self.__dict__.get('screen')!r})"
+
+
 @dataclass(frozen=True)
 class Note:
     """One thing a reader did to the data: dropped, merged, renamed. Printed and stored with the run.
@@ -153,6 +181,8 @@ class Screen:
 
     def __post_init__(self) -> None:
         _check_tables(self.name, self.genes, self.cells, self.drugs)
+        if isinstance(self.responses, WithheldResponses):
+            return
         origin = self.responses.origin
         if origin is not None and len(origin) and not 0 <= origin.min() <= origin.max() < len(self.origins):
             raise SchemaError(f"{self.name}: some labels name an origin that is none of its {len(self.origins)}.")
@@ -291,6 +321,33 @@ class Study:
             return replace(self, target=self.source, scope="source")
         raw = self.target.responses.potency
         return replace(self, source=self.target, label_cap="none", raw_source_potency=raw, scope="target_oracle")
+
+    def without_target_labels(self) -> "Study":
+        """The same study without the target's responses, measured pairs and labels alike: reading them is a LeakageError.
+
+        Nor does it hold the truth of simulated screens.
+        """
+        source, target = (
+            replace(self.source, truth={}),
+            replace(self.target, responses=WithheldResponses(self.target.name), truth={}),
+        )
+        return replace(self, source=source, target=target)
+
+    def for_fitting(self, split: "Split") -> tuple["Study", "Split"]:
+        """What a system may learn from: labels of the pairs that train or validate, and no other label of either screen.
+
+        Returns:
+            The study without the target's responses, whose source holds those pairs alone, in their order; and the split as
+            rows of these, without test rows.
+        """
+        rows = np.union1d(split.train_idx, split.val_idx)
+        study = self.without_target_labels()
+        source = replace(study.source, responses=study.source.responses.take(rows))
+        train, val = (np.searchsorted(rows, part).astype(np.int64) for part in (split.train_idx, split.val_idx))
+        return (
+            replace(study, source=source, raw_source_potency=self.raw_source_potency[rows]),
+            replace(split, train_idx=train, val_idx=val, test_idx=np.zeros(0, dtype=np.int64)),
+        )
 
     @cached_property
     def target_cell_in_source(self) -> IntArray:

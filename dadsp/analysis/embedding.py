@@ -28,6 +28,19 @@ from dadsp.seeding import derive_seed
 STEPS = ("before", "after")
 SMALLEST_SPREAD = 1e-6  # of codes; below it all lines have the same code
 
+MEASURES = {
+    "proxy_a_distance": "Proxy A-distance: 0 no linear classifier tells the screens apart, 2 always",
+    "mmd2": "MMD² between the screens",
+    "mmd2_permuted": "  mean after permuting the screens",
+    "mmd2_p": "  p of the permutation test",
+    "domain_mixing": "Neighbours in the other screen, over chance",
+    "tissue_agreement_source": "Neighbours of the own tissue: source lines among source lines",
+    "tissue_agreement_target": "  target lines among target lines",
+    "tissue_agreement_target_to_source": "  target lines among source lines, tissues that both screens name",
+    "partner_median_rank": "Rank of a target line's own source line: median",
+    "partner_nearest_share": "  share where it is the nearest",
+}
+
 
 @dataclass(frozen=True, config=STRICT)
 class EmbedOptions:

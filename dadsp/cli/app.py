@@ -16,10 +16,11 @@ from omegaconf.errors import OmegaConfBaseException
 
 from dadsp import plugins
 from dadsp.configuration.arguments import readable
-from dadsp.configuration.compose import conf_folder, explained, forget_studies, plain, with_plugins
+from dadsp.configuration.compose import conf_folder, explained, plain, with_plugins
 from dadsp.configuration.guard import check_options, guarded
 from dadsp.credentials import without_credentials
 from dadsp.errors import ConfigError, DadspError
+from dadsp.runs.parts import forget_studies
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from omegaconf import DictConfig
 from rich.table import Table
 
 from dadsp.cli import data_checks, data_concordance, data_fetch
-from dadsp.cli.results import console, print_notes
+from dadsp.cli.console import console, print_notes
 from dadsp.configuration.compose import build, compose
 from dadsp.data.describe import describe
 from dadsp.data.tidy_writer import write_tidy

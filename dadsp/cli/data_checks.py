@@ -10,7 +10,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from dadsp.building import LATER
-from dadsp.cli.results import print_notes
+from dadsp.cli.console import print_notes
 from dadsp.configuration.compose import build
 from dadsp.data.cache import cached_study, describe_cache, why_rebuild
 from dadsp.data.problems import Problem, collecting

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from dadsp.analysis.concordance import VERDICTS, Concordance, concordance
 from dadsp.analysis.concordance_figure import concordance_figure
-from dadsp.cli.results import console
+from dadsp.cli.console import console
 from dadsp.files import write_atomically, write_json
 from dadsp.schema import Study
 from dadsp.written_tables import write_csv

@@ -1,55 +1,17 @@
 """``dadsp embed``: both screens' lines before and after the training of a finished run."""
 
 import json
-from functools import partial
 from pathlib import Path
-from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
-from pydantic import Field
-from pydantic.dataclasses import dataclass
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
+from omegaconf import DictConfig
 
-from dadsp.analysis.embedding import Embedding, EmbedOptions, embed
-from dadsp.analysis.embedding_figures import maps_figure
+from dadsp.analysis.embedding import MEASURES, Embedding, EmbedOptions, embed
 from dadsp.cli.app import run_app
-from dadsp.cli.finished_run import open_run
-from dadsp.cli.results import console
-from dadsp.errors import ConfigError
-from dadsp.files import write_atomically, write_json
-from dadsp.options import STRICT, validated
-from dadsp.written_tables import write_csv
-
-MEASURES = {
-    "proxy_a_distance": "Proxy A-distance: 0 no linear classifier tells the screens apart, 2 always",
-    "mmd2": "MMD² between the screens",
-    "mmd2_permuted": "  mean after permuting the screens",
-    "mmd2_p": "  p of the permutation test",
-    "domain_mixing": "Neighbours in the other screen, over chance",
-    "tissue_agreement_source": "Neighbours of the own tissue: source lines among source lines",
-    "tissue_agreement_target": "  target lines among target lines",
-    "tissue_agreement_target_to_source": "  target lines among source lines, tissues that both screens name",
-    "partner_median_rank": "Rank of a target line's own source line: median",
-    "partner_nearest_share": "  share where it is the nearest",
-}
-
-
-@dataclass(frozen=True, config=STRICT)
-class Places:
-    """The run that is read, and the folder that is written, of a verb over a finished run; None: inside the run."""
-
-    run: str = Field(min_length=1)
-    out: str | None = None
-
-    @classmethod
-    def taken_from(cls, given: dict[str, Any]) -> tuple[Path, Path | None]:
-        """Both, which no longer stand among the verb's other keys."""
-        places = validated(cls, {key: given.pop(key) for key in ("run", "out")}, "")
-        out = Path(places.out) if places.out else None
-        if out is not None and out.exists() and not out.is_dir():
-            raise ConfigError(f"out={out} is a file. Name a folder.")
-        return Path(places.run), out
+from dadsp.cli.console import console, table_of
+from dadsp.cli.places import Places, open_run
+from dadsp.configuration.compose import plain
+from dadsp.options import validated
+from dadsp.runs.analyses import write_embedding
 
 
 def run(arguments: list[str], as_json: bool) -> None:
@@ -58,24 +20,14 @@ def run(arguments: list[str], as_json: bool) -> None:
 
 
 def _embed(config: DictConfig, as_json: bool) -> None:
-    given: Any = OmegaConf.to_container(config, throw_on_missing=True)
+    given = plain(config)
     folder, out = Places.taken_from(given)
     options = validated(EmbedOptions, given, "")
-    finished = open_run(folder)
-    found = embed(finished.model, finished.study, options)
+    run = open_run(folder)
+    found = embed(run.model, run.study, options)
     written = out or folder / "embed"
-    _write(found, written)
+    write_embedding(found, written)
     _report(found, written, as_json)
-
-
-def _write(found: Embedding, out: Path) -> None:
-    """Writes the tables and the figure and, last, ``embed.json``: a folder that has it is complete."""
-    (out / "embed.json").unlink(missing_ok=True)
-    write_atomically(out / "coordinates.csv", partial(write_csv, found.coordinates))
-    write_atomically(out / "measures.csv", partial(write_csv, found.measures))
-    screens = " and ".join(found.facts["screens"].values())
-    maps_figure(found.coordinates, out / "maps.png", f"{found.facts['system']}\nlines of {screens}, t-SNE")
-    write_json(out / "embed.json", found.facts)
 
 
 def _report(found: Embedding, out: Path, as_json: bool) -> None:
@@ -88,10 +40,7 @@ def _report(found: Embedding, out: Path, as_json: bool) -> None:
         f"{facts['system']}: {facts['n_source_lines']:,} lines of {source} (source), {facts['n_target_lines']:,} of "
         f"{target} (target), {facts['n_shared_lines']:,} of them in both"
     )
-    table = Table(title=title, box=SIMPLE_HEAD, title_justify="left")
-    table.add_column("", overflow="fold")
-    for heading in ("Before", "After", "Chance"):
-        table.add_column(heading, justify="right")
+    table = table_of(title, ["", "Before", "After", "Chance"])
     for name, words in MEASURES.items():
         if row := facts["measures"].get(name):
             table.add_row(

@@ -1,26 +1,22 @@
 """``dadsp impute``: what the model of a finished run says of the pairs that nobody measured."""
 
 import json
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from omegaconf import DictConfig, OmegaConf
-from rich.box import SIMPLE_HEAD
+from omegaconf import DictConfig
 from rich.table import Table
 from rich.text import Text
 
 from dadsp.analysis.missing_pairs import NEAR_CAP, Imputation, ImputeOptions, impute
-from dadsp.analysis.missing_pairs_figures import coverage_figure, ranking_figure
 from dadsp.cli.app import run_app
-from dadsp.cli.embed import Places
-from dadsp.cli.finished_run import open_run
-from dadsp.cli.results import console
-from dadsp.files import write_atomically, write_json
+from dadsp.cli.console import console, number, table_of
+from dadsp.cli.places import Places, open_run
+from dadsp.configuration.compose import plain
 from dadsp.options import validated
+from dadsp.runs.analyses import write_imputation
 from dadsp.schema import Study
-from dadsp.written_tables import WRITERS
 
 
 def run(arguments: list[str], as_json: bool) -> None:
@@ -29,32 +25,14 @@ def run(arguments: list[str], as_json: bool) -> None:
 
 
 def _impute(config: DictConfig, as_json: bool) -> None:
-    given: Any = OmegaConf.to_container(config, throw_on_missing=True)
+    given = plain(config)
     folder, out = Places.taken_from(given)
     options = validated(ImputeOptions, given, "")
-    finished = open_run(folder)
-    found = impute(finished.model, finished.study, finished.split, options)
+    run = open_run(folder)
+    found = impute(run.model, run.study, run.split, options)
     written = out or folder / "impute" / options.domain
-    _write(found, finished.study, options, written)
-    _report(found, finished.study, written, as_json)
-
-
-def _write(found: Imputation, study: Study, options: ImputeOptions, out: Path) -> None:
-    """Writes the tables and figures and, last, ``impute.json``: a folder that has it is complete."""
-    (out / "impute.json").unlink(missing_ok=True)
-    tables = {
-        f"missing_pairs.{options.format}": found.pairs,
-        "drug_ranking.csv": found.ranking,
-        "back_test.csv": found.back_test,
-        "coverage.csv": found.coverage,
-    }
-    for name, frame in tables.items():
-        write_atomically(out / name, partial(WRITERS[Path(name).suffix], frame))
-    title = f"{found.facts['system']}\nunmeasured pairs of {found.screen.name}"
-    ranking_figure(found.pairs, found.ranking, found.screen, out / "drug_ranking.png", title, options.top)
-    title = f"{found.facts['system']}\nintervals from held-out lines"
-    coverage_figure(found.coverage, out / "coverage.png", title, study.source.name, study.target.name)
-    write_json(out / "impute.json", found.facts)
+    write_imputation(found, run.study, options, written)
+    _report(found, run.study, written, as_json)
 
 
 def _report(found: Imputation, study: Study, out: Path, as_json: bool) -> None:
@@ -95,41 +73,29 @@ def _report(found: Imputation, study: Study, out: Path, as_json: bool) -> None:
 
 
 def _flags_table(facts: dict[str, Any]) -> Table:
-    table = _table("Distance to the training set", ["", "Missing pairs", "Measured pairs", "RMSE", "Covered"])
+    table = table_of("Distance to the training set", ["", "Missing pairs", "Measured pairs", "RMSE", "Covered"])
     for flag, row in facts["applicability"]["flags"].items():
-        scores = [_number(row["rmse"]), "–" if row["coverage"] is None else f"{row['coverage']:.1%}"]
+        scores = [number(row["rmse"]), "–" if row["coverage"] is None else f"{row['coverage']:.1%}"]
         table.add_row(flag, f"{row['share_of_missing_pairs']:.1%}", f"{row['n_scored']:,}", *scores)
     return table
 
 
 def _back_test_table(rows: pd.DataFrame, facts: dict[str, Any]) -> Table:
     headings = ["System", "RMSE", "RMSE, drugs as missing", "R²", "r per drug", "ρ of drugs"]
-    table = _table(f"Back-test on {rows['n'].iloc[0]:,} measured pairs that trained nothing", headings)
+    table = table_of(f"Back-test on {rows['n'].iloc[0]:,} measured pairs that trained nothing", headings)
     table.caption = f"† saw target labels. The drugs of {facts['share_back_tested']:.1%} of the missing pairs are tested."
     for row in rows.to_dict("records"):
         name = f"† {row['system']}" if row["saw_target_labels"] else row["system"]
         scores = ("rmse", "rmse_matched", "r2", "median_drug_pearson", "rank_correlation")
-        table.add_row(Text(name), *(_number(row[score]) for score in scores))
+        table.add_row(Text(name), *(number(row[score]) for score in scores))
     return table
 
 
 def _ranking_table(ranking: pd.DataFrame) -> Table:
-    table = _table(
+    table = table_of(
         "Lowest and highest predicted IC50", ["Drug", "Rank", "Median IC50, µM", "Lines", "Labels in training, here"]
     )
     for row in ranking.to_dict("records"):
         marks = ", ".join("yes" if row[mark] else "no" for mark in ("drug_seen", "drug_measured"))
         table.add_row(Text(row["drug_name"]), str(row["rank"]), f"{row['median_ic50_um']:.3g}", str(row["n_pairs"]), marks)
     return table
-
-
-def _table(title: str, headings: list[str]) -> Table:
-    table = Table(title=title, box=SIMPLE_HEAD, title_justify="left", caption_justify="left")
-    table.add_column(headings[0], overflow="fold")
-    for heading in headings[1:]:
-        table.add_column(heading, justify="right")
-    return table
-
-
-def _number(value: float | None) -> str:
-    return "–" if value is None or value != value else f"{value:.3f}"

@@ -6,17 +6,19 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Literal
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from pydantic import Field, StrictInt
 from pydantic.dataclasses import dataclass
 
-from dadsp.api import load, load_single_drug
 from dadsp.cli.app import run_app
+from dadsp.configuration.compose import plain
 from dadsp.data.new_pairs import OnUnknown
 from dadsp.errors import ConfigError, nearest
 from dadsp.files import write_atomically
 from dadsp.models.prediction import Predicted
 from dadsp.options import STRICT, validated
+from dadsp.runs.folder import RunFolder, is_single_drug
+from dadsp.runs.run import Run
 from dadsp.schema import Domain
 from dadsp.written_tables import WRITERS
 
@@ -42,7 +44,7 @@ def run(arguments: list[str], as_json: bool) -> None:
 
 
 def _predict(config: DictConfig, as_json: bool) -> None:
-    options = validated(PredictOptions, OmegaConf.to_container(config, throw_on_missing=True), "")
+    options = validated(PredictOptions, plain(config), "")
     expression, drugs = options.expression or None, options.drugs or None
     inputs = [Path(path) for path in (options.pairs, expression, drugs) if path]
     if not options.out or any(Path(options.out).absolute() == path.absolute() for path in inputs):
@@ -52,14 +54,15 @@ def _predict(config: DictConfig, as_json: bool) -> None:
         raise ConfigError(f"out={out} has no known ending. {nearest(out.suffix, WRITERS)}")
     if not folder.is_dir():
         raise ConfigError(f"run={folder} is not a folder. Give a run folder of dadsp train or dadsp single-drug.")
-    if not (folder / "drugs").is_dir():
-        model = load(folder)
+    if not is_single_drug(folder):
+        model = Run(RunFolder(folder))
         predicted = model.predicted(options.pairs, expression, drugs, domain=options.domain, on_unknown=options.on_unknown)
     elif drugs:
         raise ConfigError("drugs has no use here: a single-drug network knows its own drug alone. Leave it out.")
     else:
-        networks = load_single_drug(folder)
-        predicted = networks.predicted(
+        from dadsp.runs.predict_single_drug import SingleDrugRun  # pulls in what other runs do not need
+
+        predicted = SingleDrugRun(folder).predicted(
             options.pairs, expression, on_unknown=options.on_unknown, repeat=options.repeat, form=options.form
         )
     write_atomically(out, lambda path: WRITERS[out.suffix](predicted.frame, path))

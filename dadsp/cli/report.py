@@ -8,13 +8,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from dadsp.cli.app import run_app
-from dadsp.cli.compare import CompareOptions, Finished, comparisons_of, finished_runs, short, varying
-from dadsp.cli.finished_run import finished_folder
+from dadsp.configuration.compose import plain
 from dadsp.errors import ConfigError, DadspError
 from dadsp.files import write_atomically, write_text
 from dadsp.options import STRICT, validated
@@ -22,6 +21,8 @@ from dadsp.report.compare_page import comparison_section
 from dadsp.report.document import Document, Section, Table, Text, html, markdown
 from dadsp.report.findings_page import findings_sections, read_findings
 from dadsp.report.run_page import ReportedRun, data_section, read_run, run_sections, short_section, split_section
+from dadsp.runs.collection import FinishedRun, compare_runs, gather, read_expected, short, varying
+from dadsp.runs.folder import RunFolder
 
 COPIED = ("trainer.", "drug_features.", "alignment.")  # groups that a configuration repeats inside model
 NO_SETTINGS = ("runs", "resume", "sweep", "tracking.")  # where things lie
@@ -67,12 +68,12 @@ def run(arguments: list[str], as_json: bool) -> None:
 
 
 def _report(config: DictConfig, as_json: bool) -> None:
-    options = validated(ReportOptions, OmegaConf.to_container(config, throw_on_missing=True), "")
+    options = validated(ReportOptions, plain(config), "")
     if options.runs is not None:
         document, facts = _of_experiment(options.runs, options)
         home = Path(options.runs) if isinstance(options.runs, str) and Path(options.runs).is_dir() else Path()
     else:
-        home = finished_folder(Path(str(options.run)), "run")
+        home = RunFolder(str(options.run)).trained("run").path
         document, facts = _of_run(home)
     out = Path(options.out) if options.out else home / f"report.{options.format}"
     if out.is_dir():
@@ -111,19 +112,18 @@ def _of_run(folder: Path) -> tuple[Document, dict[str, Any]]:
 
 def _of_experiment(places: str | list[str], options: ReportOptions) -> tuple[Document, dict[str, Any]]:
     with TemporaryDirectory() as scratch:
-        finished, notes = finished_runs("experiment", places, options.uri, Path(scratch))
-        reported = [read_run(each.folder) for each in finished]
+        finished, notes = gather("experiment", places, options.uri, Path(scratch))
+        reported = [read_run(each.place) for each in finished]
     # Copies from a tracking store are gone by now; their folders bore the ids of their runs.
     reported = [each if each.folder.exists() else replace(each, folder=Path(each.folder.name)) for each in reported]
-    asked = CompareOptions(
-        runs=places,
+    comparisons = compare_runs(
+        finished,
+        notes,
         reference=options.reference,
-        expected=options.expected,
+        expected=read_expected(Path(options.expected)) if options.expected else None,
         replicates=options.replicates,
         seed=options.seed,
-        uri=options.uri,
     )
-    comparisons = comparisons_of(finished, asked, notes)
     first = {each.test: (each, about) for each, about in reversed(list(zip(finished, reported, strict=True)))}
     sections = [comparison_section(comparison) for comparison in comparisons]
     sections += [_test_section(*first[test]) for test in dict.fromkeys(each.test for each in finished)]
@@ -140,7 +140,7 @@ def _of_experiment(places: str | list[str], options: ReportOptions) -> tuple[Doc
     return Document(f"Experiment {name}", notes, sections), facts
 
 
-def _test_section(run: Finished, reported: ReportedRun) -> Section:
+def _test_section(run: FinishedRun, reported: ReportedRun) -> Section:
     """Data and split of a test, as one of its runs has them."""
     told = Text([f"As in the first run, {reported.system}, {reported.replicate}; other seeds draw other rows."])
     return Section(f"Data and split: {run.title}", [told, data_section(reported), split_section(reported)])

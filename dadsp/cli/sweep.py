@@ -1,11 +1,5 @@
-"""Which job of a sweep is finished, which goes on, and how a sweep ends.
+"""How a sweep ends: every job ran, those that failed are named, its own tracking run is closed."""
 
-The folder of a job is named by its settings, so that the same job always finds it. ``identity.json`` in it adds what else
-decides the result: data and code.
-"""
-
-import hashlib
-import json
 import logging
 import sys
 from collections import Counter
@@ -14,83 +8,17 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal
 
 from hydra.core.utils import JobReturn
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from dadsp.cli.run_folder import IDENTITY, finished
 from dadsp.credentials import tree_without_credentials, without_credentials
 from dadsp.errors import ConfigError, DadspError
-from dadsp.files import read_json, write_json
-from dadsp.provenance import code_hash
-from dadsp.schema import Study
 from dadsp.tracking import RunTracker
 
 log = logging.getLogger(__name__)
-
-Ending = Literal["trained", "skipped", "failed"]
-
-SUPERSEDED = "superseded"  # folder beside the sweeps, of jobs made of other data or code
-# Where things lie and how fast they go; the content of the data is hashed by itself.
-NOT_DECISIVE = ("hydra", "runs", "sweep", "tracking", "resume", "plugins")
-NOT_DECISIVE_INSIDE = ("data.root", "trainer.threads", "trainer.checkpoint_every_s", "tune.trials", "tune.workers")
-
-
-def settings_hash(config: DictConfig) -> str:
-    """Hash of all settings that decide a result, 12 hexadecimal digits."""
-    content: Any = OmegaConf.to_container(config)
-    settings = OmegaConf.create({key: value for key, value in content.items() if key not in NOT_DECISIVE})
-    for key in NOT_DECISIVE_INSIDE:  # before interpolations copy them to other places
-        OmegaConf.update(settings, key, None)
-    text = json.dumps(OmegaConf.to_container(settings, resolve=True), sort_keys=True)
-    return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
-
-
-def _resolver(*, _root_: DictConfig) -> str:
-    return settings_hash(_root_)
-
-
-OmegaConf.register_new_resolver("settings_hash", _resolver, replace=True)
-
-
-def identity(config: DictConfig, study: Study) -> dict[str, str]:
-    """All that decides a result: settings, data, code. Two runs of one identity differ in nothing that matters."""
-    return {"settings": settings_hash(config), "data_hash": study.content_hash, "code_hash": code_hash()}
-
-
-def claim(folder: Path, made_of: dict[str, str]) -> bool:
-    """Takes ``folder`` for what is made of these settings, data and code.
-
-    What stands there and was made of others is moved aside, so that results of two makings never mix.
-
-    Returns:
-        Whether the folder holds the finished results already.
-    """
-    known = folder / IDENTITY
-    if known.exists():
-        earlier = read_json(known)
-        differing = [key.removesuffix("_hash") for key in made_of if earlier.get(key) != made_of[key]]
-        if differing:
-            aside = _move_aside(folder)
-            print(f"{folder.name}: made of other {' and '.join(differing)}; moved to {aside}", file=sys.stderr, flush=True)
-    if finished(folder):
-        print(f"{folder.name}: finished before with the same settings, data and code; skipped", file=sys.stderr, flush=True)
-        return True
-    write_json(known, made_of)
-    return False
-
-
-def _move_aside(folder: Path) -> Path:
-    """Moves the folder to ``SUPERSEDED``, beside the folder that holds it, and leaves an empty one in its place."""
-    shelf = folder.parent.parent / SUPERSEDED / folder.parent.name
-    shelf.mkdir(parents=True, exist_ok=True)
-    aside = shelf / f"{folder.name}.{sum(1 for _ in shelf.glob(f'{folder.name}.*')) + 1}"
-    folder.rename(aside)
-    folder.mkdir()
-    return aside
 
 
 def lean(config: DictConfig) -> DictConfig:

@@ -1,16 +1,17 @@
 """Composing configurations with Hydra and building objects from them, with errors a user can act on."""
 
+import hashlib
 import json
 import os
 import re
-from functools import lru_cache
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import hydra
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import InterpolationToMissingValueError, MissingMandatoryValue, OmegaConfBaseException
 
 import dadsp
@@ -18,8 +19,6 @@ from dadsp import building, plugins
 from dadsp.configuration.arguments import readable
 from dadsp.configuration.guard import guarded
 from dadsp.errors import ConfigError, nearest
-from dadsp.schema import Scope, Study
-from dadsp.splits.store import saved_scope
 
 WITH_PLUGINS = ("config", "single_drug", "tune")  # configurations that are kept with a run
 
@@ -37,7 +36,27 @@ def threads_per_job(n_jobs: int) -> int:
     return max(1, cores // n_jobs)
 
 
+# Where things lie and how fast they go; the content of the data is hashed by itself.
+NOT_DECISIVE = ("hydra", "runs", "sweep", "tracking", "resume", "plugins")
+NOT_DECISIVE_INSIDE = ("data.root", "trainer.threads", "trainer.checkpoint_every_s", "tune.trials", "tune.workers")
+
+
+def settings_hash(config: DictConfig) -> str:
+    """Hash of all settings that decide a result, 12 hexadecimal digits."""
+    content: Any = OmegaConf.to_container(config)
+    settings = OmegaConf.create({key: value for key, value in content.items() if key not in NOT_DECISIVE})
+    for key in NOT_DECISIVE_INSIDE:  # before interpolations copy them to other places
+        OmegaConf.update(settings, key, None)
+    text = json.dumps(OmegaConf.to_container(settings, resolve=True), sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
+
+
+def _settings_hash_here(*, _root_: DictConfig) -> str:
+    return settings_hash(_root_)
+
+
 OmegaConf.register_new_resolver("threads_per_job", threads_per_job, replace=True)
+OmegaConf.register_new_resolver("settings_hash", _settings_hash_here, replace=True)
 
 
 def compose(config_name: str, overrides: list[str]) -> DictConfig:
@@ -65,6 +84,27 @@ def with_plugins(config_name: str, overrides: list[str]) -> list[str]:
     return [*others, f"plugins=[{','.join(plugins.used())}]"] if states else others
 
 
+def compose_run(config_name: str, overrides: list[str]) -> tuple[DictConfig, Path]:
+    """The configuration of a run, and the new folder that it would have on the command line.
+
+    Raises:
+        ConfigError: It cannot be composed.
+    """
+    overrides = with_plugins(config_name, overrides)
+    try:
+        with guarded(), hydra.initialize_config_dir(str(conf_folder()), version_base="1.3"):
+            config = hydra.compose(config_name, readable(overrides), return_hydra_config=True)
+            HydraConfig.instance().set_config(config)  # names of choices, which the folder's name is made of
+            folder = Path(config.hydra.run.dir)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise explained(error, config_name) from error
+    finally:
+        HydraConfig.instance().cfg = None
+    with open_dict(config):
+        del config["hydra"]
+    return config, folder
+
+
 def build(node: DictConfig, where: str, **passed: Any) -> Any:
     """The object a configuration node describes, as ``dadsp.building`` builds it.
 
@@ -90,59 +130,6 @@ def plain(node: Any) -> Any:
         return OmegaConf.to_container(node, resolve=True, throw_on_missing=True) if OmegaConf.is_config(node) else node
     except OmegaConfBaseException as error:
         raise explained(error, None) from error
-
-
-def study_of(overrides: list[str]) -> Study:
-    """The study that ``dadsp train`` with these overrides would see, its files read anew.
-
-    Raises:
-        ConfigError: The configuration cannot be composed.
-        DadspError: The data cannot be read.
-    """
-    forget_studies()
-    return load_study(compose("config", overrides), None)
-
-
-def load_study(config: DictConfig, folder: Path | None) -> Study:
-    """The study that a run sees: both screens, or the one that its split stands in.
-
-    Args:
-        config: The run's; its split names the screens, unless it names a saved split, which knows them.
-        folder: The run's, where there is one; the split it may hold already goes before the configuration.
-
-    Raises:
-        ConfigError: ``split.scope`` is no choice.
-        DadspError: The data cannot be read.
-    """
-    study = read_study(config)
-    own = folder / "split.json" if folder else None
-    saved = own if own and own.exists() else OmegaConf.select(config, "split.path")
-    scope = saved_scope(Path(saved)) if saved else OmegaConf.select(config, "split.scope", default="across")
-    if scope not in get_args(Scope):
-        raise ConfigError(f"split.scope={scope!r} is not a valid choice. {nearest(str(scope), get_args(Scope))}")
-    if scope == "across":
-        return study
-    return study.within("source" if scope == "source" else "target")
-
-
-def read_study(config: DictConfig) -> Study:
-    """The study of ``config.data``; jobs of a sweep that follow each other on the same data read it once.
-
-    Raises:
-        DadspError: The data cannot be read.
-    """
-    return _study(json.dumps(plain(config.data)))
-
-
-def forget_studies() -> None:
-    """What was read is read again when next asked for: files may have changed."""
-    _study.cache_clear()
-
-
-@lru_cache(maxsize=1)
-def _study(text: str) -> Study:
-    study: Study = building.build(json.loads(text), "data")
-    return study
 
 
 def explained(error: BaseException, config_name: str | None) -> ConfigError:

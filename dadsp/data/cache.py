@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 
 FORMAT = 2  # raise it when a reader or this layout changes what a study holds
 MANIFEST = "manifest.json"
+KEPT = "kept as it was"  # in the place of options, of a study that was made in memory
 OWN = re.compile(
     r"manifest\.json|raw_source_potency\.npy|(source|target)(/\w+\.(npy|npz|parquet))?"
 )  # all that lies in a cache
@@ -52,8 +53,11 @@ def cached_study(folder: str | Path, study: Callable[[], Study]) -> Study:
         with FileLock(folder.parent / f".{folder.name}.lock"):
             reason = why_rebuild(folder, study)
             if reason is not None:
+                _refuse_other_files(folder)
                 log.info("%s: %s; reading the raw files", folder, reason)
-                _write(folder, study)
+                with files_read() as raw:
+                    made = study()
+                _write(folder, made, _options(study), sorted(raw))
             return _open(folder)
     except OSError as error:
         raise DadspError(
@@ -61,15 +65,45 @@ def cached_study(folder: str | Path, study: Callable[[], Study]) -> Study:
         ) from error
 
 
+def keep_study(study: Study, folder: Path) -> None:
+    """Writes a study that was made in memory, for ``kept_study``.
+
+    Raises:
+        DadspError: The folder holds anything else, or cannot be written.
+    """
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        _refuse_other_files(folder)
+        _write(folder, study, KEPT, [])
+    except OSError as error:
+        raise DadspError(f"Cannot use {folder}: {error.strerror or error}. Choose a writable folder.") from error
+
+
+def kept_study(folder: str | Path, source: str, target: str) -> Study:
+    """The study that ``keep_study`` wrote, as it stands.
+
+    Args:
+        folder: Holds it.
+        source: Name of the source screen, for readers of the configuration.
+        target: Name of the target screen.
+
+    Raises:
+        LoadError: There is none, or it is damaged.
+    """
+    place = Path(folder)
+    reason = _why_not_whole(place)
+    if reason is None and read_json(place / MANIFEST)["options"] != KEPT:
+        reason = "it is a cache of raw files"
+    if reason is not None:
+        raise LoadError(f"{place} holds no study of {source} and {target} ({reason}). Restore it from a copy, or run again.")
+    return _open(place)
+
+
 def why_rebuild(folder: Path, study: Callable[[], Study]) -> str | None:
     """Why the cache cannot be used as it is, None if it can."""
-    try:
-        manifest = read_json(folder / MANIFEST)
-        known = {name: manifest[name] for name in ("format", "options", "raw", "files")}
-    except (LoadError, KeyError, TypeError):
-        return "there is no cache yet" if not folder.exists() else "the cache is damaged (manifest.json)"
-    if known["format"] != FORMAT:
-        return "the cache is of another format"
+    known = _manifest(folder)
+    if isinstance(known, str):
+        return known
     if known["options"] != _options(study):
         return "the options have changed"
     for name, facts in known["raw"].items():
@@ -77,6 +111,23 @@ def why_rebuild(folder: Path, study: Callable[[], Study]) -> str | None:
             return f"{name} is gone"
         if not _unchanged(Path(name), facts):
             return f"{name} has changed"
+    return _why_not_whole(folder)
+
+
+def _manifest(folder: Path) -> dict[str, Any] | str:
+    """What the manifest says, or why it says nothing."""
+    try:
+        manifest = read_json(folder / MANIFEST)
+        known = {name: manifest[name] for name in ("format", "options", "raw", "files")}
+    except (LoadError, KeyError, TypeError):
+        return "there is no cache yet" if not folder.exists() else "the cache is damaged (manifest.json)"
+    return known if known["format"] == FORMAT else "the cache is of another format"
+
+
+def _why_not_whole(folder: Path) -> str | None:
+    known = _manifest(folder)
+    if isinstance(known, str):
+        return known
     for name, digest in known["files"].items():
         if not (folder / name).is_file() or _digest(folder / name) != digest:
             return f"the cache is damaged ({name})"
@@ -89,15 +140,21 @@ def _options(study: Callable[[], Study]) -> str:
     return f"{study.func.__module__}.{study.func.__qualname__} {study.args!r} {sorted(study.keywords.items())!r}"
 
 
-def _write(folder: Path, study: Callable[[], Study]) -> None:
-    """Reads the study and puts its cache in the folder's place, whole; a folder that holds anything else is left alone."""
+def _refuse_other_files(folder: Path) -> None:
+    """Passes if a cache may take the folder's place: its name may come from a file somebody sent.
+
+    Raises:
+        DadspError: It holds anything else.
+    """
     found = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*")) if folder.is_dir() else []
     others = [name for name in found if not OWN.fullmatch(name)]
     if others or (folder.exists() and not folder.is_dir()):
         what = f"holds {len(others)} files of no cache (e.g. {examples(others)})" if others else "is a file"
         raise DadspError(f"{folder} {what}, and nothing was changed. Name another folder for the cache.")
-    with files_read() as raw:
-        made = study()
+
+
+def _write(folder: Path, made: Study, options: str, raw: Sequence[Path]) -> None:
+    """Puts the cache of a study in the folder's place, whole."""
     building = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
     try:
         screens = {}
@@ -108,11 +165,11 @@ def _write(folder: Path, study: Callable[[], Study]) -> None:
         written = sorted(path for path in building.rglob("*") if path.is_file())
         manifest = {
             "format": FORMAT,
-            "options": _options(study),
+            "options": options,
             "content_hash": made.content_hash,
             "label_cap": made.label_cap,
             "screens": screens,
-            "raw": {str(path.absolute()): _facts(path) for path in sorted(raw)},
+            "raw": {str(path.absolute()): _facts(path) for path in raw},
             "files": {str(path.relative_to(building)): _digest(path) for path in written},
         }
         write_json(building / MANIFEST, manifest)

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, Self, cast
+from typing import Any, Literal, Self, cast, final
 
 import numpy as np
 import pandas as pd
@@ -14,7 +14,7 @@ from safetensors.numpy import load_file, save_file
 
 from dadsp import plugins
 from dadsp.building import registered
-from dadsp.errors import LoadError, examples
+from dadsp.errors import ConfigError, LoadError, examples
 from dadsp.files import read_json, write_atomically, write_json
 from dadsp.models.source_labels import Codes, profiled_in_source, source_labels
 from dadsp.schema import BoolArray, Domain, FloatArray, IntArray, Pairs, PredictionTable, Screen, Split, Study
@@ -45,10 +45,14 @@ class FitContext:
 class Predictor(ABC):
     """One system: learns from a study's split, predicts potency for pairs.
 
+    A subclass says in ``_fit`` how it learns. What reaches ``_fit`` holds no label but those of training and validation
+    pairs: no system can learn from, select by or scale with the labels it will be tested on, unless it declares so.
+
     Attributes:
         name: How tables call it.
         genes: Genes it needs, in its order; empty where it needs none.
-        sees_target_labels: True when target labels reach it; its name then carries the word ``oracle``.
+        sees_target_labels: True when labels of test pairs reach it: ``_fit`` is then given the whole study. Its name must
+            carry the word ``oracle``.
         learns_from_validation: True when validation labels reach the fitted parameters; lines and drugs of validation pairs
             then count as seen.
         main_stage: The stage of training whose metrics stand for the system; tracking prefixes those of the others.
@@ -60,9 +64,36 @@ class Predictor(ABC):
     learns_from_validation: bool = False
     main_stage: str = ""
 
-    @abstractmethod
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "fit" in vars(cls):
+            raise TypeError(f"{cls.__name__} overrides fit, which withholds the labels of test pairs. Override _fit.")
+
+    @final
     def fit(self, study: Study, split: Split, context: FitContext | None = None) -> Self:
-        """Learns from the split's training pairs and returns itself."""
+        """Learns from the split's training pairs and returns itself.
+
+        Raises:
+            LeakageError: The system reads labels that it may not see.
+            ConfigError: It declares that it sees them, and its name does not say so.
+        """
+        if not self.sees_target_labels:
+            study, split = study.for_fitting(split)
+        elif "oracle" not in self.name.casefold():
+            raise ConfigError(f"{self.name} sees target labels, so tables must tell. Put 'oracle' into its name.")
+        self._fit(study, split, context or FitContext())
+        return self
+
+    @abstractmethod
+    def _fit(self, study: Study, split: Split, context: FitContext) -> None:
+        """Learns from the split's training pairs; validation pairs may choose among what was learned.
+
+        Args:
+            study: Without the target's responses (``Study.without_target_labels``), and in the source those of training and
+                validation pairs alone; the whole study where the system declares ``sees_target_labels``.
+            split: Rows of these; ``test_idx`` is empty.
+            context: Seed, folders, callback.
+        """
 
     @abstractmethod
     def predict(self, pairs: Pairs) -> FloatArray:

@@ -8,14 +8,14 @@ from typing import Any
 
 import pandas as pd
 
+from dadsp.analysis.embedding import MEASURES
 from dadsp.analysis.enrichment_figures import SIGNIFICANT
-from dadsp.cli.embed import MEASURES
-from dadsp.cli.finished_run import complete
 from dadsp.errors import examples
 from dadsp.evaluation.compare_tables import MISSING, marked, number
 from dadsp.files import read_json
 from dadsp.report.document import Block, Facts, Figure, Figures, Section, Table, Text
-from dadsp.report.run_page import LONG, decimal, percent, read_figures
+from dadsp.report.run_page import LONG, decimal, percent
+from dadsp.runs.folder import RunFolder, complete
 
 SUMMARIES = ("impute/*/impute.json", "embed/embed.json", "explain/*/explanation.json")  # each is written last
 _STEPS = ("before", "after", "chance")
@@ -58,7 +58,9 @@ def read_findings(folder: Path) -> list[Finding]:
         with _complete(place):
             shown = ("drug_ranking", "top_genes")
             tables = {name: pd.read_csv(place / f"{name}.csv") for name in shown if (place / f"{name}.csv").exists()}
-            found.append(Finding(str(place.relative_to(folder)), place, read_json(summary), tables, read_figures(place)))
+            found.append(
+                Finding(str(place.relative_to(folder)), place, read_json(summary), tables, RunFolder(place).figures("."))
+            )
     return found
 
 

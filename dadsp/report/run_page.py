@@ -8,22 +8,20 @@ from typing import Any
 
 import pandas as pd
 
-from dadsp.cli.compare import REPETITIONS, flat
-from dadsp.cli.finished_run import complete, read_settings
 from dadsp.evaluation.compare import STRATA
 from dadsp.evaluation.compare_tables import MISSING, number
-from dadsp.evaluation.report import caption, read_comparison, text_columns
+from dadsp.evaluation.report import caption, text_columns
 from dadsp.evaluation.scores import SIDES
-from dadsp.files import read_json
-from dadsp.report.document import SUFFIXES, Block, Facts, Figure, Figures, Listing, Section, Table, Text
+from dadsp.report.document import Block, Facts, Figure, Figures, Listing, Section, Table, Text
 from dadsp.report.run_lines import lines_table, r_context
+from dadsp.runs.collection import REPETITIONS, flat
+from dadsp.runs.folder import CONFIG, HISTORY, PREDICTIONS, RunFolder, complete
 from dadsp.splits.groups import PLURAL
 from dadsp.splits.integrity import PROMISES
 
 PARTS = {"train_idx": "Training", "val_idx": "Validation", "test_idx": "Test"}
 LONG = 30  # rows; longer tables open on demand
 PASSWORD = re.compile(r"(?<=://)[^/@\s]+(?=@)")
-TIME = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", re.MULTILINE)
 UNIT = "−log10 IC50 (µM)"
 
 
@@ -117,40 +115,25 @@ def read_run(folder: Path) -> ReportedRun:
     Raises:
         LoadError: A file is absent or damaged.
     """
+    kept = RunFolder(folder)
     with complete(folder):
-        settings = read_settings(folder)
-        text = PASSWORD.sub("…", (folder / "config.yaml").read_text(encoding="utf-8"))
-        rows = read_json(folder / "split.json")
-        split = {name: len(value) if name.endswith("_idx") else value for name, value in rows.items()}
-        history, log = folder / "history.csv", folder / "train.log"
-        times = TIME.findall(log.read_text(encoding="utf-8", errors="replace")) if log.exists() else []
         run = ReportedRun(
             folder=folder,
-            results=read_json(folder / "metrics.json"),
-            config=text,
-            settings=dict(flat(settings)),
-            comparison=read_comparison(folder / "comparison.csv"),
-            split=split,
-            predictions=pd.read_parquet(folder / "predictions.parquet"),
-            data=_read_if_there(folder / "data_facts.json"),
-            notes=_read_if_there(folder / "data_notes.json"),
-            history=pd.read_csv(history) if history.exists() else None,
-            tracked=_read_if_there(folder / "run.json"),
-            times=(times[0], times[-1]) if times else None,
-            figures=read_figures(folder / "figures"),
+            results=kept.results,
+            config=PASSWORD.sub("…", (kept / CONFIG).read_text(encoding="utf-8")),
+            settings=dict(flat(kept.settings)),
+            comparison=kept.comparison,
+            split=kept.split_facts,
+            predictions=pd.read_parquet(kept / PREDICTIONS),
+            data=kept.data_facts,
+            notes=kept.data_notes,
+            history=kept.history if (kept / HISTORY).exists() else None,
+            tracked=kept.tracking,
+            times=kept.times(),
+            figures=kept.figures(),
         )
         _ = run.own, run.replicate  # what every page shows
         return run
-
-
-def _read_if_there(path: Path) -> Any:
-    return read_json(path) if path.exists() else {}
-
-
-def read_figures(folder: Path) -> dict[str, bytes]:
-    """Pictures of a folder by file name; none where there is no such folder."""
-    paths = sorted(folder.iterdir()) if folder.is_dir() else []
-    return {path.name: path.read_bytes() for path in paths if path.suffix in SUFFIXES}
 
 
 def run_sections(run: ReportedRun) -> list[Section]:

@@ -69,3 +69,6 @@ class SingleDrugOptions:
     selection: SelectionOptions = Field(default_factory=SelectionOptions)
     network: NetworkOptions = Field(default_factory=NetworkOptions)
     compression: CompressionOptions | None = Field(default_factory=CompressionOptions)
+
+
+OPTIONS = tuple(SingleDrugOptions.__dataclass_fields__)

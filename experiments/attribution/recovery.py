@@ -16,10 +16,9 @@ import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 
+import dadsp
 from dadsp.analysis.attribution import AttributionOptions, attribute_genes, potency_functions
 from dadsp.analysis.planted_genes import planted_genes, recovery_auroc
-from dadsp.cli.finished_run import FinishedRun, open_run
-from dadsp.cli.results import load_results
 from dadsp.evaluation.statistics import interval
 from dadsp.files import write_atomically
 from dadsp.schema import Domain, FloatArray, Pairs, Screen
@@ -40,7 +39,7 @@ def correlations(screen: Screen, drug: int) -> FloatArray:
     return found
 
 
-def scores(run: FinishedRun, seed: int, domain: Domain, n_lines: int, n_drugs: int) -> list[dict[str, object]]:
+def scores(run: dadsp.Run, seed: int, domain: Domain, n_lines: int, n_drugs: int) -> list[dict[str, object]]:
     """One row per drawn drug of the screen."""
     screen = run.study.source if domain == "source" else run.study.target
     # The draw is the same for all runs, so that systems and seeds are compared on the same drugs.
@@ -99,7 +98,8 @@ def main() -> None:
     arguments = parser.parse_args()
     rows: list[dict[str, object]] = []
     for folder in arguments.runs:
-        run, facts = open_run(folder), load_results(folder)["run"]
+        run = dadsp.load(folder)
+        facts = run.facts
         identity = {"system": facts["system"], **{name: run.config.data[name] for name in PLANTED}}
         for domain in ("source", "target"):
             for row in scores(run, facts["seed"], domain, arguments.lines, arguments.drugs):

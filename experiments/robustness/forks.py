@@ -1,6 +1,6 @@
 """Commands of dadsp in processes of their own that need no start-up: each is forked from one that has imported everything.
 
-A forked process runs ``dadsp.cli.main.main`` as the command would, can be killed as any other, and takes a second where a
+A forked process runs ``dadsp`` as the command would, can be killed as any other, and takes a second where a
 fresh interpreter takes ten, nine of them for imports, during which nothing is read or written.
 """
 
@@ -12,7 +12,11 @@ import time
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
+from pkgutil import walk_packages
 from typing import NamedTuple
+
+import dadsp
+import dadsp.__main__ as command
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: threads do not survive a fork
 os.environ["DADSP_REAL_DATA"] = ""  # the campaign is the same where the real screens lie
@@ -32,18 +36,7 @@ MODULES = (
     "scipy.stats",
     "captum.attr",
     "mlflow",
-    "dadsp.cli.main",
-    "dadsp.cli.train",
-    "dadsp.cli.tune",
-    "dadsp.cli.predict",
-    "dadsp.cli.impute",
-    "dadsp.cli.embed",
-    "dadsp.cli.explain",
-    "dadsp.cli.compare",
-    "dadsp.cli.report",
-    "dadsp.cli.single_drug",
-    "dadsp.cli.data",
-    "dadsp.served_model",
+    *(module.name for module in walk_packages(dadsp.__path__, "dadsp.") if "plugins" not in module.name),
 )
 MEMORY_BYTES = 16 * 2**30  # of address space; a file that makes dadsp ask for more must not take the machine along
 
@@ -129,7 +122,7 @@ def _become(arguments: Sequence[str], folder: Path, logs: Sequence[Path]) -> Non
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
         os.chdir(folder)
-        code = import_module("dadsp.cli.main").main(list(arguments))
+        code = command.main(list(arguments))
     except SystemExit as error:
         code = error.code if isinstance(error.code, int) else 1
     except BaseException:  # as the interpreter would: a traceback and exit code 1

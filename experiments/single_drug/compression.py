@@ -18,7 +18,6 @@ import pandas as pd
 from matplotlib.figure import Figure
 from omegaconf import OmegaConf
 
-from dadsp.cli.single_drug import OPTIONS
 from dadsp.configuration.compose import build, compose
 from dadsp.evaluation.figures import BLUE, DPI, GREEN, LABEL, ORANGE, PURPLE, finish
 from dadsp.files import write_atomically
@@ -31,7 +30,7 @@ from dadsp.singledrug.compression import CompressionOptions, compression_curve
 from dadsp.singledrug.fitting import fit_network
 from dadsp.singledrug.folds import Folds, Genes
 from dadsp.singledrug.lines import chosen_drugs, drug_lines
-from dadsp.singledrug.settings import SingleDrugOptions
+from dadsp.singledrug.settings import OPTIONS, SingleDrugOptions
 
 ARCHITECTURES: tuple[Literal["fixed", "growth"], ...] = ("fixed", "growth")
 SPARSITIES = (0.0, 0.5, 0.7, 0.8, 0.9, 0.95)

@@ -17,10 +17,10 @@ from typing import Any
 import pandas as pd
 from omegaconf import OmegaConf
 
-from dadsp.cli.sweep import SUPERSEDED
 from dadsp.configuration.compose import compose, conf_folder
 from dadsp.evaluation.report import read_comparison
 from dadsp.files import read_json, write_atomically
+from dadsp.runs.identity import SUPERSEDED
 
 STUDIES = ("gdsc12_ccle", "gdsc12_ccle_auc", "gdsc12_ctrp")
 OVERLAPS = ("keep", "drop_lines", "drop_drugs")

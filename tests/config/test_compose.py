@@ -11,7 +11,6 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 from pydantic import BaseModel
 
-from dadsp.cli.single_drug import OPTIONS
 from dadsp.configuration.compose import build, compose, conf_folder
 from dadsp.models.base import Predictor
 from dadsp.models.systems.dadsp_a import DadspA
@@ -20,7 +19,7 @@ from dadsp.models.systems.deepdsc1 import DeepDsc1
 from dadsp.models.systems.sla import Sla
 from dadsp.options import validated
 from dadsp.singledrug.network import NetworkOptions
-from dadsp.singledrug.settings import SingleDrugOptions
+from dadsp.singledrug.settings import OPTIONS, SingleDrugOptions
 
 PANELS = sorted(path.stem for path in (conf_folder() / "panel").glob("*.yaml"))
 GROUPS = ("data", "split", "drug_features", "alignment", "model", "trainer", "tracking", "experiment")

@@ -15,8 +15,8 @@ import yaml
 
 from dadsp.cli import compare as compare_verb
 from dadsp.cli.main import main
-from dadsp.cli.sweep import SUPERSEDED
 from dadsp.evaluation.scores import NEWER
+from dadsp.runs.identity import SUPERSEDED
 from dadsp.schema import PREDICTION_COLUMNS
 from dadsp.tracked_runs import download_runs
 from tests.support.undrawn import undrawn

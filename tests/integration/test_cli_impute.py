@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dadsp.cli.finished_run import open_run
 from dadsp.cli.main import main
+from dadsp.cli.places import open_run
 from dadsp.schema import Pairs
 
 

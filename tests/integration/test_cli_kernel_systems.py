@@ -37,7 +37,7 @@ def test_predictions_are_the_same_on_every_way(run: Path, tmp_path: Path) -> Non
     assert np.array_equal(predicted["neg_log10_ic50_um"], tested["y_pred"])
     pd.testing.assert_frame_equal(loaded.predict(pairs), predicted)
     for expression in (True, False):
-        save_served_model(loaded.predictor, loaded.study, tmp_path / str(expression), expression=expression)
+        save_served_model(loaded.model, loaded.study, tmp_path / str(expression), expression=expression)
     pd.testing.assert_frame_equal(load_served_model(tmp_path / "True").predict(pairs), predicted)
     if not loaded.genes:  # lines whose expression nobody reads may be known by name
         pd.testing.assert_frame_equal(load_served_model(tmp_path / "False").predict(pairs), predicted)

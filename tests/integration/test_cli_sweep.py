@@ -8,11 +8,10 @@ from typing import Any
 
 import pytest
 
-from dadsp.cli import train as train_verb
 from dadsp.cli.main import main
-from dadsp.cli.sweep import settings_hash
-from dadsp.configuration.compose import compose
+from dadsp.configuration.compose import compose, settings_hash
 from dadsp.models.base import Predictor, save_model
+from dadsp.runs import experiment
 from tests.support.undrawn import undrawn
 
 SWEEP = ["train", "-m", "data=simulated_tiny", "tracking=none", "sweep=naive", "model=naive_mean,naive_drug_mean"]
@@ -113,7 +112,7 @@ def test_a_defect_in_one_job_is_logged_there_and_the_others_run(
             raise ZeroDivisionError("a defect")
         save_model(predictor, folder)
 
-    monkeypatch.setattr(train_verb, "save_model", broken)
+    monkeypatch.setattr(experiment, "save_model", broken)
     assert sweep(tmp_path) == 2
     assert "1 of 2 jobs failed" in capsys.readouterr().err
     assert list(jobs(tmp_path)) == ["source drug mean (capped labels)"]

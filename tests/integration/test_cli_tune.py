@@ -13,8 +13,8 @@ import pandas as pd
 import pytest
 
 from dadsp.cli.main import main
-from dadsp.cli.tune import Choices, Range, parameters, without_target_labels
-from dadsp.errors import ConfigError
+from dadsp.errors import ConfigError, LeakageError
+from dadsp.runs.tuning import Choices, Range, parameters
 from tests.support.studies import small_study
 from tests.support.undrawn import undrawn
 
@@ -90,8 +90,9 @@ def test_poisoned_target_labels_change_no_trial(own_screens: Path, tmp_path: Pat
 
 def test_no_target_label_is_left_where_trials_run() -> None:
     study = small_study()
-    blinded = without_target_labels(study)
-    assert np.isnan(blinded.target.responses.potency).all()
+    blinded = study.without_target_labels()
+    with pytest.raises(LeakageError):
+        blinded.target.responses.potency  # noqa: B018 - reading it is the test
     assert np.array_equal(blinded.source.responses.potency, study.source.responses.potency)
     assert np.isfinite(study.target.responses.potency).all()
 

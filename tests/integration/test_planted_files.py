@@ -146,7 +146,7 @@ def test_states_of_a_killed_run_are_not_unpickled(
     folder = tmp_path / "run"
     small = ["model.pretraining=null", "model.encoder_widths=[8,4]", "trainer.max_epochs=2", "trainer.min_blocks=1"]
     settings = [*TINY, "model=source_only", *small, "trainer.checkpoint_every_s=0", f"runs={tmp_path}"]
-    monkeypatch.setattr("dadsp.cli.train.save_model", interrupted)
+    monkeypatch.setattr("dadsp.runs.experiment.save_model", interrupted)
     assert main(["train", *settings, f"hydra.run.dir={folder}"]) == 130
     states = [path for path in (folder / "checkpoints").rglob("*") if path.is_file()]
     assert states

@@ -15,15 +15,15 @@ from tests.support.documents import ROOT, run_python_blocks
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> dadsp.LoadedModel:
+def model(tmp_path_factory: pytest.TempPathFactory) -> dadsp.Run:
     """The model that the examples of docs/python.md train, in an empty folder."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path_factory.mktemp("notebook"))
-        trained: dadsp.LoadedModel = run_python_blocks("docs/python.md")["model"]
+        trained: dadsp.Run = run_python_blocks("docs/python.md")["run"]
     return trained
 
 
-def by_command(model: dadsp.LoadedModel, folder: Path, **tables: pd.DataFrame) -> pd.DataFrame:
+def by_command(model: dadsp.Run, folder: Path, **tables: pd.DataFrame) -> pd.DataFrame:
     """What ``dadsp predict`` writes for the same tables."""
     for name, table in tables.items():
         table.to_parquet(folder / f"{name}.parquet", index=False)
@@ -45,22 +45,22 @@ def test_public_names_are_listed_and_others_are_no_attributes() -> None:
         dadsp.lode  # noqa: B018
 
 
-def test_loaded_run_holds_what_its_folder_says(model: dadsp.LoadedModel) -> None:
+def test_loaded_run_holds_what_its_folder_says(model: dadsp.Run) -> None:
     assert model.name == "DADSP-A"
-    assert model.config["seed"] == 1
+    assert model.settings["seed"] == 1
     assert model.genes == model.study.genes == dadsp.load_study("data=simulated_tiny").genes
     assert len(model.split.test_idx) == len(model.study.target.responses)
-    assert model.results["system"].iloc[0] == "DADSP-A"
+    assert model.table["system"].iloc[0] == "DADSP-A"
     assert model.history["stage"].iloc[-1] == "dadsp_a"
 
 
-def test_predictions_of_known_pairs_are_those_that_were_scored(model: dadsp.LoadedModel) -> None:
+def test_predictions_of_known_pairs_are_those_that_were_scored(model: dadsp.Run) -> None:
     test = pd.read_parquet(model.folder / "predictions.parquet").query("split == 'test'")
     predicted = model.predict(test[["cell_id", "drug_id"]])
     assert np.array_equal(predicted["neg_log10_ic50_um"], test["y_pred"].astype(np.float32))
 
 
-def test_new_lines_and_drugs_are_predicted_as_the_command_does(model: dadsp.LoadedModel, tmp_path: Path) -> None:
+def test_new_lines_and_drugs_are_predicted_as_the_command_does(model: dadsp.Run, tmp_path: Path) -> None:
     lines = pd.DataFrame(np.random.default_rng(0).normal(5, 1, size=(2, len(model.genes))), columns=list(model.genes))
     lines.insert(0, "cell_id", ["N1", "N2"])
     drugs = pd.DataFrame({"drug_id": [11, 12], "smiles": ["CCO", "CCN"]})  # numbers are names too
@@ -70,14 +70,14 @@ def test_new_lines_and_drugs_are_predicted_as_the_command_does(model: dadsp.Load
     pd.testing.assert_frame_equal(model.predict(str(tmp_path / "pairs.parquet"), lines, drugs), expected)
 
 
-def test_study_is_the_one_the_command_trains_on(model: dadsp.LoadedModel) -> None:
+def test_study_is_the_one_the_command_trains_on(model: dadsp.Run) -> None:
     assert dadsp.load_study("data=simulated_tiny").content_hash == model.study.content_hash
     within = dadsp.load_study("data=simulated_tiny", "split=pair")
     assert within.scope == "source"
     assert within.target is within.source
 
 
-def test_wrong_overrides_are_errors_of_dadsp_never_the_end_of_the_process(model: dadsp.LoadedModel) -> None:
+def test_wrong_overrides_are_errors_of_dadsp_never_the_end_of_the_process(model: dadsp.Run) -> None:
     with pytest.raises(ConfigError, match="Did you mean 'simulated_tiny'"):
         dadsp.load_study("data=simulated_tini")
     with pytest.raises(ConfigError, match=r"data\.n_geens"):
@@ -90,7 +90,7 @@ def test_wrong_overrides_are_errors_of_dadsp_never_the_end_of_the_process(model:
         dadsp.train("model=dadsp_aa")
 
 
-def test_wrong_tables_are_told_by_their_name(model: dadsp.LoadedModel) -> None:
+def test_wrong_tables_are_told_by_their_name(model: dadsp.Run) -> None:
     pairs = pd.DataFrame({"cell_id": ["N1"], "drug_id": ["TD001"]})
     lines = pd.DataFrame({"cell_id": ["N1"], "G00001": [1.0]})
     with pytest.raises(MissingIdsError, match=r"pairs: 1 of 1 pairs name lines that are not known \(e\.g\. N1; row 1\)"):

@@ -15,10 +15,10 @@ from filelock import FileLock
 from mlflow import MlflowClient
 
 from dadsp import tracking
-from dadsp.cli import train as train_verb
 from dadsp.cli.main import main
-from dadsp.cli.results import write_results
-from dadsp.cli.run_folder import finished, scored
+from dadsp.runs import experiment
+from dadsp.runs.folder import RunFolder
+from dadsp.runs.scoring import write_results
 from dadsp.tracking import RunTracker
 from tests.support.undrawn import undrawn
 
@@ -83,11 +83,11 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 MOMENTS = {
     "before the store knows the run": (RunTracker, "start", False),
     "before the folder knows its id": (RunTracker, "start", True),
-    "before its results": (train_verb, "write_results", False),
-    "after its results": (train_verb, "write_results", True),
+    "before its results": (experiment, "write_results", False),
+    "after its results": (experiment, "write_results", True),
     "in its model": (tracking, "track_model", False),
     "before it is closed": (RunTracker, "__exit__", False),
-    "before its states are removed": (train_verb, "remove_states", False),
+    "before its states are removed": (RunFolder, "remove_states", False),
 }
 
 
@@ -99,10 +99,10 @@ def test_run_killed_at_any_moment_is_finished_in_folder_and_store(moment: str, t
     (folder / "checkpoints").mkdir(exist_ok=True)
     (folder / "figures").mkdir(exist_ok=True)
     (folder / "figures" / ".part-loss-abc.png").write_bytes(b"half")
-    assert not finished(folder)
-    results = (folder / "metrics.json").read_bytes() if scored(folder) else None
+    assert not RunFolder(folder).finished
+    results = (folder / "metrics.json").read_bytes() if RunFolder(folder).scored else None
     assert main(["train", f"resume={folder}"]) == 0
-    assert finished(folder)
+    assert RunFolder(folder).finished
     assert results in (None, (folder / "metrics.json").read_bytes())
     expected = json.loads((only(whole) / "metrics.json").read_text())
     assert json.loads((folder / "metrics.json").read_text())["systems"] == expected["systems"]
@@ -130,7 +130,7 @@ def test_store_that_refused_entries_does_not_open_a_finished_run_again_but_resum
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(MlflowClient, "log_artifact", lambda *_: (_ for _ in ()).throw(OSError("no route")))
         assert main([*NAIVE, f"runs={tmp_path}"]) == 0
-    assert finished(only(tmp_path))
+    assert RunFolder(only(tmp_path)).finished
     assert not artifacts(tmp_path)
     assert main(["train", f"resume={only(tmp_path)}"]) == 0
     assert "metrics.json" in artifacts(tmp_path)
@@ -141,7 +141,7 @@ def test_experiment_is_compared_with_a_word_on_runs_that_are_not_finished(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert main(NAIVE) == 0
-    killed_in(train_verb, "write_results", NAIVE, after=True)
+    killed_in(experiment, "write_results", NAIVE, after=True)
     capsys.readouterr()
     assert main(["compare", "runs=dadsp", "replicates=100"]) == 0
     said = " ".join(capsys.readouterr().out.split())
@@ -152,23 +152,23 @@ def test_experiment_is_compared_with_a_word_on_runs_that_are_not_finished(
 
 
 def test_run_that_another_process_works_on_is_not_resumed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    killed_in(train_verb, "write_results", [*NAIVE, f"runs={tmp_path}", "tracking=none"])
+    killed_in(experiment, "write_results", [*NAIVE, f"runs={tmp_path}", "tracking=none"])
     folder = only(tmp_path)
     with FileLock(folder / ".lock"):
         assert main(["train", f"resume={folder}"]) == 2
     assert "Another process is working in" in capsys.readouterr().err
-    assert not scored(folder)
+    assert not RunFolder(folder).scored
 
 
 def test_lock_is_held_while_training_and_gone_afterwards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     refused: list[int] = []
 
-    def asked(folder: Path, *given: Any) -> None:
-        refused.append(main(["train", f"resume={folder}"]))
+    def asked(folder: RunFolder, *given: Any) -> None:
+        refused.append(main(["train", f"resume={folder.path}"]))
         write(folder, *given)
 
     write = write_results
-    monkeypatch.setattr(train_verb, "write_results", asked)
+    monkeypatch.setattr(experiment, "write_results", asked)
     assert main([*NAIVE, f"runs={tmp_path}", "tracking=none"]) == 0
     assert refused == [2]
     assert not (only(tmp_path) / ".lock").exists()
@@ -288,4 +288,4 @@ def test_single_drug_runs_left_open_by_a_kill_are_closed_without_fitting_again(n
     runs = client.search_runs([experiment.experiment_id for experiment in client.search_experiments()])
     n_drugs = len(list((folder / "drugs").iterdir()))
     assert [run.info.status for run in runs] == ["FINISHED"] * (1 + 2 * n_drugs)
-    assert finished(folder)
+    assert RunFolder(folder).finished

@@ -49,7 +49,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def run(folder: Path) -> dadsp.LoadedModel:
+def run(folder: Path) -> dadsp.Run:
     return dadsp.load(next(folder.glob("runs/*dadsp_a*/metrics.json")).parent)
 
 
@@ -64,7 +64,7 @@ def logged(folder: Path) -> Any:
     return mlflow.pyfunc.load_model("models:/sensitivity@champion")
 
 
-def new_pairs(run: dadsp.LoadedModel) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+def new_pairs(run: dadsp.Run) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Pairs of two new lines and two new drugs, their tables, and the same as one request."""
     levels = run.study.source.cells.expression[:2]
     lines = pd.DataFrame(levels, columns=list(run.genes))
@@ -78,9 +78,7 @@ def new_pairs(run: dadsp.LoadedModel) -> tuple[pd.DataFrame, pd.DataFrame, pd.Da
 
 
 @pytest.mark.parametrize("domain", ["source", "target"])
-def test_known_pairs_are_predicted_as_dadsp_predict_does(
-    run: dadsp.LoadedModel, logged: Any, tmp_path: Path, domain: str
-) -> None:
+def test_known_pairs_are_predicted_as_dadsp_predict_does(run: dadsp.Run, logged: Any, tmp_path: Path, domain: str) -> None:
     screen = run.study.source if domain == "source" else run.study.target
     pairs = pd.DataFrame({"cell_id": screen.cells.ids[:6], "drug_id": screen.drugs.ids[:6]})
     pairs.to_csv(tmp_path / "pairs.csv", index=False)
@@ -90,7 +88,7 @@ def test_known_pairs_are_predicted_as_dadsp_predict_does(
     pd.testing.assert_frame_equal(logged.predict(pairs, params={"domain": domain}), expected)
 
 
-def test_new_lines_and_drugs_come_with_the_request(run: dadsp.LoadedModel, logged: Any) -> None:
+def test_new_lines_and_drugs_come_with_the_request(run: dadsp.Run, logged: Any) -> None:
     pairs, lines, drugs, request = new_pairs(run)
     pd.testing.assert_frame_equal(logged.predict(request), run.predict(pairs, lines, drugs))
     with pytest.raises(SchemaError, match="N1 two different expressions"):
@@ -99,7 +97,7 @@ def test_new_lines_and_drugs_come_with_the_request(run: dadsp.LoadedModel, logge
         logged.predict(request.assign(smiles=["CCO", "CCCO", "CCN"]))
 
 
-def test_signature_example_and_metadata_say_what_the_model_is(run: dadsp.LoadedModel, logged: Any) -> None:
+def test_signature_example_and_metadata_say_what_the_model_is(run: dadsp.Run, logged: Any) -> None:
     inputs, outputs = logged.metadata.get_input_schema(), logged.metadata.get_output_schema()
     assert inputs.input_names() == ["cell_id", "drug_id", "smiles", "expression"]
     assert inputs.required_input_names() == ["cell_id", "drug_id"]
@@ -143,8 +141,8 @@ def test_runs_are_still_compared_from_the_store(folder: Path) -> None:
     assert "DADSP-A" in (folder / "compared" / "compare.csv").read_text()
 
 
-def test_lines_that_are_left_out_must_come_with_the_request(run: dadsp.LoadedModel, tmp_path: Path) -> None:
-    save_served_model(run.predictor, run.study, tmp_path, expression=False)
+def test_lines_that_are_left_out_must_come_with_the_request(run: dadsp.Run, tmp_path: Path) -> None:
+    save_served_model(run.model, run.study, tmp_path, expression=False)
     model = _load_pyfunc(str(tmp_path))
     kept = (tmp_path / "screens.json").read_text() + (tmp_path / "model" / "model.json").read_text()
     assert not [name for name in run.study.target.cells.ids if f'"{name}"' in kept]
@@ -154,7 +152,7 @@ def test_lines_that_are_left_out_must_come_with_the_request(run: dadsp.LoadedMod
     pd.testing.assert_frame_equal(model.predict(request.assign(drug_id=known, smiles=None)), expected)
     with pytest.raises(MissingIdsError, match="without its lines' expression"):
         model.predict(pairs)
-    made_up = example_request(run.predictor, run.study, run.split, expression=False)
+    made_up = example_request(run.model, run.study, run.split, expression=False)
     assert len(model.predict(made_up)) == len(made_up) == 3
 
 
@@ -185,9 +183,7 @@ def test_impossible_registration_is_refused_before_training(
 
 
 @pytest.mark.slow
-def test_server_answers_its_input_example_as_dadsp_predict_does(
-    artifact: Path, run: dadsp.LoadedModel, tmp_path: Path
-) -> None:
+def test_server_answers_its_input_example_as_dadsp_predict_does(artifact: Path, run: dadsp.Run, tmp_path: Path) -> None:
     with closing(socket.socket()) as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

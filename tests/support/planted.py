@@ -42,8 +42,8 @@ def targets(canary: Path) -> list[dict[str, Any]]:
         {"_target_": "dadsp.files.tempfile._os.makedirs", "name": path},
         {"_target_": "dadsp.tracking.subprocess.run", "args": ["touch", path]},
         {
-            "_target_": "dadsp.cli.sweep.FileLock.acquire",
-            "_args_": [{"_target_": "dadsp.cli.sweep.FileLock", "lock_file": path}],
+            "_target_": "dadsp.runs.identity.FileLock.acquire",
+            "_args_": [{"_target_": "dadsp.runs.identity.FileLock", "lock_file": path}],
         },
         {"_target_": "dadsp.cli.tune.subprocess.Popen", "args": ["touch", path]},
         {"_target_": "dadsp.data.cache.np.savetxt", "fname": path, "X": [1.0]},

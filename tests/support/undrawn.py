@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from dadsp.cli import results
+from dadsp.evaluation import figures
 
 
 @contextmanager
@@ -13,5 +13,5 @@ def undrawn() -> Iterator[None]:
     """Nothing is drawn into run folders while this is open."""
     with pytest.MonkeyPatch.context() as patch:
         for figure in ("predicted_vs_measured", "per_drug_bars", "loss_curves"):
-            patch.setattr(results, figure, lambda *given, **named: None)
+            patch.setattr(figures, figure, lambda *given, **named: None)
         yield

@@ -14,7 +14,6 @@ import dadsp.data
 import dadsp.drugs
 import dadsp.models
 from dadsp.building import REGISTERED, build, check, registered
-from dadsp.cli.finished_run import read_config
 from dadsp.configuration.compose import conf_folder
 from dadsp.data.alignment.base import Alignment
 from dadsp.data.alignment.bridge import Auto
@@ -25,6 +24,7 @@ from dadsp.errors import ConfigError, LoadError
 from dadsp.models.base import Predictor
 from dadsp.models.systems.dadsp_a import DadspA
 from dadsp.models.systems.naive import Naive
+from dadsp.runs.folder import RunFolder
 from tests.support.planted import planted_configs, targets
 
 KINDS: dict[str, type] = {
@@ -151,7 +151,7 @@ def test_no_planted_target_of_a_run_folder_is_read_as_anything_but_an_error(numb
     for form, text in texts.items():
         (tmp_path / "config.yaml").write_text(text, encoding="utf-8")
         with pytest.raises(LoadError):
-            read_config(tmp_path)
+            RunFolder(tmp_path).buildable_settings()
         assert not canary.exists(), form
 
 

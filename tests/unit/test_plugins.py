@@ -10,10 +10,10 @@ import pytest
 
 from dadsp import plugins
 from dadsp.building import build, names_of, registered
-from dadsp.cli.finished_run import read_config
 from dadsp.configuration.compose import compose, conf_folder
 from dadsp.errors import ConfigError, LoadError
 from dadsp.models.base import load_model
+from dadsp.runs.folder import RunFolder
 from tests.support.guestlab import PARTS
 from tests.support.guests import forget_plugins, install, no_plugins
 
@@ -151,7 +151,7 @@ def test_no_file_has_a_plugin_imported(stated: object, tmp_path: Path) -> None:
     config = {"plugins": stated, "model": {"_target_": PARTS["model"]}}
     (tmp_path / "config.yaml").write_text(json.dumps(config))
     with pytest.raises(LoadError, match=r"plug-in|plugins is no list of names"):
-        read_config(tmp_path)
+        RunFolder(tmp_path).buildable_settings()
     facts = {"format": "dadsp-model", "version": 1, "system": PARTS["model"], "plugins": stated}
     (tmp_path / "model.json").write_text(json.dumps(facts))
     (tmp_path / "weights.safetensors").write_bytes(b"\x02\x00\x00\x00\x00\x00\x00\x00{}")

@@ -183,13 +183,12 @@ class KernelSystem(Predictor):
     def _calibrate(self, validation: Pairs, truth: FloatArray) -> None:
         """Learns from the held-out pairs how far predictions err, before the system learns from them."""
 
-    def fit(self, study: Study, split: Split, context: FitContext | None = None) -> Self:
+    def _fit(self, study: Study, split: Split, context: FitContext) -> None:
         """Learns from the split's training pairs, then (``refit``) from training and validation pairs together."""
         with threadpool_limits(self.training.threads):
-            self._fit(study, split)
-        return self
+            self._learn_from(study, split)
 
-    def _fit(self, study: Study, split: Split) -> None:
+    def _learn_from(self, study: Study, split: Split) -> None:
         options = self.options
         self.genes = study.genes
         self.cap = study.target.cap if study.label_cap == "target" else None

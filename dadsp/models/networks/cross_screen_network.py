@@ -7,7 +7,7 @@ from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass as plain_dataclass
 from functools import partial
-from typing import Any, ClassVar, Literal, Self, cast
+from typing import Any, ClassVar, Literal, cast
 
 import numpy as np
 import torch
@@ -20,9 +20,9 @@ from dadsp.models.base import Arrays, FitContext
 from dadsp.models.cross_screen_predictor import CrossScreenPredictor, SystemOptions, Width, under
 from dadsp.models.networks.potency_function import PotencyFunction
 from dadsp.models.networks.rowspace import RowSpace
-from dadsp.models.training.batches import BlockBatch, BlockBatches, LabelledPairs, PairBatch, PairBatches
+from dadsp.models.training.batches import Batch, BlockBatches, LabelledPairs, PairBatches, TwoDomainBatches
 from dadsp.models.training.pretraining import PretrainingOptions
-from dadsp.models.training.stage import Stage, TrainingOptions
+from dadsp.models.training.stage import Stage, TrainingOptions, run_stage
 from dadsp.nets.autoencoder import StackedAutoencoder
 from dadsp.nets.dadsp_network import DadspNetwork
 from dadsp.nets.feed_forward import Activation, copy_layers, dense_layers, first_linear
@@ -120,27 +120,21 @@ class RegressionStage(Stage):
     def _encoder(self, domain: Domain) -> nn.Module:
         return self.parts.encoder if self.encoder_of is None else self.encoder_of(domain)
 
-    def losses(self, batch: PairBatch | BlockBatch) -> dict[str, Tensor]:
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
         """MSE on the labelled pairs."""
         mse, _ = self.regression(batch)
         return {"loss": mse, "mse": mse}
 
-    def regression(self, batch: PairBatch | BlockBatch) -> tuple[Tensor, Tensor]:
+    def regression(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """MSE on the labelled pairs, and the codes of the batch's distinct lines, shape (u, code width)."""
         predicted, codes = self.predictions(batch)
-        if isinstance(batch, BlockBatch):
-            return (batch.weight * (predicted - batch.label) ** 2).sum(), codes
-        return nn.functional.mse_loss(predicted, batch.label), codes
+        return batch.mean_squared_error(predicted), codes
 
-    def predictions(self, batch: PairBatch | BlockBatch) -> tuple[Tensor, Tensor]:
-        """Scaled potency, shape of the batch's labels, and the codes of its distinct lines, shape (u, code width)."""
-        network = self.parts
+    def predictions(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Scaled potency of the labelled pairs, and the codes of the batch's distinct lines, shape (u, code width)."""
         codes = self._encoder("source")(self.expression.index_select(0, batch.lines))
-        drugs = network.drug_branch(self.drug_features.index_select(0, batch.drugs))
-        if isinstance(batch, BlockBatch):
-            return network.regress_block(codes[: batch.n_source], drugs), codes
-        line_of_pair = batch.line_of_row[: len(batch.label)]
-        return network.regress(codes, line_of_pair, drugs, batch.drug_of_pair), codes
+        drug_codes = self.parts.drug_branch(self.drug_features.index_select(0, batch.drugs))
+        return batch.potency(self.parts, codes, drug_codes), codes
 
     def judge(self) -> dict[str, float]:
         """RMSE in −log10 µM on the pairs that choose the epoch, each line and drug encoded once."""
@@ -148,8 +142,24 @@ class RegressionStage(Stage):
         encoder = self._encoder("target" if self.metric.startswith("val/target") else "source")
         predicted = predict_pairs(self.parts, encoder, self.expression, self.drug_features, pairs.line, pairs.drug)
         self.collapsed = float(predicted.std()) < CONSTANT
+        self.collapse = self._collapse(encoder, predicted) if self.collapsed else ""
         error = self.labels.inverse(predicted) - pairs.label
         return {self.metric: float(np.sqrt(np.mean(error.astype(np.float64) ** 2)))}
+
+    def _collapse(self, encoder: nn.Module, predicted: FloatArray) -> str:
+        """What stands still where all predictions are alike: the output's value, and units of the last hidden layer."""
+        seen: list[Tensor] = []
+        pairs, last = self.judged, self.parts.regressor[-2]
+        hook = last.register_forward_hook(lambda layer, inputs, outputs: seen.append(outputs))
+        predict_pairs(self.parts, encoder, self.expression, self.drug_features, pairs.line, pairs.drug)
+        hook.remove()
+        units = torch.cat(seen)
+        n_alive, value = int((units.amax(0) - units.amin(0) > CONSTANT).sum()), float(predicted.mean())
+        alive = f"{n_alive} of {units.shape[1]} units of the last hidden layer tell pairs apart"
+        what = f": the output stands at {value:.2g} (of 0 to 1), {alive}"
+        if not 0.01 < value < 0.99:
+            return what + "; a saturated sigmoid gives no gradient and does not recover"
+        return what if n_alive else what + "; units that are off for every pair get no gradient and do not recover"
 
 
 class CrossScreenNetwork(CrossScreenPredictor):
@@ -189,19 +199,17 @@ class CrossScreenNetwork(CrossScreenPredictor):
     def _train(self, inputs: Inputs, study: Study, context: FitContext) -> None:
         """Runs the system's stages and leaves the trained weights in ``self.network``."""
 
-    def fit(self, study: Study, split: Split, context: FitContext | None = None) -> Self:
+    def _fit(self, study: Study, split: Split, context: FitContext) -> None:
         """Pre-trains the encoder if asked to, then trains on source pairs.
 
         Target labels are read only under ``selection="target_oracle"``.
         """
-        context = context or FitContext()
         self._train(self._prepare(study, split, context), study, context)
         self.network.cpu().eval()
         if self.space is not None:  # from here on the model knows genes only
             for encoder in self._encoders():
                 self.space.lift(encoder)
             self.space = None
-        return self
 
     def _encoders(self) -> list[nn.Sequential]:
         """Every gene encoder of the network."""
@@ -275,6 +283,11 @@ class CrossScreenNetwork(CrossScreenPredictor):
         return PairBatches(
             pairs, size=training.batch_size, seed=stage.seed, epoch=epoch, target_lines=target_lines, partner=partner
         )
+
+    def _run(self, stage: Stage, batches: PairBatches | BlockBatches | TwoDomainBatches, context: FitContext) -> None:
+        """Trains the stage on the batches and keeps its history."""
+        run_stage(stage, batches, len(batches), context)
+        self.histories[stage.name] = stage.epochs
 
     def _scaled_potency(
         self, expression: FloatArray, features: FloatArray, line: IntArray, drug: IntArray, domain: Domain

@@ -16,7 +16,7 @@ import warnings
 from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -96,9 +96,8 @@ class Classical(CrossScreenPredictor):
     def _regress(self, regressor: Arrays, design: PairDesign) -> NDArray[Any]:
         """Scaled potency of each pair before it is clipped, shape (n_pairs,)."""
 
-    def fit(self, study: Study, split: Split, context: FitContext | None = None) -> Self:
+    def _fit(self, study: Study, split: Split, context: FitContext) -> None:
         """Learns from the split's training pairs; validation pairs choose between candidates."""
-        context = context or FitContext()
         if self.drug_features.learned:
             kind = self.drug_features.kind
             raise ConfigError(f"drug_features={kind} are codes that a network learns to read. Use morgan or ssp.")
@@ -123,7 +122,6 @@ class Classical(CrossScreenPredictor):
             log.info("%s: %s", self.name, self.search[-1])
             if rmse < best:
                 best, self.regressor = rmse, regressor
-        return self
 
     def _fit_line_features(
         self, expression: Tensor, source_lines: IntArray, target_lines: IntArray, context: FitContext

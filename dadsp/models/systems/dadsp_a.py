@@ -13,9 +13,10 @@ from dadsp.data.scaling import LabelScaler
 from dadsp.errors import ConfigError
 from dadsp.models.base import FitContext
 from dadsp.models.cross_screen_predictor import Width
-from dadsp.models.networks.cross_screen_network import CrossScreenNetwork, Inputs, NetworkOptions, RegressionStage
-from dadsp.models.training.batches import BlockBatch, BlockBatches, LabelledPairs, PairBatch, PairBatches
-from dadsp.models.training.stage import TrainingOptions, run_stage
+from dadsp.models.networks.adapted_network import AdaptedStage
+from dadsp.models.networks.cross_screen_network import CrossScreenNetwork, Inputs, NetworkOptions
+from dadsp.models.training.batches import Batch, BlockBatches, LabelledPairs, PairBatches
+from dadsp.models.training.stage import TrainingOptions
 from dadsp.nets.dadsp_network import DadspNetwork
 from dadsp.nets.gradient_reversal import reversal_strength
 from dadsp.options import STRICT
@@ -47,7 +48,7 @@ class DadspAOptions(NetworkOptions):
     target_sampling: Literal["independent", "paired"] = "independent"
 
 
-class DadspStage(RegressionStage):
+class DadspStage(AdaptedStage):
     """Supervised training on source pairs with the domain adversary beside it."""
 
     def __init__(
@@ -59,34 +60,28 @@ class DadspStage(RegressionStage):
         training: TrainingOptions,
         context: FitContext,
     ) -> None:
-        super().__init__("dadsp_a", network, inputs, labels, training, context)
+        weight = {"weight": options.adversarial_weight, "weight_key": "model.adversarial_weight"}
+        super().__init__("dadsp_a", network, inputs, labels, training, context, **weight)
         self.dadsp = options
 
-    def losses(self, batch: PairBatch | BlockBatch) -> dict[str, Tensor]:
-        """MSE on the labelled pairs plus the weighted domain cross-entropy on source and target codes.
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """MSE on the labelled pairs plus the weighted domain cross-entropy, and λ."""
+        losses = super().losses(batch)
+        return losses | {"lambda": torch.tensor(self._reversal())} if self.weight else losses
 
-        Codes tell the domains apart once per row of a pair batch, once per line of a block.
-        """
-        mse, codes = self.regression(batch)
-        if self.parts.discriminator is None:
-            return {"loss": mse, "mse": mse}
-        if isinstance(batch, BlockBatch):
-            n_source, domain_weight = batch.n_source, batch.domain_weight
-        else:
-            n_source, domain_weight = len(batch.label), 1.0
-            codes = codes.index_select(0, batch.line_of_row)
-        strength = reversal_strength(self.progress, self.dadsp.gamma)
-        logits = self.parts.tell_domain(codes, strength)
+    def domain_terms(self, source: Tensor, target: Tensor) -> dict[str, Tensor]:
+        """Cross-entropy and accuracy of telling source codes from target codes, the former's gradient reversed."""
+        codes = torch.cat([source, target])  # together, since the discriminator may normalise over the batch
+        logits = self.parts.tell_domain(codes, self._reversal())
         domain = torch.full((len(codes),), TARGET, device=codes.device)
-        domain[:n_source] = SOURCE
-        domain_loss = domain_weight * nn.functional.cross_entropy(logits, domain)
+        domain[: len(source)] = SOURCE
         return {
-            "loss": mse + self.dadsp.adversarial_weight * domain_loss,
-            "mse": mse,
-            "domain_loss": domain_loss,
-            "domain_accuracy": domain_weight * (logits.argmax(dim=1) == domain).float().mean(),
-            "lambda": torch.tensor(strength),
+            "domain_loss": nn.functional.cross_entropy(logits, domain),
+            "domain_accuracy": (logits.argmax(dim=1) == domain).float().mean(),
         }
+
+    def _reversal(self) -> float:
+        return reversal_strength(self.progress, self.dadsp.gamma)
 
 
 class DadspA(CrossScreenNetwork):
@@ -108,8 +103,7 @@ class DadspA(CrossScreenNetwork):
 
     def _train(self, inputs: Inputs, study: Study, context: FitContext) -> None:
         stage, batches = self._stage(inputs, study, context)
-        run_stage(stage, batches, len(batches), context)
-        self.histories[stage.name] = stage.epochs
+        self._run(stage, batches, context)
 
     def prepare_stage(
         self, study: Study, split: Split, context: FitContext

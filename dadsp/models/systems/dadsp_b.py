@@ -16,7 +16,7 @@ from dadsp.models.networks.cross_screen_network import CrossScreenNetwork, Input
 from dadsp.models.training.batches import TwoDomainBatches
 from dadsp.models.training.freezing import frozen
 from dadsp.models.training.pretraining import PretrainingOptions, ReconstructionStage, without_labels
-from dadsp.models.training.stage import TrainingOptions, run_stage
+from dadsp.models.training.stage import TrainingOptions
 from dadsp.nets.autoencoder import StackedAutoencoder
 from dadsp.nets.feed_forward import copy_layers, dense_layers
 from dadsp.nets.mmd import Estimator, mmd2
@@ -191,8 +191,7 @@ class DadspB(CrossScreenNetwork):
         stage = RegressionStage(name, self.network, inputs, self.labels, training, context, encoder_of)
         batches = self._batches(inputs.train, stage)
         with frozen(name, self._parts_beside(options.trains)):
-            run_stage(stage, batches, len(batches), context)
-        self.histories[name] = stage.epochs
+            self._run(stage, batches, context)
 
     def _adapt(self, inputs: Inputs, context: FitContext) -> None:
         options = self.options.stages.adaptation
@@ -211,8 +210,7 @@ class DadspB(CrossScreenNetwork):
             batches = TwoDomainBatches(len(source), len(target), size=options.batch_size, seed=stage.seed, epoch=epoch)
             others = {f"target layer {row + 1}": part for row, part in enumerate(sae.encoders) if row != layer}
             with frozen(stage.name, self._parts_beside(("target_encoder",)) | others):
-                run_stage(stage, batches, len(batches), context)
-            self.histories[stage.name] = stage.epochs
+                self._run(stage, batches, context)
             with torch.no_grad():
                 target = sae.encoders[layer](target)
         copy_layers(sae.encoders, dense_layers(self.network.target_encoder))

@@ -91,13 +91,12 @@ class DeepDsc1(Predictor):
         self.name = f"{self.options.name} (oracle: target labels)"
         self.networks: list[DadspA] = []
 
-    def fit(self, study: Study, split: Split, context: FitContext | None = None) -> Self:
+    def _fit(self, study: Study, split: Split, context: FitContext) -> None:
         """Trains one network per fold on the labelled test pairs of the target.
 
         Raises:
             ConfigError: There are too few pairs, lines or drugs for the folds and their validation.
         """
-        context = context or FitContext()
         screen, rows = study.target, split.test_idx
         within = Study(screen, screen, "none", screen.responses.potency)
         groups = _groups(screen, self.options.fold_by)[rows]
@@ -125,7 +124,6 @@ class DeepDsc1(Predictor):
         # One row and one column more than there are: −1, the position of an unknown id, finds −1 there, no fold.
         self.fold_of_pair = np.full((len(screen.cells) + 1, len(screen.drugs) + 1), -1)
         self.fold_of_pair[screen.responses.cell_idx[rows], screen.responses.drug_idx[rows]] = fold_of_row
-        return self
 
     def _folds(self, groups: IntArray, seed: int) -> IntArray:
         """Fold of each row; rows of equal group share one."""

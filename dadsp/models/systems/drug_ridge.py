@@ -36,10 +36,11 @@ class DrugKernelRidge(KernelSystem):
     options_type = DrugKernelRidgeOptions
     options: DrugKernelRidgeOptions
 
-    def _fit(self, study: Study, split: Split) -> None:
+    def _learn_from(self, study: Study, split: Split) -> None:
         # Without a gene there is nothing to align or scale, and none must come with lines to predict.
         self.alignment = None
-        super()._fit(replace(study, source=study.source.with_genes(()), target=study.target.with_genes(())), split)
+        without = replace(study, source=study.source.with_genes(()), target=study.target.with_genes(()))
+        super()._learn_from(without, split)
 
     def _weights(self, residuals: Values, measured: BoolArray, start: Values | None) -> Values:
         return np.zeros_like(residuals)

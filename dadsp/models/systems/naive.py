@@ -51,14 +51,13 @@ class Naive(Predictor):
         self.name = f"source {self.words}"
         self._means: _Means | None = None
 
-    def fit(self, study: Study, split: Split, context: FitContext | None = None) -> Self:
+    def _fit(self, study: Study, split: Split, context: FitContext) -> None:
         """Learns from all source pairs of the split."""
         rows = np.sort(np.concatenate([split.train_idx, split.val_idx]))
         raw = study.raw_source_potency[rows] if self.labels == "raw" else None
         if study.label_cap == "target":
             self.name = f"source {self.words} ({'raw' if raw is not None else 'capped'} labels)"
         self._means = _Means.of(study.source, study.source.responses.take(rows), raw)
-        return self
 
     def predict(self, pairs: Pairs) -> FloatArray:
         """Potency of each pair, float32, shape (n_pairs,)."""
@@ -113,9 +112,9 @@ class LabelLookup(Naive):
         self._labels: _PairMeans | None = None
         self._earlier: LabelLookup | None = None
 
-    def fit(self, study: Study, split: Split, context: FitContext | None = None) -> Self:
+    def _fit(self, study: Study, split: Split, context: FitContext) -> None:
         """Learns from all source pairs of the split."""
-        super().fit(study, split, context)
+        super()._fit(study, split, context)
         rows = np.sort(np.concatenate([split.train_idx, split.val_idx]))
         responses = study.source.responses.take(rows)
         potency = study.raw_source_potency[rows] if self.labels == "raw" else responses.potency
@@ -124,7 +123,6 @@ class LabelLookup(Naive):
         if len(split.val_idx):
             untaught = replace(split, val_idx=split.val_idx[:0])
             self._earlier = LabelLookup(self.lookup, self.labels).fit(study, untaught)
-        return self
 
     def without_validation_labels(self) -> Predictor:
         """The same, fitted on training pairs alone: a validation pair would find its own label otherwise."""
@@ -192,10 +190,9 @@ class OracleNaive(Naive):
         super().__init__(effects)
         self.name = f"oracle target {EFFECT_NAMES[effects]}"
 
-    def fit(self, study: Study, split: Split, context: FitContext | None = None) -> Self:
+    def _fit(self, study: Study, split: Split, context: FitContext) -> None:
         """Learns from the labels it will be scored on."""
         self._means = _Means.of(study.target, study.target.responses.take(split.test_idx), None)
-        return self
 
     def state(self) -> tuple[dict[str, Any], Arrays]:
         """The means, by structure key and link id."""

@@ -20,9 +20,9 @@ from dadsp.models.networks.cross_screen_network import (
     RegressionStage,
     predict_pairs,
 )
-from dadsp.models.training.batches import BlockBatch, PairBatch
+from dadsp.models.training.batches import Batch
 from dadsp.models.training.pretraining import PretrainingOptions
-from dadsp.models.training.stage import TrainingOptions, run_stage
+from dadsp.models.training.stage import TrainingOptions
 from dadsp.nets.autoencoder import StackedAutoencoder, decode
 from dadsp.nets.dadsp_network import DadspNetwork
 from dadsp.options import STRICT
@@ -112,16 +112,13 @@ class SelectionStage(RegressionStage):
         """The predictor inside the network."""
         return cast(SelectiveNetwork, self.network).predictor
 
-    def losses(self, batch: PairBatch | BlockBatch) -> dict[str, Tensor]:
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
         """J on the batch, its terms, and how many intermediate lines this round selects."""
         predicted, codes = self.predictions(batch)
         rebuilt = self._reconstruction_errors(self.expression.index_select(0, batch.lines), codes)
         is_source, selected = self.is_source[batch.lines], self.selected[batch.lines]
         weight = selected * self.weight_of_pair[batch.lines]
-        if isinstance(batch, BlockBatch):
-            prediction = (batch.weight * weight[: batch.n_source, None] * (predicted - batch.label) ** 2).sum()
-        else:
-            prediction = (weight[batch.line_of_row[: len(batch.label)]] * (predicted - batch.label) ** 2).mean()
+        prediction = batch.mean_squared_error(predicted, weight)
         source, target = (selected * rebuilt)[is_source].mean(), rebuilt[~is_source].mean()
         bonus = self.threshold * self.selected[self.is_source].mean()
         return {
@@ -194,8 +191,7 @@ class Sla(CrossScreenNetwork):
         regression = RegressionStage(self.main_stage, self.network, inputs, self.labels, self.training, context)
         for stage, target_lines in ((selection, inputs.target_lines), (regression, None)):
             batches = self._batches(inputs.train, stage, target_lines)
-            run_stage(stage, batches, len(batches), context)
-            self.histories[stage.name] = stage.epochs
+            self._run(stage, batches, context)
 
 
 def nearest_to_target(inputs: Inputs, share: float) -> IntArray:

@@ -1,16 +1,66 @@
-"""Batches as row numbers: nothing is copied per pair until the network gathers it on the device."""
+"""Batches as row numbers: nothing is copied per pair until the network gathers it on the device.
+
+How the rows of a batch lie is known here alone: a stage asks the batch for potency, squared error and both domains' codes.
+"""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from dadsp.nets.dadsp_network import DadspNetwork
 from dadsp.schema import FloatArray, IntArray
 from dadsp.seeding import derive_seed
+
+
+class Batch(Protocol):
+    """One training step's rows, and what a loss needs of them."""
+
+    @property
+    def lines(self) -> Tensor:
+        """Rows of the joint expression table (source lines, then target lines), distinct, shape (u,)."""
+
+    @property
+    def drugs(self) -> Tensor:
+        """Rows of the drug features, distinct, shape (v,)."""
+
+    @property
+    def domain_weight(self) -> float:
+        """Factor of a loss on ``domain_halves``; other than 1 only where processes share a step.
+
+        Each process then computes the loss of its own lines, and the mean over processes of weight × loss is the step's.
+        For a mean over all rows of both halves, such as a cross-entropy, that is exactly the loss of one process on the
+        union of the step's blocks. A discrepancy of two distributions (MMD, CORAL) has no such sum: the step's loss is then
+        the mean of the blocks' discrepancies, each weighted by its number of lines.
+        """
+
+    def potency(self, network: DadspNetwork, codes: Tensor, drug_codes: Tensor) -> Tensor:
+        """Scaled potency of the labelled pairs.
+
+        Args:
+            network: Gives the regressor.
+            codes: Of ``lines``, shape (u, code width).
+            drug_codes: Of ``drugs``, shape (v, drug width).
+        """
+
+    def mean_squared_error(self, predicted: Tensor, line_weight: Tensor | None = None) -> Tensor:
+        """Scalar: mean over the labelled pairs, each of which weighs the same in an epoch.
+
+        Args:
+            predicted: From ``potency``.
+            line_weight: Further factor of all pairs of a line, for each of ``lines``, shape (u,).
+        """
+
+    def domain_halves(self, codes: Tensor) -> tuple[Tensor, Tensor]:
+        """Codes of the source rows, and of the target rows beside them, each of shape (n, code width).
+
+        Args:
+            codes: Of ``lines``, shape (u, code width).
+        """
 
 
 class PairBatch(NamedTuple):
@@ -29,6 +79,30 @@ class PairBatch(NamedTuple):
     drugs: Tensor
     drug_of_pair: Tensor
     label: Tensor
+
+    @property
+    def domain_weight(self) -> float:
+        """Pairs are drawn in one process."""
+        return 1.0
+
+    def potency(self, network: DadspNetwork, codes: Tensor, drug_codes: Tensor) -> Tensor:
+        """Of each pair, shape (b,)."""
+        return network.regress(codes, self._line_of_pair, drug_codes, self.drug_of_pair)
+
+    def mean_squared_error(self, predicted: Tensor, line_weight: Tensor | None = None) -> Tensor:
+        """Over the batch's pairs."""
+        if line_weight is None:
+            return nn.functional.mse_loss(predicted, self.label)
+        return (line_weight[self._line_of_pair] * (predicted - self.label) ** 2).mean()
+
+    def domain_halves(self, codes: Tensor) -> tuple[Tensor, Tensor]:
+        """One source row per pair, one target row beside each: b and t rows."""
+        rows = codes.index_select(0, self.line_of_row)
+        return rows[: len(self.label)], rows[len(self.label) :]
+
+    @property
+    def _line_of_pair(self) -> Tensor:
+        return self.line_of_row[: len(self.label)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +170,7 @@ class BlockBatch(NamedTuple):
         drugs: Rows of the drug features, shape (v,).
         label: Scaled potency, shape (n_source, v), 0 where unmeasured.
         weight: 1 / (mean pairs in a block) where measured, 0 elsewhere, so that every pair counts the same.
-        domain_weight: Factor of the mean domain loss of its lines; other than 1 only where processes share a step.
+        domain_weight: See ``Batch``.
     """
 
     lines: Tensor
@@ -105,6 +179,19 @@ class BlockBatch(NamedTuple):
     label: Tensor
     weight: Tensor
     domain_weight: float = 1.0
+
+    def potency(self, network: DadspNetwork, codes: Tensor, drug_codes: Tensor) -> Tensor:
+        """Of every source line with every drug, measured or not, shape (n_source, v)."""
+        return network.regress_block(codes[: self.n_source], drug_codes)
+
+    def mean_squared_error(self, predicted: Tensor, line_weight: Tensor | None = None) -> Tensor:
+        """Over the measured pairs, as ``weight`` counts them."""
+        weight = self.weight if line_weight is None else self.weight * line_weight[: self.n_source, None]
+        return (weight * (predicted - self.label) ** 2).sum()
+
+    def domain_halves(self, codes: Tensor) -> tuple[Tensor, Tensor]:
+        """Each distinct line once, whatever number of pairs it has."""
+        return codes[: self.n_source], codes[self.n_source :]
 
 
 class BlockBatches:

@@ -38,12 +38,6 @@ log = logging.getLogger(__name__)
 logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
 
 
-AGAINST_COLLAPSE = (
-    "A saturated sigmoid gives no gradient and does not recover: lower trainer.learning_rate or model.adversarial_weight, "
-    "or set trainer.gradient_clip=1."
-)
-
-
 MAX_THREADS = 512  # a model may come from a larger machine, yet thread pools of any size would end the process
 PROCESSES_PER_CORE = 8
 
@@ -130,7 +124,12 @@ class Stage(pl.LightningModule):
         options: Length and speed.
         context: Gives the seed.
         monitor: Validation metric (lower is better) that chooses the weights kept; None keeps the last.
+
+    Attributes:
+        levers: Keys to lower where predictions become constant, or a loss is no number.
     """
+
+    levers: tuple[str, ...] = ("trainer.learning_rate",)
 
     def __init__(
         self,
@@ -149,6 +148,7 @@ class Stage(pl.LightningModule):
         self.best_weights: dict[str, Tensor] = {}
         self.waited = 0
         self.collapsed = False  # set by ``judge`` where predictions have become constant
+        self.collapse = ""  # what stands still then
         self.total_steps = 0
         self._sums: dict[str, Tensor] = {}
         self._n_steps = 0
@@ -160,6 +160,11 @@ class Stage(pl.LightningModule):
     def judge(self) -> dict[str, float]:
         """Validation metrics after an epoch, without gradients and in evaluation mode."""
         return {}
+
+    @property
+    def _advice(self) -> str:
+        clip = ", or set trainer.gradient_clip=1" if self.options.gradient_clip is None else ""
+        return f"Lower {' or '.join(self.levers)}{clip}."
 
     @property
     def progress(self) -> float:
@@ -201,14 +206,15 @@ class Stage(pl.LightningModule):
         for name, value in metrics.items():
             if not math.isfinite(value):
                 raise DivergenceError(
-                    f"Stage {self.name}: {name} is {value} after epoch {self.current_epoch}. "
-                    "Lower trainer.learning_rate, or set trainer.gradient_clip=1."
+                    f"Stage {self.name}: {name} is {value} after epoch {self.current_epoch}. {self._advice}"
                 )
         self.epochs.append({"epoch": self.current_epoch, **metrics} | ({"collapsed": 1.0} if self.collapsed else {}))
         if self.current_epoch == 0:
             self.collapsed = False  # a fresh network's predictions are alike too, and it may take more than an epoch
         elif all("collapsed" in epoch for epoch in self.epochs):
-            raise DivergenceError(f"Stage {self.name}: all predictions are alike from the start. {AGAINST_COLLAPSE}")
+            raise DivergenceError(
+                f"Stage {self.name}: all predictions are alike from the start{self.collapse}. {self._advice}"
+            )
         if not self.collapsed:
             self._keep_best(metrics)
         if self.listen is not None:
@@ -222,13 +228,13 @@ class Stage(pl.LightningModule):
 
     def _verdict(self) -> dict[str, float]:
         """What ``judge`` says in the first process, told to all, so that they stop and keep weights alike."""
-        verdict: tuple[dict[str, float], bool] = {}, False  # what the first process fills in
+        verdict: tuple[dict[str, float], bool, str] = {}, False, ""  # what the first process fills in
         if self.trainer.is_global_zero:
             self.network.eval()
             with torch.no_grad():
-                verdict = self.judge(), self.collapsed
+                verdict = self.judge(), self.collapsed, self.collapse
             self.network.train()
-        metrics, self.collapsed = self.trainer.strategy.broadcast(verdict)
+        metrics, self.collapsed, self.collapse = self.trainer.strategy.broadcast(verdict)
         return metrics
 
     def _keep_best(self, metrics: dict[str, float]) -> None:
@@ -244,10 +250,11 @@ class Stage(pl.LightningModule):
         if self.collapsed:
             best = min(self.epochs[:-1], key=lambda epoch: epoch[str(self.monitor)])
             log.warning(
-                "Training stopped: all predictions are alike since epoch %d. The weights of epoch %d are kept. %s",
+                "Training stopped: all predictions are alike since epoch %d%s. The weights of epoch %d are kept. %s",
                 self.epochs[-1]["epoch"] + 1,
+                self.collapse,
                 best["epoch"] + 1,
-                AGAINST_COLLAPSE,
+                self._advice,
             )
             self.trainer.should_stop = True
         if self.options.patience is not None and self.waited >= self.options.patience:
@@ -268,6 +275,7 @@ class Stage(pl.LightningModule):
             "best_weights": self.best_weights,
             "waited": self.waited,
             "collapsed": self.collapsed,
+            "collapse": self.collapse,
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -16,7 +16,7 @@ class DrugFeatureRidge(Predictor):
     def __init__(self, drug_features: DrugFeatures, penalty: float = 1.0, name: str = "ridge of a guest") -> None:
         self.drug_features, self.penalty, self.name = drug_features, penalty, name
 
-    def fit(self, study: Study, split: Split, context: FitContext | None = None) -> Self:
+    def _fit(self, study: Study, split: Split, context: FitContext) -> None:
         drugs, train = study.source.drugs, study.source.responses.take(split.train_idx)
         rows = np.unique(train.drug_idx)
         structures = [drugs.smiles[row] or "" for row in rows]
@@ -24,7 +24,6 @@ class DrugFeatureRidge(Predictor):
         x = self._rows(Pairs(study.source, "source", train.cell_idx, train.drug_idx))
         gram = x.T @ x + self.penalty * np.eye(x.shape[1])
         self.weights = np.linalg.solve(gram, x.T @ train.potency)
-        return self
 
     def predict(self, pairs: Pairs) -> FloatArray:
         return (self._rows(pairs) @ self.weights).astype(np.float32)

@@ -12,6 +12,7 @@ from dadsp.errors import ConfigError, DivergenceError, LoadError, SchemaError
 from dadsp.models.base import FitContext, load_model, predict_split, save_model
 from dadsp.models.networks.cross_screen_network import predict_pairs
 from dadsp.models.systems.dadsp_a import DadspA, DadspStage
+from dadsp.nets.dadsp_network import DadspNetwork
 from dadsp.schema import Pairs, Split, Study
 from dadsp.splits.cross_screen import cross_screen
 from tests.support.studies import small_study
@@ -200,7 +201,9 @@ def test_collapse_stops_training_and_keeps_the_best_weights(
     monkeypatch.setattr(DadspStage, "judge", flatter)
     model = fitted(study, split, epochs=10, training={"patience": None, "learning_rate": 1e-3})
     assert len(model.history()["val/source/rmse"].dropna()) == 3
-    assert "all predictions are alike since epoch 3" in caplog.text
+    assert "all predictions are alike since epoch 3: the output stands at 0 (of 0 to 1)" in caplog.text
+    assert "a saturated sigmoid gives no gradient" in caplog.text
+    assert "Lower trainer.learning_rate or model.adversarial_weight" in caplog.text
     assert predict_split(model, study, split).frame["y_pred"].std() > 0
 
 
@@ -210,6 +213,31 @@ def test_collapse_in_the_first_epoch_is_an_error_with_a_remedy(
     monkeypatch.setattr("dadsp.models.networks.cross_screen_network.CONSTANT", 10.0)
     with pytest.raises(DivergenceError, match="gradient_clip=1"):
         fitted(study, split)
+
+
+@pytest.mark.parametrize(
+    ("options", "advice"),
+    [
+        ({"adversarial_weight": 0.0}, "Lower trainer.learning_rate, or set trainer.gradient_clip=1."),
+        ({}, "Lower trainer.learning_rate or model.adversarial_weight, or set trainer.gradient_clip=1."),
+        ({"training": {"gradient_clip": 2.0}}, "Lower trainer.learning_rate or model.adversarial_weight."),
+    ],
+)
+def test_dead_units_are_counted_and_advice_names_only_what_the_system_has(
+    study: Study, split: Split, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], advice: str
+) -> None:
+    start_at = DadspNetwork.start_at
+
+    def dead(network: DadspNetwork, potency: float) -> None:
+        start_at(network, 0.14)
+        torch.nn.init.constant_(network.regressor[-2][0].bias, -100.0)  # type: ignore[index, arg-type]
+
+    monkeypatch.setattr(DadspNetwork, "start_at", dead)
+    with pytest.raises(DivergenceError) as raised:
+        fitted(study, split, epochs=3, **options)
+    assert "alike from the start: the output stands at 0.1" in str(raised.value)
+    assert "0 of 4 units of the last hidden layer tell pairs apart; units that are off" in str(raised.value)
+    assert str(raised.value).endswith(advice)
 
 
 def test_damaged_training_state_is_a_load_error(study: Study, split: Split, tmp_path: Path) -> None:

@@ -25,8 +25,8 @@ class Constant(Predictor):
     def __init__(self, value: float, earlier: "Constant | None" = None, learns: bool = False) -> None:
         self.value, self.earlier, self.learns_from_validation = value, earlier, learns
 
-    def fit(self, study: Study, split: Split, context: FitContext | None = None) -> Self:
-        return self
+    def _fit(self, study: Study, split: Split, context: FitContext) -> None:
+        pass
 
     def predict(self, pairs: Pairs) -> FloatArray:
         return np.full(len(pairs), self.value, dtype=np.float32)

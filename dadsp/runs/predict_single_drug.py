@@ -1,19 +1,93 @@
-"""``dadsp predict`` on a run of ``dadsp single-drug``: response and class of new lines by one network per drug."""
+"""A finished run of ``dadsp single-drug`` as an object: response and class of new lines by one network per drug."""
 
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from dadsp.cli.finished_run import read_config
-from dadsp.configuration.compose import build
+from dadsp.building import build
 from dadsp.data.new_pairs import OnUnknown, read_pairs, refuse_impossible
 from dadsp.data.tables import Frame
 from dadsp.errors import ConfigError, DadspError, LoadError
 from dadsp.models.prediction import Predicted, refuse_undefined
 from dadsp.options import check_choice
+from dadsp.runs.folder import RunFolder
+from dadsp.runs.run import Table, readable
 from dadsp.schema import CellLines, Drugs, ResponsePanel, Responses, Screen
 from dadsp.singledrug.model import Form, drug_of, load_single_drug
 from dadsp.singledrug.protocol import MODEL
+
+
+class SingleDrugRun:
+    """The networks of a finished run of ``dadsp single-drug``, one per drug and repeat.
+
+    Attributes:
+        folder: The run folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __repr__(self) -> str:
+        return f"<networks of {len(self.table)} methods, {self.folder}>"
+
+    @cached_property
+    def settings(self) -> dict[str, Any]:
+        """Its configuration, nested as in ``config.yaml``."""
+        return RunFolder(self.folder).settings
+
+    @cached_property
+    def table(self) -> pd.DataFrame:
+        """Means over drugs and repeats of every method's scores.
+
+        Raises:
+            LoadError: The run is not finished.
+        """
+        path = self.folder / "summary.csv"
+        if not path.is_file():
+            raise LoadError(f"{self.folder} holds no {path.name}. Check that the run is finished.")
+        return pd.read_csv(path)
+
+    def predict(
+        self,
+        pairs: Table,
+        expression: Table | None = None,
+        *,
+        on_unknown: OnUnknown = "error",
+        repeat: int = 0,
+        form: Form = "network",
+    ) -> pd.DataFrame:
+        """Response and class of each pair: what ``dadsp predict`` writes.
+
+        Args:
+            pairs: Columns cell_id, drug_id; a table in memory or a file.
+            expression: New lines: column cell_id, then one column per gene. None takes the run's own lines.
+            on_unknown: ``"drop"`` leaves out pairs of unknown lines or drugs, ``"error"`` refuses them.
+            repeat: Which partition's networks.
+            form: ``"network"`` as trained, or ``"compressed"``.
+
+        Returns:
+            Columns cell_id, drug_id, response and sensitivity.
+
+        Raises:
+            DadspError: An option is no choice, the run holds no such models, or a table cannot be used.
+        """
+        return self.predicted(pairs, expression, on_unknown=on_unknown, repeat=repeat, form=form).frame
+
+    def predicted(
+        self, pairs: Table, expression: Table | None, *, on_unknown: OnUnknown, repeat: int, form: Form
+    ) -> Predicted:
+        """The same with notes on what was left out."""
+        return predict_single_drug(
+            self.folder,
+            readable(pairs, "pairs"),
+            expression=None if expression is None else readable(expression, "expression"),
+            on_unknown=on_unknown,
+            repeat=repeat,
+            form=form,
+        )
 
 
 def predict_single_drug(
@@ -62,8 +136,7 @@ def predict_single_drug(
 def _panel(folder: Path) -> ResponsePanel:
     """The run's own panel, whose lines can be predicted again."""
     try:
-        config = read_config(folder)
-        panel: ResponsePanel = build(config.panel, "panel")
+        panel: ResponsePanel = build(RunFolder(folder).buildable_settings()["panel"], "panel")
     except DadspError as error:
         raise LoadError(f"The run's own data cannot be read again: {error} Or give expression=.") from error
     return panel

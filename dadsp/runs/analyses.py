@@ -1,0 +1,42 @@
+"""What imputing and embedding found, written into a folder that is complete when it has the JSON file, which comes last."""
+
+from functools import partial
+from pathlib import Path
+
+from dadsp.analysis.embedding import Embedding
+from dadsp.analysis.missing_pairs import Imputation, ImputeOptions
+from dadsp.files import write_atomically, write_json
+from dadsp.schema import Study
+from dadsp.written_tables import WRITERS, write_csv
+
+
+def write_imputation(found: Imputation, study: Study, options: ImputeOptions, out: Path) -> None:
+    """Writes tables, figures and ``impute.json``."""
+    from dadsp.analysis.missing_pairs_figures import coverage_figure, ranking_figure  # pulls in matplotlib
+
+    (out / "impute.json").unlink(missing_ok=True)
+    tables = {
+        f"missing_pairs.{options.format}": found.pairs,
+        "drug_ranking.csv": found.ranking,
+        "back_test.csv": found.back_test,
+        "coverage.csv": found.coverage,
+    }
+    for name, frame in tables.items():
+        write_atomically(out / name, partial(WRITERS[Path(name).suffix], frame))
+    title = f"{found.facts['system']}\nunmeasured pairs of {found.screen.name}"
+    ranking_figure(found.pairs, found.ranking, found.screen, out / "drug_ranking.png", title, options.top)
+    title = f"{found.facts['system']}\nintervals from held-out lines"
+    coverage_figure(found.coverage, out / "coverage.png", title, study.source.name, study.target.name)
+    write_json(out / "impute.json", found.facts)
+
+
+def write_embedding(found: Embedding, out: Path) -> None:
+    """Writes tables, the maps and ``embed.json``."""
+    from dadsp.analysis.embedding_figures import maps_figure  # pulls in matplotlib
+
+    (out / "embed.json").unlink(missing_ok=True)
+    write_atomically(out / "coordinates.csv", partial(write_csv, found.coordinates))
+    write_atomically(out / "measures.csv", partial(write_csv, found.measures))
+    screens = " and ".join(found.facts["screens"].values())
+    maps_figure(found.coordinates, out / "maps.png", f"{found.facts['system']}\nlines of {screens}, t-SNE")
+    write_json(out / "embed.json", found.facts)

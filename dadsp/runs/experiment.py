@@ -1,0 +1,168 @@
+"""One experiment: a system learns from a study's split and is scored beside the naive rows; a folder and MLflow keep it."""
+
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import redirect_stdout
+from dataclasses import asdict, dataclass, field, is_dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from dadsp import plugins
+from dadsp.building import name_of
+from dadsp.data.cache import keep_study
+from dadsp.models.base import FitContext, Predictor, save_model
+from dadsp.provenance import environment_tags
+from dadsp.runs.folder import MODEL, SPLIT, STUDY, RunFolder
+from dadsp.runs.identity import sole_process
+from dadsp.runs.run import Run
+from dadsp.runs.scoring import row_name, score, write_results
+from dadsp.runs.tracked import TrackingOptions, track_results, tracked_run
+from dadsp.schema import Split, Study
+from dadsp.splits.store import save_split
+from dadsp.tracking import Tracker
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a run folder and its tracking say of how the run came about.
+
+    Attributes:
+        settings: The run's configuration as plain values.
+        command: That began it.
+        runs: The folder that holds all runs, and the embedded store.
+        tags: For the tracking run, beside what identifies it.
+        tell: Is told in a line what happens that is not in the results.
+    """
+
+    settings: Mapping[str, Any]
+    command: str
+    runs: Path
+    tags: Mapping[str, str] = field(default_factory=dict)
+    tell: Callable[[str], None] = lambda line: None
+
+
+def run_experiment(
+    study: Study,
+    split: Split,
+    model: Predictor,
+    folder: str | Path | None = None,
+    tracker: TrackingOptions | None = None,
+    context: FitContext | None = None,
+) -> Run:
+    """Fits ``model``, scores it on the test pairs beside the naive rows, and keeps all of it in ``folder``.
+
+    Args:
+        study: What to learn from and predict.
+        split: Of that study.
+        model: Not yet fitted; it is fitted in place.
+        folder: Of the run, with the study in it, so that the run can be opened again; None keeps the run in memory alone. A
+            run that was killed there goes on.
+        tracker: Where to track the run; None does not.
+        context: Seed and what is told of each epoch; None takes seed 0. Training states are kept in ``folder``.
+
+    Raises:
+        DadspError: Training failed, or another process works in the folder, or it cannot be written.
+    """
+    context = context or FitContext()
+    if folder is None:
+        model.name = row_name(model, study)
+        model.fit(study, split, context)
+        return Run(model=model, study=study, split=split, results=score(model, study, split, _facts(study, split, context)))
+    place = RunFolder(folder)
+    place.path.parent.mkdir(parents=True, exist_ok=True)
+    with sole_process(place.path):
+        if not (place / SPLIT).exists():
+            keep_study(study, place / STUDY)
+            save_split(place / SPLIT, study, split)
+        origin = Origin(_settings(study, split, model, place, context), "dadsp.run_experiment", place.path.parent)
+        return work_in(place, study, split, model, tracker or NO_TRACKING, context, origin)
+
+
+NO_TRACKING = TrackingOptions(enabled=False, uri=None, experiment="dadsp")
+
+
+def work_in(
+    folder: RunFolder,
+    study: Study,
+    split: Split,
+    model: Predictor,
+    tracking: TrackingOptions,
+    context: FitContext,
+    origin: Origin,
+) -> Run:
+    """The run of a folder that holds the split already and in which this process works alone, brought to its end."""
+    model.name = row_name(model, study)
+    folder.keep_settings(origin.settings)
+    facts = {"command": origin.command, **_facts(study, split, context), **environment_tags(), **plugins.versions()}
+    tags = {name: value for name, value in facts.items() if name not in ("command", "seed")}
+    name = f"{model.name} seed {context.seed}"
+    with tracked_run(tracking, origin.runs, folder, name, origin.command, {**tags, **origin.tags}) as tracker:
+        tracker.log_params(origin.settings)
+        if folder.scored:
+            origin.tell(f"{folder.path.name}: its results are there; finishing what is left")
+            for stage, epoch, metrics in epochs(folder):
+                _track_epoch(model, tracker, stage, epoch, metrics)
+        else:
+            with redirect_stdout(sys.stderr):  # progress bars; standard output is for results
+                on_epoch = _both(model, tracker, context)
+                model.fit(study, split, replace(context, checkpoints=folder / "checkpoints", on_epoch=on_epoch))
+            save_model(model, folder / MODEL)
+            results = score(model, study, split, {"seed": context.seed, **facts})
+            write_results(folder, results, model, study)
+        track_results(tracker, tracking, folder, study, split)
+    folder.remove_states()
+    return Run(folder, study=study, split=split)
+
+
+def epochs(folder: RunFolder) -> list[tuple[str, int, dict[str, float]]]:
+    """Stage, epoch and metrics of every epoch of a scored run, in their order."""
+    records = folder.history.drop(columns="collapsed", errors="ignore").to_dict("records")
+    return [(str(record.pop("stage")), int(record.pop("epoch")), record) for record in records]  # type: ignore[misc]
+
+
+def _facts(study: Study, split: Split, context: FitContext) -> dict[str, Any]:
+    return {
+        "seed": context.seed,
+        "data_hash": study.content_hash,
+        "split_hash": split.content_hash,
+        "split": split.kind,
+        "split_scope": study.scope,
+    }
+
+
+def _both(model: Predictor, tracker: Tracker, context: FitContext) -> Callable[[str, int, dict[str, float]], None]:
+    """Tells tracking and then the caller of each epoch."""
+
+    def on_epoch(stage: str, epoch: int, metrics: dict[str, float]) -> None:
+        _track_epoch(model, tracker, stage, epoch, metrics)
+        context.on_epoch(stage, epoch, metrics)
+
+    return on_epoch
+
+
+def _track_epoch(model: Predictor, tracker: Tracker, stage: str, epoch: int, metrics: dict[str, float]) -> None:
+    main = stage == model.main_stage
+    tracker.log_epoch(metrics if main else {f"{stage}/{name}": value for name, value in metrics.items()}, epoch)
+
+
+def _settings(study: Study, split: Split, model: Predictor, folder: RunFolder, context: FitContext) -> dict[str, Any]:
+    """What ``config.yaml`` says of a run that was made of objects."""
+    data = {
+        "_target_": "dadsp.data.cache.kept_study",
+        "folder": str((folder / STUDY).absolute()),
+        "source": study.source.name,
+        "target": study.target.name,
+    }
+    target = name_of("model", type(model))
+    kind = {"_target_": target} if target else {"class": f"{type(model).__module__}.{type(model).__qualname__}"}
+    options = getattr(model, "options", None)
+    known = asdict(options) if is_dataclass(options) and not isinstance(options, type) else {}
+    return {"data": data, "split": {"kind": split.kind}, "model": {**kind, **_plain(known)}, "seed": context.seed}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    return value if isinstance(value, str | int | float | None) else str(value)

@@ -1,0 +1,235 @@
+"""A run as an object: what it scored, what its system says of pairs, and what can be found out about it."""
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from dadsp.analysis.embedding import Embedding, EmbedOptions, embed
+from dadsp.analysis.missing_pairs import Imputation, ImputeOptions, impute
+from dadsp.data.new_pairs import OnUnknown
+from dadsp.data.tables import Frame
+from dadsp.errors import LoadError
+from dadsp.evaluation.report import comparison
+from dadsp.models.base import Predictor
+from dadsp.models.prediction import Predicted, predict_new
+from dadsp.options import validated
+from dadsp.runs.folder import COMPARISON, RunFolder
+from dadsp.runs.parts import read_run_data
+from dadsp.runs.scoring import Results
+from dadsp.schema import Domain, PredictionTable, Screen, Split, Study
+
+if TYPE_CHECKING:
+    from dadsp.runs.explaining import Explained
+
+Table = str | Path | pd.DataFrame
+
+
+class Run:
+    """A finished run of ``dadsp train`` or ``dadsp.run_experiment``: one system, trained, scored, kept.
+
+    Whatever is not given is read from the folder on first use.
+
+    Args:
+        folder: Its folder; None for a run that is in memory alone, of which all the rest is given.
+        model: The fitted system.
+        study: What it learned from.
+        split: Of that study.
+        results: What it scored.
+    """
+
+    def __init__(
+        self,
+        folder: RunFolder | None = None,
+        *,
+        model: Predictor | None = None,
+        study: Study | None = None,
+        split: Split | None = None,
+        results: Results | None = None,
+    ) -> None:
+        self._folder, self._results = folder, results
+        given = {"model": model, "study": study, "split": split}
+        self.__dict__.update({name: value for name, value in given.items() if value is not None})
+
+    def __repr__(self) -> str:
+        own = self.table.iloc[0]
+        where = self.folder or "in memory"
+        return f"<{self.name}: RMSE {own['rmse']:.3f}, r per drug {own['median_drug_pearson']:.2f}, {where}>"
+
+    @property
+    def kept(self) -> RunFolder:
+        """Its folder, to read and write.
+
+        Raises:
+            LoadError: It is in memory alone.
+        """
+        if self._folder is None:
+            raise LoadError("The run is in memory alone. Give folder= to dadsp.run_experiment.")
+        return self._folder
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether it has a folder, or is in memory alone."""
+        return self._folder is not None
+
+    @property
+    def folder(self) -> Path:
+        """Where it lies.
+
+        Raises:
+            LoadError: It is in memory alone.
+        """
+        return self.kept.path
+
+    @cached_property
+    def settings(self) -> dict[str, Any]:
+        """Its configuration, nested as in ``config.yaml``."""
+        return self.kept.settings
+
+    @cached_property
+    def model(self) -> Predictor:
+        """The fitted system itself."""
+        return self.kept.model()
+
+    @cached_property
+    def study(self) -> Study:
+        """Its data, read again on first use.
+
+        Raises:
+            LoadError: They cannot be read.
+        """
+        return read_run_data(self.kept)
+
+    @cached_property
+    def split(self) -> Split:
+        """Which pairs trained, validated and tested.
+
+        Raises:
+            LoadError: The file is damaged, or the data have changed since.
+        """
+        return self.kept.split(self.study)
+
+    @property
+    def name(self) -> str:
+        """How tables call the system."""
+        return self.model.name
+
+    @property
+    def genes(self) -> tuple[str, ...]:
+        """The genes it reads, in its order; empty where it needs none."""
+        return self.model.genes
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What identifies the run: system, seed, hashes, versions."""
+        return self._results.facts if self._results else dict(self.kept.results["run"])
+
+    @cached_property
+    def table(self) -> pd.DataFrame:
+        """Scores on what was held out: one row per system, this one first, then the naive rows."""
+        if self._results:
+            return comparison(self._results.rows)
+        if not (self.kept / COMPARISON).is_file():
+            raise LoadError(f"{self.folder} holds no {COMPARISON}. Check that the run is finished.")
+        return self.kept.comparison
+
+    @property
+    def predictions(self) -> PredictionTable:
+        """Of validation and test pairs, with labels and what training had seen of each."""
+        return self._results.table if self._results else self.kept.predictions
+
+    @property
+    def history(self) -> pd.DataFrame:
+        """Metrics of every epoch; empty for systems without epochs."""
+        return self.model.history() if self._folder is None else self.kept.history
+
+    def predict(
+        self,
+        pairs: Table,
+        expression: Table | None = None,
+        drugs: Table | None = None,
+        *,
+        domain: Domain = "target",
+        on_unknown: OnUnknown = "error",
+    ) -> pd.DataFrame:
+        """Potency of each pair: what ``dadsp predict`` writes.
+
+        Args:
+            pairs: Columns cell_id, drug_id; a table in memory or a file.
+            expression: New lines: column cell_id, then one column per gene. None takes the run's own lines of ``domain``.
+            drugs: New drugs: columns drug_id, smiles. None takes the run's own drugs.
+            domain: Which screen's platform measured the expression.
+            on_unknown: ``"drop"`` leaves out pairs of unknown lines or drugs, ``"error"`` refuses them.
+
+        Returns:
+            Columns cell_id, drug_id, neg_log10_ic50_um (−log10 IC50(µM)) and ic50_um.
+
+        Raises:
+            DadspError: An option is no choice, or a table cannot be used.
+        """
+        return self.predicted(pairs, expression, drugs, domain=domain, on_unknown=on_unknown).frame
+
+    def predicted(
+        self, pairs: Table, expression: Table | None, drugs: Table | None, *, domain: Domain, on_unknown: OnUnknown
+    ) -> Predicted:
+        """The same with notes on what was left out."""
+        return predict_new(
+            self.model,
+            readable(pairs, "pairs"),
+            expression=None if expression is None else readable(expression, "expression"),
+            drugs=None if drugs is None else readable(drugs, "drugs"),
+            known=self._screens,
+            domain=domain,
+            on_unknown=on_unknown,
+        )
+
+    def _screens(self) -> tuple[Screen, Screen]:
+        try:
+            return self.study.source, self.study.target
+        except LoadError as error:
+            raise LoadError(f"{error} Or give expression= and drugs=.") from error
+
+    def impute(self, **options: Any) -> Imputation:
+        """What the system says of the pairs that nobody measured: ``pairs``, ``ranking`` of drugs, ``coverage``, ``facts``.
+
+        Args:
+            options: Keys of ``dadsp impute``: domain, drugs, alpha, percentile, seed …
+
+        Raises:
+            ConfigError: An option is no choice, or too few lines were held out.
+        """
+        return impute(self.model, self.study, self.split, validated(ImputeOptions, options, ""))
+
+    def embed(self, **options: Any) -> Embedding:
+        """Both screens' lines before and after training: ``coordinates``, ``measures``, ``facts``.
+
+        Args:
+            options: Keys of ``dadsp embed``: neighbours, permutations, seed …
+
+        Raises:
+            ConfigError: An option is no choice, or the system has no feature space.
+        """
+        return embed(self.model, self.study, validated(EmbedOptions, options, ""))
+
+    def explain(self, drug: str, runs: Sequence["Run"] = (), **options: Any) -> "Explained":
+        """Which genes, and which atoms of the drug, predictions rest on, and how surely.
+
+        Args:
+            drug: Id or name of a drug of either screen.
+            runs: The same system on the same data with other seeds, to see how stable the genes are.
+            options: Keys of ``dadsp explain``: lines, most_sensitive, domain, gene_sets, top …
+
+        Raises:
+            ConfigError: An option is no choice.
+            MissingIdsError: The drug, or a line, is not known.
+        """
+        from dadsp.runs.explaining import explain_run  # pulls in captum
+
+        return explain_run(self, {"drug": drug, **options}, list(runs))
+
+
+def readable(table: Table, name: str) -> Path | Frame:
+    """A table in memory under the name that messages give it, or the path of a file."""
+    return Frame(name, table) if isinstance(table, pd.DataFrame) else Path(table)

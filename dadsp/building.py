@@ -69,20 +69,20 @@ REGISTERED: dict[str, tuple[str, ...]] = {
         "dadsp.data.sources.depmap.ExpressionTpm",
         "dadsp.data.sources.gdsc.RmaExpression",
         "dadsp.data.sources.h5ad.H5ad",
-        "dadsp.data.sources.tidy.ExpressionFile",
+        "dadsp.data.sources.tidy_files.ExpressionFile",
     ),
     "responses": (
         "dadsp.data.sources.ccle.DrugData",
         "dadsp.data.sources.coderdata.Experiments",
         "dadsp.data.sources.gdsc.FittedDoseResponse",
-        "dadsp.data.sources.tidy.ResponseFile",
+        "dadsp.data.sources.tidy_files.ResponseFile",
     ),
     "drugs": (
         "dadsp.data.sources.ccle.Compounds",
         "dadsp.data.sources.coderdata.Drugs",
         "dadsp.data.sources.gdsc.DrugsOfDoseResponse",
         "dadsp.data.sources.gdsc.ScreenedCompounds",
-        "dadsp.data.sources.tidy.DrugFile",
+        "dadsp.data.sources.tidy_files.DrugFile",
     ),
     "cells": (
         "dadsp.data.sources.ccle.Annotations",
@@ -90,13 +90,16 @@ REGISTERED: dict[str, tuple[str, ...]] = {
         "dadsp.data.sources.depmap.Models",
         "dadsp.data.sources.depmap.SampleInfo",
         "dadsp.data.sources.gdsc.CellLineDetails",
-        "dadsp.data.sources.tidy.CellFile",
+        "dadsp.data.sources.tidy_files.CellFile",
     ),
 }
-# Where a class stood in earlier versions, whose run folders name it so.
+# Where a class (or, ending in a dot, all of a module) stood in earlier versions, whose run folders name it so.
 MOVED = {
     f"dadsp.models.{module}.": f"dadsp.models.systems.{module}."
     for module in ("boosting", "classical", "dadsp_a", "dadsp_b", "deepdsc1", "drug_ridge", "naive", "pairwise_gp", "sla")
+} | {
+    f"dadsp.data.sources.tidy.{name}": f"dadsp.data.sources.tidy_files.{name}"
+    for name in ("CellFile", "DrugFile", "ExpressionFile", "ResponseFile")
 }
 _guests: dict[str, dict[str, Callable[..., Any] | str]] = {kind: {} for kind in REGISTERED}  # what plug-ins added, by name
 LATER = "study"  # the study behind a cache, of kind ``data``: its parts are built, itself when the cache asks for it
@@ -106,7 +109,7 @@ def today(target: object) -> object:
     """What a target of an earlier version is called now; anything else as it is."""
     if isinstance(target, str):
         module, dot, name = target.rpartition(".")
-        return MOVED.get(module + dot, module + dot) + name
+        return MOVED.get(target) or MOVED.get(module + dot, module + dot) + name
     return target
 
 

@@ -16,11 +16,11 @@ from omegaconf.errors import OmegaConfBaseException
 
 from dadsp import plugins
 from dadsp.configuration.arguments import readable
-from dadsp.configuration.compose import conf_folder, explained, plain, with_plugins
+from dadsp.configuration.compose import explained, plain, with_plugins
+from dadsp.configuration.folder import conf_folder
 from dadsp.configuration.guard import check_options, guarded
 from dadsp.credentials import without_credentials
 from dadsp.errors import ConfigError, DadspError
-from dadsp.runs.parts import forget_studies
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +35,8 @@ def run_app(verb: str, config_name: str, arguments: list[str], task: Callable[[D
         DadspError: The task raised it.
     """
     failures: list[DadspError] = []
-    forget_studies()  # files may have changed since another application of this process
+    if parts := sys.modules.get("dadsp.runs.parts"):  # else no study was read in this process
+        parts.forget_studies()  # files may have changed since another application of it
     arguments = with_plugins(config_name, arguments)
     asked_for = plugins.used()
 

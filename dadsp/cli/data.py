@@ -9,6 +9,7 @@ from rich.table import Table
 
 from dadsp.cli import data_checks, data_concordance, data_fetch
 from dadsp.cli.console import console, print_notes
+from dadsp.cli.help import ACTIONS, of_verb
 from dadsp.configuration.compose import build, compose
 from dadsp.data.describe import describe
 from dadsp.data.tidy_writer import write_tidy
@@ -19,20 +20,11 @@ from dadsp.models.systems.naive import naive_rows
 from dadsp.schema import Study
 from dadsp.splits.cross_screen import cross_screen
 
-ACTIONS = {
-    "describe": "dadsp data describe data=NAME [--json]   counts, ranges, censoring, overlaps, naive scores",
-    "concordance": "dadsp data concordance data=NAME [out=FOLDER] [--json]   how far the screens agree where both measured",
-    "validate": "dadsp data validate data=NAME [--json]   every problem of the files in one pass; exit code 0 or 2",
-    "prepare": "dadsp data prepare data=NAME out=FOLDER   a cache that opens at once and knows when it is stale",
-    "fetch": "dadsp data fetch gdsc|ccle|depmap|pubchem-smiles [out=FOLDER]   published files, checked and kept",
-    "simulate": "dadsp data simulate data=simulated out=FOLDER   a simulated screen pair as CSV files with its truth",
-}
-
 
 def run(arguments: list[str], as_json: bool) -> None:
     """Runs one action."""
-    if not arguments or arguments[0] in ("-h", "--help"):
-        print("Usage:\n  " + "\n  ".join(ACTIONS.values()))
+    if not arguments:
+        print(of_verb("data", []), end="")
         return
     action, *overrides = arguments
     if action not in ACTIONS:

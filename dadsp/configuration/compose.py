@@ -14,20 +14,13 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import InterpolationToMissingValueError, MissingMandatoryValue, OmegaConfBaseException
 
-import dadsp
 from dadsp import building, plugins
 from dadsp.configuration.arguments import readable
+from dadsp.configuration.folder import conf_folder
 from dadsp.configuration.guard import guarded
 from dadsp.errors import ConfigError, nearest
 
 WITH_PLUGINS = ("config", "single_drug", "tune")  # configurations that are kept with a run
-
-
-def conf_folder() -> Path:
-    """The configuration that ships inside the wheel, or that of the checkout."""
-    package = Path(dadsp.__file__).resolve().parent
-    inside = package / "conf"
-    return inside if inside.is_dir() else package.parent / "conf"
 
 
 def threads_per_job(n_jobs: int) -> int:

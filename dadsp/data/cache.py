@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet
 from filelock import FileLock
 
-from dadsp.data.tables import files_read
+from dadsp.data.table_files import files_read
 from dadsp.errors import DadspError, LoadError, examples
 from dadsp.files import read_json, write_json
 from dadsp.schema import CellLines, Drugs, Note, Responses, Screen, Study

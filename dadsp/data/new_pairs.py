@@ -8,7 +8,8 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from dadsp.data.tables import Frame, places, read_matrix, read_table
+from dadsp.data.table_files import Frame
+from dadsp.data.tables import places, read_matrix, read_table
 from dadsp.drugs.structures import structure_keys
 from dadsp.errors import MissingIdsError, SchemaError, examples
 from dadsp.schema import BoolArray, CellLines, Domain, Drugs, Note, Pairs, Responses, Screen, duplicates

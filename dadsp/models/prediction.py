@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dadsp.data.new_pairs import OnUnknown, read_pairs, refuse_impossible
-from dadsp.data.tables import Frame
+from dadsp.data.table_files import Frame
 from dadsp.errors import LoadError, examples
 from dadsp.models.base import Predictor
 from dadsp.options import check_choice

@@ -191,7 +191,7 @@ class RunFolder:
     def history(self) -> pd.DataFrame:
         """Metrics of every epoch, column ``stage`` among them; empty for systems without epochs."""
         path = self.path / HISTORY
-        return pd.read_csv(path, float_precision="round_trip") if path.is_file() else pd.DataFrame()
+        return pd.read_csv(path) if path.is_file() else pd.DataFrame()
 
     @property
     def data_facts(self) -> dict[str, Any]:

@@ -55,7 +55,7 @@ class Run:
 
     def __repr__(self) -> str:
         own = self.table.iloc[0]
-        where = self.folder or "in memory"
+        where = self.folder if self.is_kept else "in memory"
         return f"<{self.name}: RMSE {own['rmse']:.3f}, r per drug {own['median_drug_pearson']:.2f}, {where}>"
 
     @property

@@ -24,7 +24,7 @@ Settings = dict[str, Any]
 
 
 class Fold(NamedTuple):
-    """Lines that fit and lines that judge.
+    """Lines that fit and lines that validate.
 
     Attributes:
         x_fit: Inputs scaled by the fitting lines, float32, shape (n_fit, n_genes).

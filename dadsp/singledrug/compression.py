@@ -125,7 +125,7 @@ def compress(
         x_val: The lines that chose its epoch, shape (n_val, n_genes).
         y_val: Their responses.
         options: How far.
-        context: Seed and listener.
+        context: Seed and callback.
 
     Raises:
         SchemaError: The tables do not fit together or the network.
@@ -175,7 +175,7 @@ def compression_curve(
         sparsities: To try.
         bits: To try.
         options: All else.
-        context: Seed and listener.
+        context: Seed and callback.
     """
     context = context or FitContext()
     lines = _lines(trained, *train_and_val)

@@ -80,7 +80,7 @@ class Lines(NamedTuple):
 
 
 class RegressionStage(Stage):
-    """Mean squared error of the standardised response plus l1 and l2 penalties; judged by the validation lines.
+    """Mean squared error of the standardised response plus l1 and l2 penalties; validated on the held-out lines.
 
     loss = mean (ŷ − y)² + l1 · Σ|w| + l2 · Σw², weights w without biases.
     """
@@ -104,7 +104,7 @@ class RegressionStage(Stage):
         mse = nn.functional.mse_loss(self.network(self.lines.x_train[batch]), self.lines.y_train[batch])
         return {"loss": mse + self.network.penalty(self.l1, self.l2), "mse": mse}
 
-    def judge(self) -> dict[str, float]:
+    def validate(self) -> dict[str, float]:
         """Mean squared error of the validation lines, in squared units of the response."""
         mse = nn.functional.mse_loss(self.network(self.lines.x_val), self.lines.y_val)
         return {VAL_MSE: float(mse) * self.lines.y_sd**2}
@@ -165,7 +165,7 @@ def fit_network(
         x_val: Lines that choose epochs and widths, shape (n_val, n_genes).
         y_val: Their responses, shape (n_val,).
         options: Shape and training.
-        context: Seed, folder of the search, listener.
+        context: Seed, folder of the search, callback.
 
     Raises:
         SchemaError: The tables do not fit together.

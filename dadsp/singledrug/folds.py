@@ -14,7 +14,7 @@ from dadsp.singledrug.scaling import MinMax
 from dadsp.singledrug.selection import GeneSet, SelectionOptions, choose_genes
 from dadsp.singledrug.settings import ProtocolOptions, Scope
 
-Rows = tuple[IntArray, IntArray]  # lines that fit, lines that judge
+Rows = tuple[IntArray, IntArray]  # lines that fit, lines that validate
 
 
 class Genes(NamedTuple):

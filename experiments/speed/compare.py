@@ -8,7 +8,7 @@
 
 All but the textbook run under the Lightning Trainer, as ``dadsp train`` runs them. Times are medians over steps. Seconds to
 a source-validation RMSE are preparation plus steps × median step, the steps counted in a run of their own with the
-validation pairs judged at intervals; the RMSE is the best that ``--score-steps`` steps of the plain path (the textbook's
+validation pairs predicted at intervals; the RMSE is the best that ``--score-steps`` steps of the plain path (the textbook's
 steps) reach.
 
     python experiments/speed/compare.py [--data simulated_paper] [--steps 12] [--out experiments/speed/results.csv]
@@ -100,7 +100,7 @@ class TimedStage(DadspStage):
         """Inverse of the λ ramp at ``strength``."""
         return float(np.log((1 + self.strength) / (1 - self.strength)) / self.dadsp.gamma)
 
-    def judge(self) -> dict[str, float]:
+    def validate(self) -> dict[str, float]:
         """Nothing: only steps are timed."""
         return {self.metric: 0.0}
 
@@ -110,14 +110,14 @@ class Reached(Exception):
 
 
 class ScoredStage(DadspStage):
-    """The stage of ``dadsp train``, judged every few steps until a score or a number of steps is reached."""
+    """The stage of ``dadsp train``, validated every few steps until a score or a number of steps is reached."""
 
     def on_train_batch_end(self, *_: Any) -> None:
         """Lightning's hook."""
         if self.global_step % self.every == 0:
             self.network.eval()
             with torch.no_grad():
-                self.scores[self.global_step] = self.judge()[self.metric]
+                self.scores[self.global_step] = self.validate()[self.metric]
             self.network.train()
         if self.global_step >= self.limit or min(self.scores.values(), default=math.inf) <= self.goal:
             raise Reached

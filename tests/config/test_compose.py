@@ -11,7 +11,8 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 from pydantic import BaseModel
 
-from dadsp.configuration.compose import build, compose, conf_folder
+from dadsp.configuration.compose import build, compose
+from dadsp.configuration.folder import conf_folder
 from dadsp.models.base import Predictor
 from dadsp.models.systems.dadsp_a import DadspA
 from dadsp.models.systems.dadsp_b import DadspB

@@ -160,7 +160,7 @@ def test_cfg_prints_the_configuration_and_trains_nothing(tmp_path: Path, capsys:
         (["~tracking"], "tracking is required"),
         (["++resume=runs/x"], "resume must stand alone"),
         (["model.name=source mean"], "would pass for a naive row"),
-        (["model._target_=dadsp.models.systems.naive.Nave"], r"Did you mean 'dadsp\.models\.naive\.Naive'"),
+        (["model._target_=dadsp.models.systems.naive.Nave"], r"Did you mean 'dadsp\.models\.systems\.naive\.Naive'"),
         (["+split.fraction=0.5"], r"split\.fraction is not a known key"),
         (["drug_features.bits=4"], r"model\.drug_features\.bits=4 is not valid"),
         (["model._target_=os.system"], "is none that dadsp builds here"),

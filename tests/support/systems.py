@@ -43,8 +43,8 @@ def killed_at(stage: str, epoch: int, **context: Any) -> FitContext:
     return FitContext(**context, on_epoch=kill)
 
 
-def listening(into: list[tuple[str, int]]) -> Callable[[str, int, dict[str, float]], None]:
-    """A listener that notes (stage, epoch)."""
+def noting(into: list[tuple[str, int]]) -> Callable[[str, int, dict[str, float]], None]:
+    """A callback that notes (stage, epoch)."""
     return lambda stage, epoch, metrics: into.append((stage, epoch))
 
 

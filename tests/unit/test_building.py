@@ -14,10 +14,10 @@ import dadsp.data
 import dadsp.drugs
 import dadsp.models
 from dadsp.building import REGISTERED, build, check, registered
-from dadsp.configuration.compose import conf_folder
+from dadsp.configuration.folder import conf_folder
 from dadsp.data.alignment.base import Alignment
 from dadsp.data.alignment.bridge import Auto
-from dadsp.data.sources.tidy import CellFile, DrugFile, ExpressionFile, ResponseFile
+from dadsp.data.sources.tidy_files import CellFile, DrugFile, ExpressionFile, ResponseFile
 from dadsp.drugs.features import DrugFeatures
 from dadsp.drugs.morgan import Morgan
 from dadsp.errors import ConfigError, LoadError

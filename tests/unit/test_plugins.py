@@ -10,7 +10,8 @@ import pytest
 
 from dadsp import plugins
 from dadsp.building import build, names_of, registered
-from dadsp.configuration.compose import compose, conf_folder
+from dadsp.configuration.compose import compose
+from dadsp.configuration.folder import conf_folder
 from dadsp.errors import ConfigError, LoadError
 from dadsp.models.base import load_model
 from dadsp.runs.folder import RunFolder

@@ -64,8 +64,21 @@ def test_code_hash_follows_what_the_code_does_and_not_how_it_is_explained(tmp_pa
         "renamed": source,
     }
     for name, text in variants.items():
-        (tmp_path / name).mkdir()
-        (tmp_path / name / ("other.py" if name == "renamed" else "module.py")).write_text(text)
+        (tmp_path / name / "models").mkdir(parents=True)
+        (tmp_path / name / "models" / ("other.py" if name == "renamed" else "module.py")).write_text(text)
     found = {name: code_hash(tmp_path / name) for name in variants}
     assert found["same"] == found["explained"]
     assert len(set(found.values())) == 3
+
+
+@pytest.mark.parametrize(
+    ("path", "counts"), [("nets/a.py", True), ("seeding.py", True), ("report/a.py", False), ("api.py", False)]
+)
+def test_code_hash_is_of_what_makes_numbers_and_of_nothing_else(path: str, counts: bool, tmp_path: Path) -> None:
+    hashes = []
+    for name in ("before", "after"):
+        place = tmp_path / name / path
+        place.parent.mkdir(parents=True)
+        place.write_text(f"x = {name!r}\n")
+        hashes.append(code_hash(tmp_path / name))
+    assert (hashes[0] != hashes[1]) == counts

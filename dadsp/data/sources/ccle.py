@@ -10,8 +10,9 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import pandas as pd
 
-from dadsp.data.sources.tidy import CellColumns, CellFile, DrugColumns, DrugFile, ExpressionFile, ResponseFile
-from dadsp.data.tables import Matrix, check_file, read_matrix, read_table
+from dadsp.data.sources.tidy_files import CellColumns, CellFile, DrugColumns, DrugFile, ExpressionFile, ResponseFile
+from dadsp.data.table_files import check_file
+from dadsp.data.tables import Matrix, read_matrix, read_table
 from dadsp.errors import SchemaError, examples
 from dadsp.schema import Note
 

@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 
 from dadsp.data.genes import GeneOptions
-from dadsp.data.sources.tidy import CellColumns, CellFile, ExpressionFile
-from dadsp.data.tables import Matrix, header_of, read_matrix, read_table
+from dadsp.data.sources.tidy_files import CellColumns, CellFile, ExpressionFile
+from dadsp.data.table_files import header_of
+from dadsp.data.tables import Matrix, read_matrix, read_table
 from dadsp.errors import examples
 from dadsp.schema import Note
 

@@ -9,8 +9,9 @@ from typing import Any, Literal
 import numpy as np
 from scipy import sparse
 
-from dadsp.data.sources.tidy import ExpressionFile
-from dadsp.data.tables import Matrix, check_file
+from dadsp.data.sources.tidy_files import ExpressionFile
+from dadsp.data.table_files import check_file
+from dadsp.data.tables import Matrix
 from dadsp.errors import ConfigError, SchemaError, examples, nearest
 from dadsp.schema import Note
 

@@ -8,18 +8,9 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from dadsp.data.sources.tidy import (
-    ExpressionFile,
-    File,
-    IdMapFile,
-    OnMissing,
-    Options,
-    base_folder,
-    complete,
-    line_translation,
-    read_expression,
-    rows_of,
-)
+from dadsp.data.sources.tidy import base_folder
+from dadsp.data.sources.tidy_files import ExpressionFile, File, IdMapFile, OnMissing, Options
+from dadsp.data.sources.tidy_parts import complete, line_translation, read_expression, rows_of
 from dadsp.data.tables import places, read_table
 from dadsp.errors import ConfigError, SchemaError, UnitsError, examples, nearest
 from dadsp.options import validated

@@ -85,7 +85,7 @@ class TrainingGrid:
 
 
 @plain_dataclass(frozen=True, eq=False)
-class Asked:
+class Query:
     """Distinct lines and drugs to predict, beside a ``TrainingGrid``; fields as there.
 
     Attributes:
@@ -174,7 +174,7 @@ class KernelSystem(Predictor):
         """
 
     @abstractmethod
-    def _similarities(self, asked: Asked) -> tuple[Values, Values]:
+    def _similarities(self, query: Query) -> tuple[Values, Values]:
         """Of lines to the training lines, shape (n, n_lines), and of drugs to the training drugs, shape (n, n_drugs)."""
 
     def _choose(self, labels: Values, measured: BoolArray, validation: Pairs, truth: FloatArray) -> None:
@@ -242,26 +242,26 @@ class KernelSystem(Predictor):
             self._similarity_of_drugs = tanimoto(self.grid.features, self.grid.features)
         return self._similarity_of_drugs
 
-    def _asked(self, pairs: Pairs) -> tuple[Asked, IntArray, IntArray]:
+    def _query(self, pairs: Pairs) -> tuple[Query, IntArray, IntArray]:
         """Distinct lines and drugs of the pairs, and the row of each pair in both."""
         lines, line = np.unique(pairs.cell_idx, return_inverse=True)
         drugs, drug = np.unique(pairs.drug_idx, return_inverse=True)
         screen, grid = pairs.screen, self.grid
         line_keys, drug_keys = screen.line_keys, screen.drug_keys
         features = self.fitted_features(*structures(screen, drugs))
-        asked = Asked(
+        query = Query(
             expression=self.input.transform(screen, pairs.domain, lines),
             line_keys=tuple(line_keys[row] for row in lines),
             targets=tuple(target_names(screen.drugs.targets[row]) for row in drugs),
             same_drug=equal([drug_keys[row] for row in drugs], grid.drug_keys),
             similarity=tanimoto(features, grid.features),
         )
-        return asked, line.astype(np.int64), drug.astype(np.int64)
+        return query, line.astype(np.int64), drug.astype(np.int64)
 
-    def latent(self, asked: Asked) -> Values:
-        """Level plus deviation, before any cap, for every asked line and drug, shape (n_lines, n_drugs)."""
-        of_lines, of_drugs = self._similarities(asked)
-        level = self.learned.level(asked.same_drug, asked.similarity, self.options.level_power)
+    def latent(self, query: Query) -> Values:
+        """Level plus deviation, before any cap, for every query line and drug, shape (n_lines, n_drugs)."""
+        of_lines, of_drugs = self._similarities(query)
+        level = self.learned.level(query.same_drug, query.similarity, self.options.level_power)
         result: Values = level + (of_lines @ self.learned.weights) @ of_drugs.T
         return result
 
@@ -275,8 +275,8 @@ class KernelSystem(Predictor):
         if not len(pairs):
             return np.zeros(0, dtype=np.float32)
         with threadpool_limits(self.training.threads):
-            asked, line, drug = self._asked(pairs)
-            potency = self.latent(asked)[line, drug]
+            query, line, drug = self._query(pairs)
+            potency = self.latent(query)[line, drug]
         return self._capped(potency).astype(np.float32)
 
     def _capped(self, potency: Values) -> Values:
@@ -298,11 +298,11 @@ class KernelSystem(Predictor):
                 f"{self.name} reads no gene, so there is nothing to attribute. Explain a run of another system."
             )
         (kind, width), grid = self.line_kernel, self.grid
-        asked, line, _ = self._asked(pairs)
-        of_lines, of_drugs = self._similarities(asked)
-        level = self.learned.level(asked.same_drug, asked.similarity, self.options.level_power)
+        query, line, _ = self._query(pairs)
+        of_lines, of_drugs = self._similarities(query)
+        level = self.learned.level(query.same_drug, query.similarity, self.options.level_power)
         # What tells lines apart beyond expression, such as being the same line, does not change along a path.
-        others = of_lines - line_similarity(kind, asked.expression, grid.expression, width)
+        others = of_lines - line_similarity(kind, query.expression, grid.expression, width)
         beside = (others @ (self.learned.weights @ of_drugs[0]))[line].astype(np.float32)
         notes = []
         if self.cap is not None:

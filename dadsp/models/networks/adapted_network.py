@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from dadsp.data.scaling import LabelScaler
 from dadsp.models.base import FitContext
-from dadsp.models.networks.cross_screen_network import CrossScreenNetwork, Inputs, NetworkOptions, RegressionStage
+from dadsp.models.networks.cross_screen_network import CrossScreenNetwork, NetworkOptions
+from dadsp.models.networks.regression_stage import Inputs, RegressionStage
 from dadsp.models.training.batches import Batch
 from dadsp.models.training.stage import TrainingOptions
 from dadsp.options import STRICT
@@ -32,7 +33,7 @@ class AdaptedStage(RegressionStage):
         inputs: Expression, drug features, pairs.
         labels: Scales labels to the sigmoid's range.
         training: Length and speed.
-        context: Seed, folders, listener.
+        context: Seed, folders, callback.
         weight: Factor of the domain loss; at 0 it is not computed.
         weight_key: What the configuration calls the weight, for advice.
         domain_loss: Scalar from source codes, shape (n, width), and target codes, shape (m, width).
@@ -54,7 +55,7 @@ class AdaptedStage(RegressionStage):
         super().__init__(name, network, inputs, labels, training, context)
         self.weight, self.domain_loss = weight, domain_loss
         if weight:
-            self.levers = (*self.levers, weight_key)
+            self.keys_to_lower = (*self.keys_to_lower, weight_key)
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """MSE on the labelled pairs plus the weighted domain loss; each of ``domain_terms`` as it counts in the step."""

@@ -14,7 +14,8 @@ from dadsp.errors import ConfigError
 from dadsp.models.base import FitContext
 from dadsp.models.cross_screen_predictor import Width
 from dadsp.models.networks.adapted_network import AdaptedStage
-from dadsp.models.networks.cross_screen_network import CrossScreenNetwork, Inputs, NetworkOptions
+from dadsp.models.networks.cross_screen_network import CrossScreenNetwork, NetworkOptions
+from dadsp.models.networks.regression_stage import Inputs
 from dadsp.models.training.batches import Batch, BlockBatches, LabelledPairs, PairBatches
 from dadsp.models.training.stage import TrainingOptions
 from dadsp.nets.dadsp_network import DadspNetwork
@@ -60,8 +61,8 @@ class DadspStage(AdaptedStage):
         training: TrainingOptions,
         context: FitContext,
     ) -> None:
-        weight = {"weight": options.adversarial_weight, "weight_key": "model.adversarial_weight"}
-        super().__init__("dadsp_a", network, inputs, labels, training, context, **weight)
+        arguments = ("dadsp_a", network, inputs, labels, training, context)
+        super().__init__(*arguments, weight=options.adversarial_weight, weight_key="model.adversarial_weight")
         self.dadsp = options
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:

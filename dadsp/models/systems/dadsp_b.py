@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from dadsp.errors import ConfigError
 from dadsp.models.base import FitContext
-from dadsp.models.networks.cross_screen_network import CrossScreenNetwork, Inputs, NetworkOptions, RegressionStage
+from dadsp.models.networks.cross_screen_network import CrossScreenNetwork, NetworkOptions
+from dadsp.models.networks.regression_stage import Inputs, RegressionStage
 from dadsp.models.training.batches import TwoDomainBatches
 from dadsp.models.training.freezing import frozen
 from dadsp.models.training.pretraining import PretrainingOptions, ReconstructionStage, without_labels
@@ -108,7 +109,7 @@ class AdaptationStage(ReconstructionStage):
         target_scale: As in ``ReconstructionStage``.
         options: Length, speed, weight and estimator of the discrepancy.
         training: Gives device and precision.
-        context: Seed, folders, listener.
+        context: Seed, folders, callback.
     """
 
     source: Tensor

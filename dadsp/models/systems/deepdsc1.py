@@ -148,7 +148,7 @@ class DeepDsc1(Predictor):
         return Split("fold", rows[~is_test & ~is_val], rows[is_val], rows[is_test], no_lines)
 
     def _inside(self, context: FitContext, fold: int) -> FitContext:
-        """Seed, folder and listener of one fold's training."""
+        """Seed, folder and callback of one fold's training."""
 
         def on_epoch(stage: str, epoch: int, metrics: dict[str, float]) -> None:
             context.on_epoch(f"fold_{fold + 1}/{stage}", epoch, {_outside(name): value for name, value in metrics.items()})

@@ -11,7 +11,7 @@ from scipy.linalg import cho_factor, cho_solve
 
 from dadsp.models.base import Arrays
 from dadsp.models.kernels.similarity import LineKernel, Values, line_similarity
-from dadsp.models.kernels.system import Asked, KernelOptions, KernelSystem
+from dadsp.models.kernels.system import KernelOptions, KernelSystem, Query
 from dadsp.options import STRICT
 from dadsp.schema import BoolArray, FloatArray, Pairs, Split, Study
 
@@ -45,9 +45,9 @@ class DrugKernelRidge(KernelSystem):
     def _weights(self, residuals: Values, measured: BoolArray, start: Values | None) -> Values:
         return np.zeros_like(residuals)
 
-    def _similarities(self, asked: Asked) -> tuple[Values, Values]:
+    def _similarities(self, query: Query) -> tuple[Values, Values]:
         n_lines, n_drugs = self.learned.weights.shape
-        return np.zeros((len(asked.line_keys), n_lines)), np.zeros((len(asked.same_drug), n_drugs))
+        return np.zeros((len(query.line_keys), n_lines)), np.zeros((len(query.same_drug), n_drugs))
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -98,12 +98,12 @@ class DrugRidge(KernelSystem):
             weights[rows, drug] = cho_solve(cho_factor(kernel, overwrite_a=True), residuals[rows, drug])
         return weights
 
-    def _similarities(self, asked: Asked) -> tuple[Values, Values]:
-        of_lines = line_similarity("linear", asked.expression, self.grid.expression, 1.0)
+    def _similarities(self, query: Query) -> tuple[Values, Values]:
+        of_lines = line_similarity("linear", query.expression, self.grid.expression, 1.0)
         known = np.isfinite(self.learned.level.means)
-        same = asked.same_drug * known
+        same = query.same_drug * known
         alike = np.where(
-            same.any(axis=1, keepdims=True), same, np.maximum(asked.similarity, 0) ** self.options.power * known
+            same.any(axis=1, keepdims=True), same, np.maximum(query.similarity, 0) ** self.options.power * known
         )
         total = alike.sum(axis=1, keepdims=True)
         return of_lines, alike / np.where(total > 0, total, 1)

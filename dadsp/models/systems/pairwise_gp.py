@@ -36,7 +36,7 @@ from dadsp.models.kernels.similarity import (
     median_distance,
     shared_targets,
 )
-from dadsp.models.kernels.system import Asked, KernelOptions, KernelSystem
+from dadsp.models.kernels.system import KernelOptions, KernelSystem, Query
 from dadsp.options import STRICT
 from dadsp.schema import BoolArray, FloatArray, Pairs
 
@@ -176,31 +176,31 @@ class PairwiseGp(KernelSystem):
         log.info("%s: %d steps for %d pairs", self.name, steps, measured.sum())
         return weights
 
-    def _similarities(self, asked: Asked) -> tuple[Values, Values]:
-        of_lines = self._of_lines(self.kernel, asked.expression, asked.line_keys)
-        return of_lines, self._drug_kernel(self.kernel, asked.same_drug, asked.similarity, self._known_targets(asked))
+    def _similarities(self, query: Query) -> tuple[Values, Values]:
+        of_lines = self._of_lines(self.kernel, query.expression, query.line_keys)
+        return of_lines, self._drug_kernel(self.kernel, query.same_drug, query.similarity, self._known_targets(query))
 
     @property
     def line_kernel(self) -> tuple[LineKernel, float]:
         """S."""
         return self.kernel.lines, self.kernel.rbf_width * self.width
 
-    def _known_targets(self, asked: Asked) -> tuple[frozenset[str], ...]:
+    def _known_targets(self, query: Query) -> tuple[frozenset[str], ...]:
         """Targets as the screen states them, else those of the same structure in training."""
         found = []
-        for names, same in zip(asked.targets, asked.same_drug, strict=True):
+        for names, same in zip(query.targets, query.same_drug, strict=True):
             twins = np.flatnonzero(same)
             found.append(names or (self.grid.targets[twins[0]] if len(twins) else frozenset()))
         return tuple(found)
 
     def distribution(self, pairs: Pairs) -> Distribution:
         """Mean, variance and expected capped value of each pair's label."""
-        asked, line, drug = self._asked(pairs)
-        mean = self.latent(asked)[line, drug]
-        variance = self._variance(asked)[line, drug]
+        query, line, drug = self._query(pairs)
+        mean = self.latent(query)[line, drug]
+        variance = self._variance(query)[line, drug]
         return Distribution(mean, variance, mean if self.cap is None else expected_above(self.cap, mean, np.sqrt(variance)))
 
-    def _variance(self, asked: Asked) -> Values:
+    def _variance(self, query: Query) -> Values:
         """Predictive variance of a label, shape (n_lines, n_drugs).
 
         The share of the prior that labels leave, times the variance of the drug's labels about its level in the source; and
@@ -208,16 +208,16 @@ class PairwiseGp(KernelSystem):
         """
         kernel, fit, options = self.kernel, self.learned, self.options
         system = self._pair_system(fit.measured)
-        of_lines, of_drugs = self._similarities(asked)
-        own = line_similarity(kernel.lines, asked.expression, asked.expression, kernel.rbf_width * self.width)
+        of_lines, of_drugs = self._similarities(query)
+        own = line_similarity(kernel.lines, query.expression, query.expression, kernel.rbf_width * self.width)
         prior = np.outer(np.diag(own) + kernel.same_line, np.full(len(of_drugs), kernel.of_one_drug + kernel.targets))
         left = np.maximum(prior - system.explained(of_lines, of_drugs), 0)
-        same = asked.same_drug * (fit.spread > 0)
+        same = query.same_drug * (fit.spread > 0)
         count = same.sum(axis=1)
         typical = float(np.sqrt(np.mean(fit.spread[fit.spread > 0] ** 2))) if (fit.spread > 0).any() else 0.0
         spread = np.where(count > 0, same @ fit.spread / np.maximum(count, 1), typical)
         level = fit.level.uncertainty(
-            asked.same_drug, asked.similarity, self._training_similarity, options.level_power, options.level_penalty
+            query.same_drug, query.similarity, self._training_similarity, options.level_power, options.level_penalty
         )
         total: Values = spread**2 * (left + kernel.noise) / (prior + kernel.noise) + level
         return np.maximum(total, np.finfo(np.float32).eps)

@@ -13,13 +13,8 @@ from torch import Tensor, nn
 
 from dadsp.data.scaling import LabelScaler
 from dadsp.models.base import FitContext
-from dadsp.models.networks.cross_screen_network import (
-    CrossScreenNetwork,
-    Inputs,
-    NetworkOptions,
-    RegressionStage,
-    predict_pairs,
-)
+from dadsp.models.networks.cross_screen_network import CrossScreenNetwork, NetworkOptions
+from dadsp.models.networks.regression_stage import Inputs, RegressionStage, predict_pairs
 from dadsp.models.training.batches import Batch
 from dadsp.models.training.pretraining import PretrainingOptions
 from dadsp.models.training.stage import TrainingOptions
@@ -76,7 +71,7 @@ class SelectionStage(RegressionStage):
         labels: Scales labels to the sigmoid's range.
         options: β and λ.
         training: Length and speed.
-        context: Seed, folders, listener.
+        context: Seed, folders, callback.
     """
 
     is_source: Tensor

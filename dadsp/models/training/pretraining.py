@@ -43,7 +43,7 @@ class ReconstructionStage(Stage):
         layer: Which layer; None for all.
         target_scale: Factor from the inputs to what is to be reconstructed (row space coordinates differ from both).
         options: Length and speed.
-        context: Seed, folders, listener.
+        context: Seed, folders, callback.
         prefix: Begins the stage's name.
     """
 
@@ -82,7 +82,7 @@ class ReconstructionStage(Stage):
 
 
 def without_labels(training: TrainingOptions, epochs: int, batch_size: int, learning_rate: float) -> TrainingOptions:
-    """The trainer's device and precision for a stage that nothing judges: it runs all its epochs, in one process."""
+    """The trainer's device and precision for a stage without validation: it runs all its epochs, in one process."""
     return replace(
         training,
         max_epochs=epochs,
@@ -112,7 +112,7 @@ def pretrain_encoder(
         activation: Nonlinearity of the codes.
         options: Epochs, batch, learning rate.
         training: Gives device, precision and threads; pre-training runs in one process whatever ``devices`` says.
-        context: Seed, folders, listener.
+        context: Seed, folders, callback.
 
     Returns:
         The autoencoder, and the per-epoch reconstruction loss of each stage by stage name.

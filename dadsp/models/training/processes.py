@@ -23,7 +23,7 @@ from dadsp.errors import DadspError
 Work = Callable[..., None]
 
 
-def run_in_processes(work: Work, n: int, arguments: tuple[Any, ...], backend: str, listen: Callable[..., None]) -> None:
+def run_in_processes(work: Work, n: int, arguments: tuple[Any, ...], backend: str, callback: Callable[..., None]) -> None:
     """Calls ``work(rank, report, *arguments)`` in ``n`` processes and returns when all have ended.
 
     What the first process logs, and what any process passes to ``report``, arrives here while they run. The CPU threads of
@@ -34,7 +34,7 @@ def run_in_processes(work: Work, n: int, arguments: tuple[Any, ...], backend: st
         n: How many processes.
         arguments: Can be pickled.
         backend: Of torch.distributed: ``"gloo"`` on the CPU, ``"nccl"`` on GPUs.
-        listen: Called here with what was reported. If it raises, the processes are killed.
+        callback: Called here with what was reported. If it raises, the processes are killed.
 
     Raises:
         DadspError: A process raised it, or was killed.
@@ -57,14 +57,14 @@ def run_in_processes(work: Work, n: int, arguments: tuple[Any, ...], backend: st
                         f"A training {error}, perhaps because memory ran out. Free some, or use fewer trainer.devices."
                     ) from error
                 finally:  # what a process reported before it failed says more than its exit code
-                    _receive(messages, listen)
+                    _receive(messages, callback)
         finally:
             for process in started.processes:
                 process.kill()
                 process.join()
 
 
-def _receive(messages: Any, listen: Callable[..., None]) -> None:
+def _receive(messages: Any, callback: Callable[..., None]) -> None:
     while not messages.empty():
         message = messages.get()
         if isinstance(message, DadspError):
@@ -74,7 +74,7 @@ def _receive(messages: Any, listen: Callable[..., None]) -> None:
             if logger.isEnabledFor(message.levelno):
                 logger.handle(message)
         else:
-            listen(*message)
+            callback(*message)
 
 
 def _process(

@@ -116,7 +116,7 @@ def claim_device(options: TrainingOptions) -> None:
 
 
 class Stage(pl.LightningModule):
-    """One stage of training a network: how a batch becomes losses, and how an epoch is judged.
+    """One stage of training a network: how a batch becomes losses, and how an epoch is validated.
 
     Args:
         name: Of its checkpoint and its progress bar.
@@ -126,10 +126,10 @@ class Stage(pl.LightningModule):
         monitor: Validation metric (lower is better) that chooses the weights kept; None keeps the last.
 
     Attributes:
-        levers: Keys to lower where predictions become constant, or a loss is no number.
+        keys_to_lower: Keys to lower where predictions become constant, or a loss is no number.
     """
 
-    levers: tuple[str, ...] = ("trainer.learning_rate",)
+    keys_to_lower: tuple[str, ...] = ("trainer.learning_rate",)
 
     def __init__(
         self,
@@ -142,12 +142,12 @@ class Stage(pl.LightningModule):
         super().__init__()
         self.name, self.network, self.options, self.monitor = name, network, options, monitor
         self.seed = derive_seed(context.seed, "stage", name)
-        self.listen: Callable[[str, int, dict[str, float]], None] | None = None
+        self.epoch_callback: Callable[[str, int, dict[str, float]], None] | None = None
         self.epochs: list[dict[str, float]] = []
         self.best_score = math.inf
         self.best_weights: dict[str, Tensor] = {}
         self.waited = 0
-        self.collapsed = False  # set by ``judge`` where predictions have become constant
+        self.collapsed = False  # set by ``validate`` where predictions have become constant
         self.collapse = ""  # what stands still then
         self.total_steps = 0
         self._sums: dict[str, Tensor] = {}
@@ -157,14 +157,14 @@ class Stage(pl.LightningModule):
     def losses(self, batch: Any) -> dict[str, Tensor]:
         """Scalars of one batch; ``loss`` is minimised, all are averaged into the history as ``train/<name>``."""
 
-    def judge(self) -> dict[str, float]:
+    def validate(self) -> dict[str, float]:
         """Validation metrics after an epoch, without gradients and in evaluation mode."""
         return {}
 
     @property
     def _advice(self) -> str:
         clip = ", or set trainer.gradient_clip=1" if self.options.gradient_clip is None else ""
-        return f"Lower {' or '.join(self.levers)}{clip}."
+        return f"Lower {' or '.join(self.keys_to_lower)}{clip}."
 
     @property
     def progress(self) -> float:
@@ -200,9 +200,9 @@ class Stage(pl.LightningModule):
         self._sums, self._n_steps = {}, 0
 
     def on_train_epoch_end(self) -> None:
-        """Judges the epoch, keeps the best weights, decides whether to stop."""
+        """Validates the epoch, keeps the best weights, decides whether to stop."""
         metrics = {f"train/{name}": self._mean(value) / self._n_steps for name, value in self._sums.items()}
-        metrics |= self._verdict()
+        metrics |= self._validated()
         for name, value in metrics.items():
             if not math.isfinite(value):
                 raise DivergenceError(
@@ -217,8 +217,8 @@ class Stage(pl.LightningModule):
             )
         if not self.collapsed:
             self._keep_best(metrics)
-        if self.listen is not None:
-            self.listen(self.name, self.current_epoch, metrics)
+        if self.epoch_callback is not None:
+            self.epoch_callback(self.name, self.current_epoch, metrics)
         log.info("%s epoch %d: %s", self.name, self.current_epoch, metrics)
         self._stop_if_ended()
 
@@ -226,15 +226,15 @@ class Stage(pl.LightningModule):
         """Over the processes that share steps."""
         return float(self.trainer.strategy.reduce(value.to(self.device), reduce_op="mean"))
 
-    def _verdict(self) -> dict[str, float]:
-        """What ``judge`` says in the first process, told to all, so that they stop and keep weights alike."""
-        verdict: tuple[dict[str, float], bool, str] = {}, False, ""  # what the first process fills in
+    def _validated(self) -> dict[str, float]:
+        """What ``validate`` says in the first process, told to all, so that they stop and keep weights alike."""
+        found: tuple[dict[str, float], bool, str] = {}, False, ""  # what the first process fills in
         if self.trainer.is_global_zero:
             self.network.eval()
             with torch.no_grad():
-                verdict = self.judge(), self.collapsed, self.collapse
+                found = self.validate(), self.collapsed, self.collapse
             self.network.train()
-        metrics, self.collapsed, self.collapse = self.trainer.strategy.broadcast(verdict)
+        metrics, self.collapsed, self.collapse = self.trainer.strategy.broadcast(found)
         return metrics
 
     def _keep_best(self, metrics: dict[str, float]) -> None:
@@ -301,7 +301,7 @@ def run_stage(stage: Stage, batches: Iterable[Any], n_batches: int, context: Fit
     if folder is not None and _result(stage, folder).exists():
         _read_result(stage, _result(stage, folder))
     elif stage.options.devices == 1:
-        stage.listen = context.on_epoch
+        stage.epoch_callback = context.on_epoch
         _train(stage, batches, n_batches, folder, context.progress)
     else:
         with tempfile.TemporaryDirectory() as temporary:
@@ -319,7 +319,7 @@ def _train_share(
     for weights in (*stage.network.parameters(), *stage.network.buffers()):
         weights.data = weights.data.clone()  # a copy of its own, where memory came shared from the parent process
     share = BlockShare(blocks, rank=rank, n_processes=stage.options.devices)
-    stage.listen = report if rank == 0 else None
+    stage.epoch_callback = report if rank == 0 else None
     _train(stage, share, len(share), folder, progress)
 
 

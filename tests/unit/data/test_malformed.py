@@ -16,7 +16,9 @@ from hypothesis import strategies as st
 
 from dadsp.data.potency import suspicions, to_potency
 from dadsp.data.problems import collecting
-from dadsp.data.sources.tidy import ExpressionFile, read_expression, tidy_screen, tidy_study
+from dadsp.data.sources.tidy import tidy_screen, tidy_study
+from dadsp.data.sources.tidy_files import ExpressionFile
+from dadsp.data.sources.tidy_parts import read_expression
 from dadsp.errors import DadspError
 from dadsp.schema import Study
 from tests.support.published_files import write_xlsx

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from dadsp.data.new_pairs import refuse_impossible
-from dadsp.data.tables import Frame
+from dadsp.data.table_files import Frame
 from dadsp.errors import LoadError, SchemaError
 from dadsp.models.base import load_model, save_model
 from dadsp.models.prediction import Predicted, predict_new

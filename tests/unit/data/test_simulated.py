@@ -20,7 +20,8 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.model_selection import cross_val_score
 from sklearn.preprocessing import StandardScaler
 
-from dadsp.data.sources.simulated import Simulation, compounds, simulated_panel, simulated_screens, simulated_study
+from dadsp.data.sources.simulated import simulated_panel, simulated_screens, simulated_study
+from dadsp.data.sources.simulation import Simulation, compounds
 from dadsp.drugs.morgan import Morgan
 from dadsp.errors import ConfigError
 from dadsp.schema import Screen

@@ -10,7 +10,8 @@ import pyarrow
 import pyarrow.csv
 import pytest
 
-from dadsp.data.tables import Frame, read_matrix, read_table
+from dadsp.data.table_files import Frame
+from dadsp.data.tables import read_matrix, read_table
 from dadsp.errors import ConfigError, DadspError, SchemaError
 
 COLUMNS = {"cell_id": "COSMIC_ID", "value": "LN_IC50"}

@@ -11,7 +11,8 @@ from omegaconf import OmegaConf
 from pydantic import BaseModel
 
 from dadsp.configuration.compose import compose
-from dadsp.data.sources.tidy import ScreenOptions, tidy_screen, tidy_study
+from dadsp.data.sources.tidy import tidy_screen, tidy_study
+from dadsp.data.sources.tidy_files import ScreenOptions
 from dadsp.errors import ConfigError, DadspError, MissingIdsError, SchemaError, UnitsError
 from dadsp.schema import Screen
 from tests.support.raw_files import SOURCE_LINES, edit, write_panel, write_rows, write_source, write_target

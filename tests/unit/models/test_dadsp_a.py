@@ -10,7 +10,7 @@ import torch
 
 from dadsp.errors import ConfigError, DivergenceError, LoadError, SchemaError
 from dadsp.models.base import FitContext, load_model, predict_split, save_model
-from dadsp.models.networks.cross_screen_network import predict_pairs
+from dadsp.models.networks.regression_stage import predict_pairs
 from dadsp.models.systems.dadsp_a import DadspA, DadspStage
 from dadsp.nets.dadsp_network import DadspNetwork
 from dadsp.schema import Pairs, Split, Study
@@ -21,7 +21,7 @@ from tests.support.systems import (
     Killed,
     assert_reloads_bit_for_bit,
     killed_at,
-    listening,
+    noting,
     poisoned,
     same,
     weights,
@@ -161,8 +161,8 @@ def test_resumed_stage_ends_like_an_uninterrupted_one(study: Study, split: Split
     with pytest.raises(Killed):
         fitted(study, split, killed_at("dadsp_a", 2, seed=4, checkpoints=tmp_path), **settings)
     epochs: list[tuple[str, int]] = []
-    listener = FitContext(seed=4, checkpoints=tmp_path, on_epoch=listening(epochs))
-    resumed = fitted(study, split, listener, **settings)
+    noted = FitContext(seed=4, checkpoints=tmp_path, on_epoch=noting(epochs))
+    resumed = fitted(study, split, noted, **settings)
     assert epochs == [("dadsp_a", 2), ("dadsp_a", 3), ("dadsp_a", 4)]  # pre-training and two epochs were kept
     assert same(weights(whole), weights(resumed))
     assert whole.history().equals(resumed.history())
@@ -187,18 +187,18 @@ def test_paired_sampling_without_shared_lines_is_refused() -> None:
 def test_collapse_stops_training_and_keeps_the_best_weights(
     study: Study, split: Split, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    judge = DadspStage.judge
+    validate = DadspStage.validate
 
     def saturate(stage: DadspStage) -> dict[str, float]:
         if stage.current_epoch == 2:
             torch.nn.init.constant_(stage.network.regressor[-1].bias, -200.0)  # type: ignore[union-attr, index]
-        return judge(stage)
+        return validate(stage)
 
     def flatter(stage: DadspStage) -> dict[str, float]:
         metrics = saturate(stage)
         return {stage.metric: 0.0} if stage.collapsed else metrics  # a constant may well score best
 
-    monkeypatch.setattr(DadspStage, "judge", flatter)
+    monkeypatch.setattr(DadspStage, "validate", flatter)
     model = fitted(study, split, epochs=10, training={"patience": None, "learning_rate": 1e-3})
     assert len(model.history()["val/source/rmse"].dropna()) == 3
     assert "all predictions are alike since epoch 3: the output stands at 0 (of 0 to 1)" in caplog.text
@@ -210,7 +210,7 @@ def test_collapse_stops_training_and_keeps_the_best_weights(
 def test_collapse_in_the_first_epoch_is_an_error_with_a_remedy(
     study: Study, split: Split, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dadsp.models.networks.cross_screen_network.CONSTANT", 10.0)
+    monkeypatch.setattr("dadsp.models.networks.regression_stage.CONSTANT", 10.0)
     with pytest.raises(DivergenceError, match="gradient_clip=1"):
         fitted(study, split)
 
@@ -230,7 +230,7 @@ def test_dead_units_are_counted_and_advice_names_only_what_the_system_has(
 
     def dead(network: DadspNetwork, potency: float) -> None:
         start_at(network, 0.14)
-        torch.nn.init.constant_(network.regressor[-2][0].bias, -100.0)  # type: ignore[index, arg-type]
+        torch.nn.init.constant_(network.regressor[-2][0].bias, -100.0)  # type: ignore[index]
 
     monkeypatch.setattr(DadspNetwork, "start_at", dead)
     with pytest.raises(DivergenceError) as raised:

@@ -138,16 +138,16 @@ def test_fine_tuning_sees_the_features_that_prediction_gives(study: Study, split
         model = fitted(study, split, stages={"fine_tuning": {"source_features": source_features}})
         val = predict_split(model, study, split).frame.query("split == 'val'")
         rmse = float(np.sqrt(((val["y_true"] - val["y_pred"]) ** 2).mean()))
-        judged = model.history().query("stage == 'dadsp_b_fine_tuning'")["val/source/rmse"]
-        assert rmse == pytest.approx(judged.min(), abs=1e-5)
+        validated = model.history().query("stage == 'dadsp_b_fine_tuning'")["val/source/rmse"]
+        assert rmse == pytest.approx(validated.min(), abs=1e-5)
 
 
-def test_oracle_selection_judges_target_pairs_through_the_target_encoder(study: Study, split: Split) -> None:
+def test_oracle_selection_validates_on_target_pairs_through_the_target_encoder(study: Study, split: Split) -> None:
     model = fitted(study, split, selection="target_oracle")
     test = predict_split(model, study, split).frame.query("split == 'test'")
     rmse = float(np.sqrt(((test["y_true"] - test["y_pred"]) ** 2).mean()))
-    judged = model.history().query("stage == 'dadsp_b_fine_tuning'")["val/target_oracle/rmse"]
-    assert rmse == pytest.approx(judged.min(), abs=1e-5)
+    validated = model.history().query("stage == 'dadsp_b_fine_tuning'")["val/target_oracle/rmse"]
+    assert rmse == pytest.approx(validated.min(), abs=1e-5)
 
 
 def test_batches_show_each_target_line_once_beside_as_many_source_lines() -> None:

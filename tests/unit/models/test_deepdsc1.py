@@ -20,7 +20,7 @@ from tests.support.systems import (
     Killed,
     assert_reloads_bit_for_bit,
     killed_at,
-    listening,
+    noting,
     same,
     weights,
 )
@@ -182,7 +182,7 @@ def test_resumed_folds_end_like_uninterrupted_ones(study: Study, split: Split, t
     whole = fitted(
         study,
         split,
-        FitContext(seed=4, on_epoch=listening(trained)),
+        FitContext(seed=4, on_epoch=noting(trained)),
         **settings,
     )
     with pytest.raises(Killed):
@@ -193,7 +193,7 @@ def test_resumed_folds_end_like_uninterrupted_ones(study: Study, split: Split, t
             **settings,
         )
     went_on: list[tuple[str, int]] = []
-    context = FitContext(seed=4, checkpoints=tmp_path, on_epoch=listening(went_on))
+    context = FitContext(seed=4, checkpoints=tmp_path, on_epoch=noting(went_on))
     resumed = fitted(study, split, context, **settings)
     assert went_on == trained[trained.index(("fold_2/dadsp_a", 1)) :]
     assert np.array_equal(whole.predict(labelled_pairs(study, split)), resumed.predict(labelled_pairs(study, split)))

@@ -136,10 +136,10 @@ TWO = {"max_epochs": 4, "devices": 2, "device": "cpu", "min_blocks": 4, "patienc
 class DyingStage(DadspStage):
     """Its first process is killed in the third epoch."""
 
-    def judge(self) -> dict[str, float]:
+    def validate(self) -> dict[str, float]:
         if self.current_epoch == 2:
             os.kill(os.getpid(), signal.SIGKILL)
-        return super().judge()
+        return super().validate()
 
 
 def fitted(context: FitContext, **training: Any) -> DadspA:

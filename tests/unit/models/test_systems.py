@@ -22,7 +22,7 @@ from tests.support.systems import (
     Killed,
     assert_reloads_bit_for_bit,
     killed_at,
-    listening,
+    noting,
     poisoned,
     same,
     weights,
@@ -114,11 +114,11 @@ def test_resumed_system_ends_like_an_uninterrupted_one(
 ) -> None:
     settings: dict[str, Any] = {"epochs": 4, "dropout": 0.2, "training": {"patience": None, "checkpoint_every_s": 0}}
     trained: list[tuple[str, int]] = []
-    whole = fitted(system, study, split, FitContext(seed=4, on_epoch=listening(trained)), **settings)
+    whole = fitted(system, study, split, FitContext(seed=4, on_epoch=noting(trained)), **settings)
     with pytest.raises(Killed):
         fitted(system, study, split, killed_at(stage, epoch, seed=4, checkpoints=tmp_path), **settings)
     went_on: list[tuple[str, int]] = []
-    context = FitContext(seed=4, checkpoints=tmp_path, on_epoch=listening(went_on))
+    context = FitContext(seed=4, checkpoints=tmp_path, on_epoch=noting(went_on))
     resumed = fitted(system, study, split, context, **settings)
     assert went_on == trained[trained.index((stage, epoch)) :]
     assert same(weights(whole), weights(resumed))

@@ -1,8 +1,4 @@
-"""The frozen tables that pass between rooms.
-
-One road: raw files → Screen → Study → Split → Predictor → PredictionTable → evaluation. Expression is stored once per cell
-line, structures once per drug; responses refer to both by row number.
-"""
+"""Screens: cell lines, drugs and responses over one gene list."""
 
 import hashlib
 from collections.abc import Iterable, Sequence
@@ -11,16 +7,16 @@ from functools import cached_property
 from typing import Any, Literal, Self
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from dadsp.errors import LeakageError, SchemaError, examples
 
-Domain = Literal["source", "target"]
-Scope = Literal["across", "source", "target_oracle"]
 Measure = Literal["ic50", "ec50", "auc", "aac", "act_area", "amax"]
+
 IntArray = NDArray[np.int64]
+
 FloatArray = NDArray[np.float32]
+
 BoolArray = NDArray[np.bool_]
 
 
@@ -275,200 +271,6 @@ class ResponsePanel:
         return digest.hexdigest()
 
 
-@dataclass(frozen=True, eq=False)
-class Study:
-    """A labelled source screen and a target screen to predict, over the same genes in the same order.
-
-    Attributes:
-        source: Screen whose labels train the models.
-        target: Screen whose labels are held out.
-        label_cap: ``"target"`` when source labels were clipped at the target's cap, else ``"none"``.
-        raw_source_potency: Source labels before clipping, float32, shape (n_source_pairs,).
-        scope: ``"across"`` trains on one screen and tests on the other. ``"source"`` and ``"target_oracle"`` hold that one
-            screen as both, for splits inside it; the latter trains on labels of the target screen.
-    """
-
-    source: Screen
-    target: Screen
-    label_cap: Literal["none", "target"]
-    raw_source_potency: FloatArray
-    scope: Scope = "across"
-
-    def __post_init__(self) -> None:
-        if self.source.genes != self.target.genes:
-            raise SchemaError("Source and target expression do not stand on the same genes in the same order.")
-
-    @property
-    def genes(self) -> tuple[str, ...]:
-        return self.source.genes
-
-    @property
-    def trained_on(self) -> Domain:
-        """The screen whose labels train."""
-        return "target" if self.scope == "target_oracle" else "source"
-
-    @property
-    def tested_on(self) -> Domain:
-        """The screen whose labels are held out."""
-        return "source" if self.scope == "source" else "target"
-
-    def within(self, domain: Domain) -> "Study":
-        """One screen as both source and target, for a split inside it; each system then trains and tests there.
-
-        Source labels stay as clipped as they are. Target labels are never clipped.
-        """
-        if domain == "source":
-            return replace(self, target=self.source, scope="source")
-        raw = self.target.responses.potency
-        return replace(self, source=self.target, label_cap="none", raw_source_potency=raw, scope="target_oracle")
-
-    def without_target_labels(self) -> "Study":
-        """The same study without the target's responses, measured pairs and labels alike: reading them is a LeakageError.
-
-        Nor does it hold the truth of simulated screens.
-        """
-        source, target = (
-            replace(self.source, truth={}),
-            replace(self.target, responses=WithheldResponses(self.target.name), truth={}),
-        )
-        return replace(self, source=source, target=target)
-
-    def for_fitting(self, split: "Split") -> tuple["Study", "Split"]:
-        """What a system may learn from: labels of the pairs that train or validate, and no other label of either screen.
-
-        Returns:
-            The study without the target's responses, whose source holds those pairs alone, in their order; and the split as
-            rows of these, without test rows.
-        """
-        rows = np.union1d(split.train_idx, split.val_idx)
-        study = self.without_target_labels()
-        source = replace(study.source, responses=study.source.responses.take(rows))
-        train, val = (np.searchsorted(rows, part).astype(np.int64) for part in (split.train_idx, split.val_idx))
-        return (
-            replace(study, source=source, raw_source_potency=self.raw_source_potency[rows]),
-            replace(split, train_idx=train, val_idx=val, test_idx=np.zeros(0, dtype=np.int64)),
-        )
-
-    @cached_property
-    def target_cell_in_source(self) -> IntArray:
-        """For each target line the row of the same line in the source, −1 if absent; shape (n_target_cells,)."""
-        return _match(self.target.cells.link_ids, self.source.cells.link_ids)
-
-    @cached_property
-    def content_hash(self) -> str:
-        """Hash of both screens, the label treatment, and the screen all stands in where it is one."""
-        joined = f"{self.source.content_hash}|{self.target.content_hash}|{self.label_cap}"
-        joined += "" if self.scope == "across" else f"|{self.scope}"
-        return hashlib.blake2b(joined.encode(), digest_size=16).hexdigest()
-
-
-@dataclass(frozen=True, eq=False)
-class Pairs:
-    """Pairs to predict: row numbers into the lines and drugs of one screen.
-
-    Attributes:
-        screen: Gives expression and structures. Its responses are never read.
-        domain: Which platform measured the expression (chooses the scaler).
-        cell_idx: int64, shape (n,).
-        drug_idx: int64, shape (n,).
-    """
-
-    screen: Screen
-    domain: Domain
-    cell_idx: IntArray
-    drug_idx: IntArray
-
-    def __len__(self) -> int:
-        return len(self.cell_idx)
-
-
-@dataclass(frozen=True, eq=False)
-class Split:
-    """Which pairs train, validate and test.
-
-    Attributes:
-        kind: Name of the rule, e.g. ``"cross_screen"``.
-        train_idx: Rows of the source responses that train.
-        val_idx: Rows of the source responses that choose the epoch; their groups (lines, unless the kind says otherwise)
-            train nothing.
-        test_idx: Rows of the target responses that are scored; their labels are never seen.
-        adapt_cell_idx: Rows of the target lines whose expression (no label) may be used for adaptation.
-        notes: What the rule left out.
-    """
-
-    kind: str
-    train_idx: IntArray
-    val_idx: IntArray
-    test_idx: IntArray
-    adapt_cell_idx: IntArray
-    notes: tuple[Note, ...] = ()
-
-    @cached_property
-    def content_hash(self) -> str:
-        """Hash of the rule's name and all row numbers."""
-        digest = hashlib.blake2b(self.kind.encode(), digest_size=16)
-        for rows in (self.train_idx, self.val_idx, self.test_idx, self.adapt_cell_idx):
-            digest.update(rows.astype(np.int64).tobytes() + b"|")
-        return digest.hexdigest()
-
-
-PREDICTION_COLUMNS = {
-    "cell_id": "string",
-    "drug_id": "string",
-    "domain": "string",  # source | target
-    "split": "string",  # val | test
-    "y_true": "float64",  # −log10 IC50(µM)
-    "y_pred": "float64",  # −log10 IC50(µM)
-    "censored": "bool",
-    "cell_seen": "bool",  # the same line has training labels
-    "drug_seen": "bool",  # the same structure has training labels
-    "pair_seen": "bool",  # the same (line, structure) has a training label
-}
-OPTIONAL_COLUMNS = {
-    "cell_profiled": "bool",  # the source screen holds the line's expression, with or without labels; else as cell_seen
-    "y_source": "float64",  # the source's own label of the same (line, structure), whether it trained or not; test rows only
-    "y_low": "float64",  # the system's own 90 % interval
-    "y_high": "float64",
-}
-
-
-@dataclass(frozen=True, eq=False)
-class PredictionTable:
-    """What every predictor emits and the only thing evaluation reads: one row per predicted pair.
-
-    Attributes:
-        frame: The columns of ``PREDICTION_COLUMNS``, without missing values, then those of ``OPTIONAL_COLUMNS``, in order.
-            Of the latter, ``cell_profiled`` is as ``cell_seen`` and the others NaN where a table came without them.
-    """
-
-    frame: pd.DataFrame
-
-    def __post_init__(self) -> None:
-        missing = [name for name in PREDICTION_COLUMNS if name not in self.frame.columns]
-        if missing:
-            raise SchemaError(f"A prediction table lacks {len(missing)} columns: {examples(missing)}.")
-        columns = {**PREDICTION_COLUMNS, **OPTIONAL_COLUMNS}
-        frame = self.frame.reindex(columns=list(columns))
-        frame["cell_profiled"] = frame["cell_profiled"].where(frame["cell_profiled"].notna(), frame["cell_seen"])
-        frame = frame.astype(columns).reset_index(drop=True)
-        bad = int((~np.isfinite(frame["y_pred"].to_numpy())).sum())
-        if bad:
-            raise SchemaError(f"{bad} of {len(frame)} predictions are not finite numbers.")
-        crossed = int(((frame["y_low"] > frame["y_high"]) | (frame["y_low"].isna() != frame["y_high"].isna())).sum())
-        if crossed:
-            raise SchemaError(f"{crossed} of {len(frame)} intervals lack an end, or end below where they begin.")
-        object.__setattr__(self, "frame", frame)
-
-    def __len__(self) -> int:
-        return len(self.frame)
-
-    def where(self, mask: "pd.Series[bool] | BoolArray") -> "PredictionTable":
-        """The chosen rows, as a new table."""
-        chosen = object.__new__(PredictionTable)  # its rows were checked
-        object.__setattr__(chosen, "frame", self.frame[np.asarray(mask)].reset_index(drop=True))
-        return chosen
-
-
 def _check_tables(name: str, genes: tuple[str, ...], cells: CellLines, drugs: Drugs) -> None:
     """Ids are unique, and expression has a row per line and a column per gene."""
     for what, ids in (("cell line", cells.ids), ("drug", drugs.ids), ("gene", genes)):
@@ -499,8 +301,3 @@ def duplicates(ids: Iterable[str]) -> list[str]:
             repeated[name] = None
         seen.add(name)
     return list(repeated)
-
-
-def _match(names: Sequence[str | None], reference: Sequence[str | None]) -> IntArray:
-    position = {name: row for row, name in enumerate(reference) if name is not None}
-    return np.array([-1 if name is None else position.get(name, -1) for name in names], dtype=np.int64)

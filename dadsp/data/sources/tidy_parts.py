@@ -1,0 +1,294 @@
+"""The parts of a screen from its files: expression, lines, drugs and labels."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from dadsp.data.genes import harmonised
+from dadsp.data.ids import line_keys, one_to_one, structures_of
+from dadsp.data.potency import (
+    Unit,
+    censor,
+    check_units,
+    not_reached,
+    replicates,
+    share_of_area,
+    suspicions,
+    to_label,
+    to_potency,
+)
+from dadsp.data.problems import Unreadable, refuse
+from dadsp.data.sources.tidy_files import CellFile, DrugFile, ExpressionFile, File, IdMapFile, ResponseFile, ScreenOptions
+from dadsp.data.tables import Matrix, places, read_table
+from dadsp.drugs.structures import structure_keys
+from dadsp.errors import ConfigError, MissingIdsError, SchemaError, examples, nearest
+from dadsp.schema import BoolArray, CellLines, Drugs, FloatArray, Note, Responses, duplicates
+
+_SHARES = (-1.0, 1.0)  # credible labels where areas are divided: cells that grow beyond the control lose less than nothing
+
+
+class Labels(NamedTuple):
+    """Labelled pairs of a screen, the cap of its labels, and what was noticed or left out."""
+
+    responses: Responses
+    cap: float | None
+    notes: tuple[Note, ...]
+
+
+def read_expression(file: ExpressionFile, root: Path) -> tuple[Matrix, tuple[Note, ...]]:
+    """Lines × genes, each named once."""
+    path = root / file.path
+    matrix, notes = file.read(root)
+    notes = (*notes, *_suspicious_scale(matrix, file.transform))
+    _unique(matrix.rows, "cell lines", path)
+    if duplicates(matrix.rows):  # while problems are collected: no row to which a response could belong
+        raise Unreadable(f"{path} names cell lines twice.")
+    if file.transform == "log2p1":
+        negative = int((matrix.numbers < 0).sum())
+        if negative:
+            raise SchemaError(
+                f"{path}: {negative} of {matrix.numbers.size} values are negative, so they are logarithms already. "
+                "Set expression.transform: none."
+            )
+        matrix = replace(matrix, numbers=np.log2(matrix.numbers + np.float32(1)))
+    matrix, more = harmonised(matrix, file.genes, root, str(path))
+    return matrix, (*notes, *more)
+
+
+def _suspicious_scale(matrix: Matrix, transform: str) -> tuple[Note, ...]:
+    """A note if logarithms seem to be taken twice or never: no log2(TPM + 1) exceeds 20; some gene of many has more TPM."""
+    top = float(matrix.numbers.max())
+    if len(matrix.columns) < 100 or (transform == "none" and top < 50) or (transform == "log2p1" and top > 25):
+        return ()
+    done = "had not been taken" if transform == "none" else "had been taken already"
+    return (
+        Note(
+            f"suspicious transform {transform}: the largest value is {top:g}, as if logarithms {done}; values",
+            matrix.numbers.size,
+        ),
+    )
+
+
+def read_cells(file: CellFile | None, expression: Matrix, root: Path) -> tuple[CellLines, tuple[Note, ...]]:
+    """Lines with their expression; identity and tissue where a file says them."""
+    ids = expression.rows
+    if file is None:
+        return CellLines(ids, ids, (None,) * len(ids), expression.numbers), ()
+    path = root / file.path
+    table = file.table(root)
+    _unique(table["cell_id"], "cell lines", path)
+    table = table.drop_duplicates("cell_id")
+    known = set(table["cell_id"])
+    missing = [name for name in ids if name not in known]
+    if missing and file.on_missing == "error":
+        refuse(
+            MissingIdsError(
+                f"{path}: {len(missing)} of {len(ids)} cell lines with expression have no row (e.g. {examples(missing)}). "
+                "Add them, or set cells.on_missing: blank."
+            )
+        )
+    chosen = table.set_index("cell_id").reindex(list(ids))
+    notes = (Note("cell lines without annotation kept, unlinked", len(missing), examples(missing)),) if missing else ()
+    links, more = _links(file, chosen, root)
+    _unique([link for link in links if link is not None], "link ids", path)
+    tissues = (None if tissue in file.unknown_tissues else tissue for tissue in _texts(chosen, "tissue"))
+    return CellLines(ids, links, tuple(tissues), expression.numbers), (*notes, *more)
+
+
+def _links(file: CellFile, chosen: pd.DataFrame, root: Path) -> tuple[tuple[str | None, ...], tuple[Note, ...]]:
+    """Identity across screens of each chosen line, and a note on those that an id table or their name leaves without one."""
+    path = root / file.path
+    if file.links is not None:
+        path = root / file.links.path
+        pairs = read_table(
+            path, file.links.columns.model_dump(), optional=("cell_id", "link_id"), delimiter=file.links.delimiter
+        )
+        own = pairs[pairs["cell_id"].isin(chosen.index)]
+        identity = one_to_one(own[["cell_id", "link_id"]], str(path))
+        links: tuple[str | None, ...] = tuple(identity.get(str(name)) for name in chosen.index)
+    elif file.link_by == "name":
+        links = line_keys(_texts(chosen, "name"), str(path))
+    else:
+        return (_texts(chosen, "link_id") if "link_id" in chosen else tuple(chosen.index)), ()
+    lost = [name for name, link in zip(chosen.index, links, strict=True) if link is None]
+    return links, (Note(f"cell lines that {path.name} links to no other screen", len(lost), examples(lost)),) if lost else ()
+
+
+def read_drugs(file: DrugFile, root: Path) -> tuple[Drugs, tuple[Note, ...]]:
+    """Drugs with their structures."""
+    path = root / file.path
+    table = file.table(root)
+    _unique(table["drug_id"], "drugs", path)
+    table = table.drop_duplicates("drug_id")
+    ids, smiles = tuple(table["drug_id"]), _texts(table, "smiles")
+    names = tuple(name or drug_id for name, drug_id in zip(_texts(table, "name"), ids, strict=True))
+    notes: tuple[Note, ...] = ()
+    if file.structures is not None:
+        path = root / file.structures.path
+        columns = file.structures.columns.model_dump()
+        known = read_table(path, columns, optional=("key", "smiles"), delimiter=file.structures.delimiter)
+        smiles, notes = structures_of(table.assign(name=list(names)), known, file.structures.by, str(path))
+    if file.smiles:
+        smiles, more = _given_structures(file.smiles, ids, smiles, root / file.path)
+        notes = (*notes, *more)
+    try:
+        keys = structure_keys(smiles, names)
+    except SchemaError as error:
+        refuse(SchemaError(f"{path}: {error}"))
+        keys = (None,) * len(ids)
+    return Drugs(ids=ids, names=names, smiles=smiles, structure_keys=keys, targets=_texts(table, "target")), notes
+
+
+def _given_structures(
+    given: Mapping[str, str], ids: tuple[str, ...], smiles: tuple[str | None, ...], path: Path
+) -> tuple[tuple[str | None, ...], tuple[Note, ...]]:
+    """The structures with those of the configuration in place of the files' own."""
+    unknown = [name for name in given if name not in set(ids)]
+    if unknown:
+        hint = nearest(unknown[0], ids)
+        raise ConfigError(f"drugs.smiles names {len(unknown)} drugs that {path} lacks (e.g. {examples(unknown)}). {hint}")
+    note = Note("structures taken from drugs.smiles", len(given), examples(given))
+    return tuple(given.get(name, own) for name, own in zip(ids, smiles, strict=True)), (note,)
+
+
+def read_responses(
+    options: ScreenOptions, cell_ids: tuple[str, ...] | None, drug_ids: tuple[str, ...] | None, root: Path
+) -> Labels:
+    """The labels; where lines or drugs could not be read (None), every name in the file counts as known."""
+    file = options.responses
+    path = root / file.path
+    table = file.table(root)
+    if "unit" in table and file.unit is not None:
+        check_units(table["unit"], file.unit, str(path))
+    cell_names = table["cell_id"]
+    if options.id_map is not None:
+        cell_names = cell_names.map(line_translation(options.id_map, root))
+    cell_ids = tuple(cell_names.dropna().unique()) if cell_ids is None else cell_ids
+    drug_ids = tuple(table["drug_id"].unique()) if drug_ids is None else drug_ids
+    table, notes = complete(
+        table.assign(cell_idx=rows_of(cell_names, cell_ids), drug_idx=rows_of(table["drug_id"], drug_ids)), file, path
+    )
+    potency, more = _labels_of(table["value"].to_numpy(), file, path)
+    notes = (*notes, *more)
+    credible = ~np.isnan(potency)
+    if not credible.all():
+        left_out = places(path, table.index[~credible])
+        notes = (
+            *notes,
+            Note(f"responses of {len(table)} whose label is not credible left out", int((~credible).sum()), left_out),
+        )
+        table, potency = table[credible], potency[credible]
+    censored, cap = np.zeros(len(potency), dtype=bool), None
+    if file.unit is not None:
+        notes = (*notes, *suspicions(potency, table, file.unit))  # before a cap hides them
+        potency, censored, cap, more = _censored(potency, table, file, file.unit, path)
+        notes = (*notes, *more)
+    cell_idx, drug_idx = (table[name].to_numpy().astype(np.int64) for name in ("cell_idx", "drug_idx"))
+    measured = Responses(cell_idx, drug_idx, potency, censored)
+    merged, merge_notes = replicates(measured, file.replicates, cell_ids, drug_ids, str(path))
+    return Labels(merged, cap, (*notes, *merge_notes))
+
+
+def _labels_of(values: NDArray[np.float64], file: ResponseFile, path: Path) -> tuple[FloatArray, tuple[Note, ...]]:
+    """The label of each value, NaN where it is not credible and may be dropped; and a note on shares beyond a whole."""
+    plausible = file.plausible
+    if file.full_area is not None:
+        values, plausible = share_of_area(values, file.full_area), plausible or _SHARES
+    labels = to_label(values, file.label_measure, file.unit, plausible, str(path), file.on_implausible)
+    if file.full_area is None:
+        return labels, ()
+    low, high = int((labels < 0).sum()), int((labels > 1).sum())
+    what = f"areas of {len(labels)} that exceed the full area of {file.full_area:g} ({low}) or lie below 0 ({high}), kept"
+    return labels, (Note(what, low + high),) if low + high else ()
+
+
+def _censored(
+    potency: FloatArray, table: pd.DataFrame, file: ResponseFile, unit: Unit, path: Path
+) -> tuple[FloatArray, BoolArray, float | None, tuple[Note, ...]]:
+    """Labels, which of them are bounds, the common cap, and what was noticed."""
+    flags, notes = not_reached(table["relation"], unit, str(path)) if "relation" in table else (None, ())
+    labels = censor(potency, flags, file.cap, unit)
+    if "top_dose" not in table:
+        return *labels, notes
+    given = table["top_dose"].notna().to_numpy()
+    bound = np.full(len(potency), -np.inf, dtype=np.float32)  # nothing lies beyond a dose that is not given
+    bound[given] = to_potency(table["top_dose"].to_numpy()[given], "um", where=f"{path}, top dose")
+    beyond = labels.potency <= bound
+    if file.beyond_top_dose == "clip":
+        clipped = np.where(beyond, bound, labels.potency)
+        done = "set to it"
+    else:
+        clipped, done = labels.potency, "kept as published"
+    found = int((labels.potency < bound).sum())
+    more = (Note(f"labels of {len(potency)} beyond the highest dose marked censored, {done}", found),) if found else ()
+    return clipped, labels.censored | beyond, labels.cap, (*notes, *more)
+
+
+def rows_of(names: "pd.Series[Any]", ids: tuple[str, ...]) -> "pd.Series[Any]":
+    """Where each name stands among the ids; missing where it does not."""
+    rows = pd.Index(ids).get_indexer(pd.Index(names)).astype(np.float64)
+    return pd.Series(np.where(rows >= 0, rows, np.nan), index=names.index)
+
+
+# What the option governs: (column that is then missing, column that names the culprit, what is wrong with the row).
+_GAPS: dict[str, tuple[str, str | None, str]] = {
+    "on_missing_value": ("value", None, "have no value"),
+    "on_missing_expression": ("cell_idx", "cell_id", "name cell lines without expression"),
+    "on_missing_drug": ("drug_idx", "drug_id", "name drugs that the drug file lacks"),
+}
+
+
+def complete(table: pd.DataFrame, file: File, path: Path) -> tuple[pd.DataFrame, tuple[Note, ...]]:
+    """The rows with a value, a line and a drug; the others are refused or, where the options say so, dropped with a note."""
+    notes: list[Note] = []
+    for option, (column, culprit, what) in _GAPS.items():
+        gone = table[column].isna()
+        if not gone.any():
+            continue
+        bad = table[gone]
+        names = list(bad[culprit].unique()) if culprit else []
+        counted = f"{what} ({len(names)} different ones)" if culprit else what
+        shown = examples(names) if culprit else places(path, bad.index)
+        if getattr(file, option) == "error":
+            kind = MissingIdsError if culprit else SchemaError
+            refuse(
+                kind(
+                    f"{path}: {len(bad)} of {len(table)} responses {counted}, e.g. {shown}. "
+                    f"Supply what is missing, or set responses.{option}: drop."
+                )
+            )
+        notes.append(Note(f"responses of {len(table)} that {counted} left out", len(bad), shown))
+        table = table[~gone]
+    return table, tuple(notes)
+
+
+def line_translation(file: IdMapFile, root: Path) -> dict[str, str]:
+    """Response id → expression id, for the ids that have one."""
+    path = root / file.path
+    columns = file.columns.model_dump()
+    table = read_table(path, columns, optional=set(columns), delimiter=file.delimiter)
+    table = table.dropna().drop_duplicates()
+    _unique(table["response_id"], "response ids", path)
+    return dict(zip(table["response_id"], table["expression_id"], strict=True))
+
+
+def _texts(table: pd.DataFrame, name: str) -> tuple[str | None, ...]:
+    """A column as Python strings, None where empty or where there is no such column."""
+    if name not in table:
+        return (None,) * len(table)
+    return tuple(None if pd.isna(text) else str(text) for text in table[name])
+
+
+def _unique(ids: Sequence[str] | pd.Series, what: str, path: Path) -> None:
+    repeated = duplicates(ids)
+    if repeated:
+        refuse(
+            SchemaError(
+                f"{path}: {len(repeated)} {what} stand more than once (e.g. {examples(repeated)}). Keep one of each."
+            )
+        )

@@ -1,0 +1,150 @@
+"""The stage that every network across two screens has: regression of potency, validated on held-out source lines."""
+
+from collections.abc import Callable
+from dataclasses import dataclass as plain_dataclass
+from typing import cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from dadsp.data.scaling import LabelScaler
+from dadsp.models.base import FitContext
+from dadsp.models.training.batches import Batch, LabelledPairs
+from dadsp.models.training.stage import Stage, TrainingOptions
+from dadsp.nets.autoencoder import StackedAutoencoder
+from dadsp.nets.dadsp_network import DadspNetwork
+from dadsp.schema import Domain, FloatArray, IntArray
+
+CONSTANT = 1e-5  # spread of scaled predictions below which they are all alike
+
+
+@plain_dataclass(frozen=True, eq=False)
+class Inputs:
+    """What the stages of a network train on, as tensors and row numbers.
+
+    Attributes:
+        expression: Scaled source lines, then scaled target lines (or their coordinates), shape (n_lines, n_inputs).
+        drug_features: Shape (n_drugs, d).
+        train: Labelled training pairs, rows of the two tables above; scaled labels.
+        validation: Metric name, and the pairs whose RMSE chooses the epoch; labels in −log10 µM.
+        source_lines: Rows of the source lines that train, distinct.
+        target_lines: Rows of the target lines that lend their expression.
+        autoencoder: What pre-training left, for systems that go on with it; None without pre-training.
+    """
+
+    expression: Tensor
+    drug_features: Tensor
+    train: LabelledPairs
+    validation: tuple[str, LabelledPairs]
+    source_lines: IntArray
+    target_lines: IntArray
+    autoencoder: StackedAutoencoder | None
+
+
+class RegressionStage(Stage):
+    """Training on labelled source pairs: mean squared error of the scaled potency.
+
+    Args:
+        name: Of its checkpoint and its progress bar.
+        network: Encoder, drug branch, regressor.
+        inputs: Expression, drug features, validation pairs.
+        labels: Scales labels to the sigmoid's range.
+        training: Length and speed.
+        context: Seed, folders, callback.
+        encoder_of: Encoder of each domain's lines, for a network with more than one; batches are the source's.
+    """
+
+    expression: Tensor
+    drug_features: Tensor
+
+    def __init__(
+        self,
+        name: str,
+        network: nn.Module,
+        inputs: Inputs,
+        labels: LabelScaler,
+        training: TrainingOptions,
+        context: FitContext,
+        encoder_of: Callable[[Domain], nn.Module] | None = None,
+    ) -> None:
+        self.metric, self.validation_pairs = inputs.validation
+        super().__init__(name, network, training, context, monitor=self.metric)
+        self.labels = labels
+        self.encoder_of = encoder_of
+        self.register_buffer("expression", inputs.expression, persistent=False)
+        self.register_buffer("drug_features", inputs.drug_features, persistent=False)
+
+    @property
+    def parts(self) -> DadspNetwork:
+        """The network, by its type."""
+        return cast(DadspNetwork, self.network)
+
+    def _encoder(self, domain: Domain) -> nn.Module:
+        return self.parts.encoder if self.encoder_of is None else self.encoder_of(domain)
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """MSE on the labelled pairs."""
+        mse, _ = self.regression(batch)
+        return {"loss": mse, "mse": mse}
+
+    def regression(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """MSE on the labelled pairs, and the codes of the batch's distinct lines, shape (u, code width)."""
+        predicted, codes = self.predictions(batch)
+        return batch.mean_squared_error(predicted), codes
+
+    def predictions(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Scaled potency of the labelled pairs, and the codes of the batch's distinct lines, shape (u, code width)."""
+        codes = self._encoder("source")(self.expression.index_select(0, batch.lines))
+        drug_codes = self.parts.drug_branch(self.drug_features.index_select(0, batch.drugs))
+        return batch.potency(self.parts, codes, drug_codes), codes
+
+    def validate(self) -> dict[str, float]:
+        """RMSE in −log10 µM on the pairs that choose the epoch, each line and drug encoded once."""
+        pairs = self.validation_pairs
+        encoder = self._encoder("target" if self.metric.startswith("val/target") else "source")
+        predicted = predict_pairs(self.parts, encoder, self.expression, self.drug_features, pairs.line, pairs.drug)
+        self.collapsed = float(predicted.std()) < CONSTANT
+        self.collapse = self._collapse(encoder, predicted) if self.collapsed else ""
+        error = self.labels.inverse(predicted) - pairs.label
+        return {self.metric: float(np.sqrt(np.mean(error.astype(np.float64) ** 2)))}
+
+    def _collapse(self, encoder: nn.Module, predicted: FloatArray) -> str:
+        """What stands still where all predictions are alike: the output's value, and units of the last hidden layer."""
+        seen: list[Tensor] = []
+        pairs, last = self.validation_pairs, self.parts.regressor[-2]
+        hook = last.register_forward_hook(lambda layer, inputs, outputs: seen.append(outputs))
+        predict_pairs(self.parts, encoder, self.expression, self.drug_features, pairs.line, pairs.drug)
+        hook.remove()
+        units = torch.cat(seen)
+        n_alive, value = int((units.amax(0) - units.amin(0) > CONSTANT).sum()), float(predicted.mean())
+        alive = f"{n_alive} of {units.shape[1]} units of the last hidden layer tell pairs apart"
+        what = f": the output stands at {value:.2g} (of 0 to 1), {alive}"
+        if not 0.01 < value < 0.99:
+            return what + "; a saturated sigmoid gives no gradient and does not recover"
+        return what if n_alive else what + "; units that are off for every pair get no gradient and do not recover"
+
+
+def predict_pairs(
+    network: DadspNetwork, encoder: nn.Module, expression: Tensor, drug_features: Tensor, line: IntArray, drug: IntArray
+) -> FloatArray:
+    """Scaled potency of many pairs, float32, shape (n_pairs,); each distinct line and drug is encoded once.
+
+    Args:
+        network: Drug branch and regressor, in evaluation mode, gradients off.
+        encoder: Gene encoder of these lines.
+        expression: Scaled, shape (n_lines, n_genes).
+        drug_features: Shape (n_drugs, d).
+        line: Rows of ``expression``, shape (n_pairs,).
+        drug: Rows of ``drug_features``, shape (n_pairs,).
+    """
+    lines, line_of_pair = (torch.from_numpy(part).to(expression.device) for part in np.unique(line, return_inverse=True))
+    drugs, drug_of_pair = (torch.from_numpy(part).to(expression.device) for part in np.unique(drug, return_inverse=True))
+    cell_codes = torch.cat([encoder(expression.index_select(0, rows)) for rows in lines.split(1024)])
+    drug_codes = torch.cat([network.drug_branch(drug_features.index_select(0, rows)) for rows in drugs.split(256)])
+    parts = [
+        network.regress(cell_codes, cells, drug_codes, compounds)
+        for cells, compounds in zip(line_of_pair.split(16384), drug_of_pair.split(16384), strict=True)
+    ]
+    scaled: FloatArray = torch.cat(parts).float().cpu().numpy()
+    return scaled

@@ -150,6 +150,12 @@ def registered(kind: str, target: object) -> Callable[..., Any] | None:
     return found
 
 
+def of_kind(kind: str, stated: str) -> Any:
+    """The registered class of this kind that states ``kind = stated``, or None. Imports no more than it must."""
+    found = (registered(kind, name) for name in names_of(kind))
+    return next((each for each in found if getattr(each, "kind", None) == stated), None)
+
+
 def kinds_of(kind: str) -> dict[str, Any]:
     """Registered classes of this kind by the ``kind`` that each states, which is how saved models call them."""
     found = (registered(kind, name) for name in names_of(kind))

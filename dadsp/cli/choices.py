@@ -74,9 +74,17 @@ def sections(text: str) -> dict[str, str]:
     return found
 
 
-def defaults(text: str) -> dict[str, str]:
-    """The groups that a configuration takes, with the choice of each."""
-    return dict(re.findall(r"(?m)^  - (?!override)([\w/]+): (\w+)", sections(text).get("defaults", "")))
+def configuration(name: str) -> str:
+    """The text of a verb's configuration."""
+    return (conf_folder() / f"{name}.yaml").read_text(encoding="utf-8")
+
+
+def groups(name: str) -> dict[str, str]:
+    """The groups that a verb's configuration takes, and those of the verb that it is made of, with the choice of each."""
+    listed = sections(configuration(name)).get("defaults", "")
+    below = [groups(other) for other in re.findall(r"(?m)^  - (?!_self_)(\w+)$", listed)]
+    own = dict(re.findall(r"(?m)^  - (?!override)([\w/]+): (\w+)", listed))
+    return {group: choice for each in (*below, own) for group, choice in each.items()}
 
 
 def _first_comment(text: str) -> str:

@@ -2,9 +2,8 @@
 
 import textwrap
 
-from dadsp.cli.choices import choices, defaults, heading, sections
+from dadsp.cli.choices import choices, configuration, groups, heading, sections
 from dadsp.cli.verbs import BEGIN_RUNS, CONFIGURATIONS, WHAT
-from dadsp.configuration.folder import conf_folder
 from dadsp.errors import ConfigError, nearest
 
 NO_KEYS = ("defaults", "hydra")  # sections of a configuration that are no keys of the verb
@@ -82,9 +81,9 @@ def of_verb(verb: str, rest: list[str]) -> str:
 
         return f"dadsp {verb}: {WHAT[verb]}\n\n{USAGE}"
     name = CONFIGURATIONS.get(verb, verb)
-    text = (conf_folder() / f"{name}.yaml").read_text(encoding="utf-8")
+    text = configuration(name)
     parts = ["\n".join(heading(text))]
-    if taken := _groups(defaults(text)):
+    if taken := _groups(groups(name)):
         parts.append(
             "Choices, GROUP=NAME, * where none is named. What each is: dadsp list GROUP. Its keys: dadsp list GROUP NAME.\n"
             + taken
@@ -119,7 +118,7 @@ def _of_data(action: str | None) -> str:
         raise ConfigError(f"'{action}' is not an action of dadsp data. {nearest(action, ACTIONS)}")
     parts = [ACTIONS[action]]
     if action == "fetch":
-        text = (conf_folder() / "fetch.yaml").read_text(encoding="utf-8")
+        text = configuration("fetch")
         return "\n\n".join([*parts, "\n".join(heading(text)), "Keys\n" + _keys(text)]) + "\n"
     lines = [f"  {choice.name:<17}{choice.what}" for choice in choices("data")]
     parts += [OF_STUDY.format(action=action), "Studies (dadsp list data NAME: the keys of one)\n" + "\n".join(lines)]

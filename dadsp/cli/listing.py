@@ -3,10 +3,9 @@
 import json
 
 from dadsp import plugins
-from dadsp.cli.choices import KINDS, Choice, choices, defaults, sections, with_parts
+from dadsp.cli.choices import KINDS, Choice, choices, configuration, groups, sections, with_parts
 from dadsp.cli.help import ACTIONS, NO_KEYS
 from dadsp.cli.verbs import CONFIGURATIONS, WHAT
-from dadsp.configuration.folder import conf_folder
 from dadsp.errors import ConfigError, nearest
 
 USAGE = """dadsp list                   the kinds of choices
@@ -34,7 +33,7 @@ def run(arguments: list[str], as_json: bool, completion: bool = False) -> None:
         ConfigError: There is no such kind or choice.
     """
     if completion:
-        print("\n".join(completed(arguments[0])) if arguments else SCRIPT, end="")
+        print("".join(f"{word}\n" for word in completed(arguments[0])) if arguments else SCRIPT, end="")
         return
     words = plugins.taken(arguments)
     if not words:
@@ -78,15 +77,13 @@ def completed(line: str) -> list[str]:
     elif verb == "data" and len(words) == 3:
         found = [f"{name} " for name in ACTIONS]
     else:
-        found = _keys_and_choices("config" if verb == "data" else CONFIGURATIONS.get(verb, verb), begun)
+        name = "config" if verb == "data" else CONFIGURATIONS.get(verb, verb)
+        found = _keys_and_choices(name, begun) if verb in WHAT else []
     return [word for word in found if word.startswith(begun)]
 
 
-def _keys_and_choices(configuration: str, begun: str) -> list[str]:
-    path = conf_folder() / f"{configuration}.yaml"
-    text = path.read_text(encoding="utf-8") if path.is_file() else ""
-    groups = [*defaults(text), *(defaults((conf_folder() / "config.yaml").read_text()) if configuration == "tune" else ())]
-    group = begun.partition("=")[0]
-    if group in groups and "=" in begun:
+def _keys_and_choices(name: str, begun: str) -> list[str]:
+    taken, group = groups(name), begun.partition("=")[0]
+    if group in taken and "=" in begun:
         return [f"{group}={choice.name}" for choice in choices(group)]
-    return [f"{key}=" for key in (*groups, *sections(text)) if key not in NO_KEYS]
+    return [f"{key}=" for key in (*taken, *sections(configuration(name))) if key not in NO_KEYS]

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from dadsp.building import kinds_of
+from dadsp.building import kinds_of, of_kind
 from dadsp.drugs.features import DrugFeatures
 from dadsp.errors import LoadError, nearest
 
@@ -15,7 +15,8 @@ def from_facts(facts: dict[str, Any]) -> DrugFeatures:
     """
     options = dict(facts)
     kind = str(options.pop("kind", None))
-    known: dict[str, type[DrugFeatures]] = kinds_of("drug_features")
-    if kind not in known:
-        raise LoadError(f"The saved model names the drug representation '{kind}'. {nearest(kind, known)}")
-    return known[kind](**options)
+    known: type[DrugFeatures] | None = of_kind("drug_features", kind)
+    if known is None:
+        valid = nearest(kind, kinds_of("drug_features"))
+        raise LoadError(f"The saved model names the drug representation '{kind}'. {valid}")
+    return known(**options)

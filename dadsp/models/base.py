@@ -263,3 +263,8 @@ def seen_in_training(
         np.isin(these_structures, train_structures),
         np.isin(these_lines * width + these_structures, train_lines * width + train_structures),
     )
+
+
+def under(prefix: str, arrays: Arrays) -> Arrays:
+    """The arrays whose names begin with ``prefix``, without it."""
+    return {name.removeprefix(prefix): value for name, value in arrays.items() if name.startswith(prefix)}

@@ -2,15 +2,22 @@
 
 from typing import Any
 
-from dadsp.building import kinds_of
+from dadsp.building import kinds_of, of_kind
 from dadsp.data.alignment.base import Arrays, FittedAlignment
 from dadsp.errors import LoadError, nearest
 
 
-def fitted_kinds() -> dict[str, type[FittedAlignment]]:
-    """What registered alignments leave behind, by kind; ``auto`` is saved as the one that it took."""
-    found = {kind: each.fitted for kind, each in kinds_of("alignment").items()}
-    return {kind: fitted for kind, fitted in found.items() if fitted is not None}
+def fitted_kind(kind: str) -> type[FittedAlignment]:
+    """What the registered alignment of that kind leaves behind; ``auto`` is saved as the one that it took.
+
+    Raises:
+        LoadError: There is none.
+    """
+    found: type[FittedAlignment] | None = getattr(of_kind("alignment", kind), "fitted", None)
+    if found is None:
+        known = [name for name, each in kinds_of("alignment").items() if each.fitted is not None]
+        raise LoadError(f"The saved model has alignment '{kind}', which is unknown. {nearest(kind, known)}")
+    return found
 
 
 def load_alignment(stated: dict[str, Any], arrays: Arrays) -> FittedAlignment:
@@ -19,7 +26,4 @@ def load_alignment(stated: dict[str, Any], arrays: Arrays) -> FittedAlignment:
     Raises:
         LoadError: Its kind is unknown, or an array is absent.
     """
-    kind, known = str(stated.get("kind")), fitted_kinds()
-    if kind not in known:
-        raise LoadError(f"The saved model has alignment '{kind}', which is unknown. {nearest(kind, list(known))}")
-    return known[kind].from_arrays(stated, arrays)
+    return fitted_kind(str(stated.get("kind"))).from_arrays(stated, arrays)

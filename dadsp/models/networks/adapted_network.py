@@ -17,7 +17,7 @@ from dadsp.models.base import FitContext
 from dadsp.models.networks.cross_screen_network import CrossScreenNetwork, NetworkOptions
 from dadsp.models.networks.regression_stage import Inputs, RegressionStage
 from dadsp.models.training.batches import Batch
-from dadsp.models.training.stage import TrainingOptions
+from dadsp.models.training.options import TrainingOptions
 from dadsp.options import STRICT
 from dadsp.schema import Study
 

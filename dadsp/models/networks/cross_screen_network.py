@@ -13,13 +13,13 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from dadsp.models.base import Arrays, FitContext
-from dadsp.models.cross_screen_predictor import CrossScreenPredictor, SystemOptions, Width, under
+from dadsp.models.base import Arrays, FitContext, under
+from dadsp.models.cross_screen_predictor import CrossScreenPredictor, SystemOptions, Width
 from dadsp.models.networks.potency_function import PotencyFunction
 from dadsp.models.networks.regression_stage import Inputs, predict_pairs
 from dadsp.models.networks.rowspace import RowSpace
 from dadsp.models.training.batches import BlockBatches, LabelledPairs, PairBatches, TwoDomainBatches
-from dadsp.models.training.pretraining import PretrainingOptions
+from dadsp.models.training.options import PretrainingOptions
 from dadsp.models.training.stage import Stage, run_stage
 from dadsp.nets.autoencoder import StackedAutoencoder
 from dadsp.nets.dadsp_network import DadspNetwork

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from dadsp.data.scaling import LabelScaler
 from dadsp.models.base import FitContext
 from dadsp.models.training.batches import Batch, LabelledPairs
-from dadsp.models.training.stage import Stage, TrainingOptions
+from dadsp.models.training.options import TrainingOptions
+from dadsp.models.training.stage import Stage
 from dadsp.nets.autoencoder import StackedAutoencoder
 from dadsp.nets.dadsp_network import DadspNetwork
 from dadsp.schema import Domain, FloatArray, IntArray

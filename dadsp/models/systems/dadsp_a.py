@@ -17,7 +17,7 @@ from dadsp.models.networks.adapted_network import AdaptedStage
 from dadsp.models.networks.cross_screen_network import CrossScreenNetwork, NetworkOptions
 from dadsp.models.networks.regression_stage import Inputs
 from dadsp.models.training.batches import Batch, BlockBatches, LabelledPairs, PairBatches
-from dadsp.models.training.stage import TrainingOptions
+from dadsp.models.training.options import TrainingOptions
 from dadsp.nets.dadsp_network import DadspNetwork
 from dadsp.nets.gradient_reversal import reversal_strength
 from dadsp.options import STRICT

@@ -16,8 +16,8 @@ from dadsp.models.networks.cross_screen_network import CrossScreenNetwork, Netwo
 from dadsp.models.networks.regression_stage import Inputs, RegressionStage
 from dadsp.models.training.batches import TwoDomainBatches
 from dadsp.models.training.freezing import frozen
-from dadsp.models.training.pretraining import PretrainingOptions, ReconstructionStage, without_labels
-from dadsp.models.training.stage import TrainingOptions
+from dadsp.models.training.options import PretrainingOptions, TrainingOptions
+from dadsp.models.training.pretraining import ReconstructionStage, without_labels
 from dadsp.nets.autoencoder import StackedAutoencoder
 from dadsp.nets.feed_forward import copy_layers, dense_layers
 from dadsp.nets.mmd import Estimator, mmd2

@@ -16,8 +16,7 @@ from dadsp.models.base import FitContext
 from dadsp.models.networks.cross_screen_network import CrossScreenNetwork, NetworkOptions
 from dadsp.models.networks.regression_stage import Inputs, RegressionStage, predict_pairs
 from dadsp.models.training.batches import Batch
-from dadsp.models.training.pretraining import PretrainingOptions
-from dadsp.models.training.stage import TrainingOptions
+from dadsp.models.training.options import PretrainingOptions, TrainingOptions
 from dadsp.nets.autoencoder import StackedAutoencoder, decode
 from dadsp.nets.dadsp_network import DadspNetwork
 from dadsp.options import STRICT

@@ -146,7 +146,14 @@ def registered(kind: str, target: object) -> Callable[..., Any] | None:
     if not isinstance(target, str) or target not in names_of(kind):
         return None
     what = _guests.get("data" if kind == LATER else kind, {}).get(target, target)
-    found: Callable[..., Any] = imported(what) if isinstance(what, str) else what
+    if not isinstance(what, str):
+        return what
+    try:
+        found: Callable[..., Any] = imported(what)
+    except (ImportError, AttributeError) as error:
+        if target in REGISTERED.get(kind, ()):
+            raise
+        raise ConfigError(f"The plug-in's {what} cannot be imported ({error}). Mend it, or leave it out.") from error
     return found
 
 

@@ -17,6 +17,7 @@ from hydra._internal.utils import get_args_parser
 from hydra.core.config_search_path import ConfigSearchPath, SearchPathQuery
 from omegaconf import DictConfig, OmegaConf
 
+from dadsp.configuration.folder import conf_folder
 from dadsp.errors import ConfigError, examples
 from dadsp.plain_yaml import read_plain_yaml
 from dadsp.plugins import conf_folders
@@ -42,8 +43,9 @@ _load = OmegaConf.load
 
 
 def _load_checked(file: Any) -> Any:
-    """As ``OmegaConf.load`` on the open file that Hydra gives it, once it is known to come to an end."""
-    read_plain_yaml(Path(file.name))
+    """As ``OmegaConf.load`` on the open file that Hydra gives it, once a file from elsewhere is known to come to an end."""
+    if not Path(file.name).resolve().is_relative_to(conf_folder()):
+        read_plain_yaml(Path(file.name))
     return _load(file)
 
 

@@ -16,7 +16,7 @@ from tests.support.guestlab import PARTS
 from tests.support.guests import forget_plugins, install, no_plugins
 
 GUESTS = ["drug_features=maccs", "split=every_second_pair", "alignment=median", "plugins=[guestlab]"]
-SMALL = ["model.features=raw", "model.penalties=[10.0]"]
+SMALL = ["model.encoder_widths=[8,4]", "model.pretraining=null", "trainer=tiny"]
 
 
 @pytest.fixture(autouse=True)
@@ -42,7 +42,7 @@ def train(name: str, *arguments: str) -> Path:
 
 def test_guests_train_load_predict_and_compare(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     guest = train("guest", "model=guest_ridge")
-    train("linear", "model=linear", *SMALL)
+    train("coral", "model=deep_coral", *SMALL)
     assert yaml.safe_load((guest / "config.yaml").read_text())["plugins"] == ["guestlab"]
     facts = json.loads((guest / "model" / "model.json").read_text())
     assert (facts["system"], facts["plugins"]) == (PARTS["model"], ["guestlab"])
@@ -50,7 +50,7 @@ def test_guests_train_load_predict_and_compare(capsys: pytest.CaptureFixture[str
     tested[["cell_id", "drug_id"]].to_csv("pairs.csv", index=False)
     capsys.readouterr()
 
-    for run in ("guest", "linear"):
+    for run in ("guest", "coral"):
         again = ["predict", f"run=runs/{run}", "pairs=pairs.csv", f"out={run}.csv"]
         assert command(*again) == 2
         said = capsys.readouterr().err
@@ -63,12 +63,12 @@ def test_guests_train_load_predict_and_compare(capsys: pytest.CaptureFixture[str
     monkeypatch.setenv(plugins.VARIABLE, "guestlab")
     assert command("predict", "run=runs/guest", "pairs=pairs.csv", "out=by_environment.csv") == 0
     assert Path("by_environment.csv").read_bytes() == Path("guest.csv").read_bytes()
-    assert command("impute", "run=runs/linear", "alpha=0.4") == 0
+    assert command("impute", "run=runs/coral", "alpha=0.4") == 0
     monkeypatch.delenv(plugins.VARIABLE)
 
     capsys.readouterr()
     assert command("compare", "runs=runs", "replicates=100", "--json") == 0  # reads numbers, and needs no code of guests
-    assert {"ridge of a guest", "ridge on raw expression"} <= set(pd.read_csv("comparison/compare.csv")["system"])
+    assert {"ridge of a guest", "Deep CORAL"} <= set(pd.read_csv("comparison/compare.csv")["system"])
 
 
 def test_guests_are_resumed_and_loaded_from_python(capsys: pytest.CaptureFixture[str]) -> None:

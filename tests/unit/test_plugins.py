@@ -34,7 +34,7 @@ def test_what_a_plugin_registers_is_built_once_it_is_in_use(kind: str) -> None:
     found = registered(kind, PARTS[kind])
     assert found is not None
     assert f"{found.__module__}.{found.__qualname__}" == PARTS[kind]
-    assert names_of(kind)[-1] == PARTS[kind]
+    assert PARTS[kind] in names_of(kind)
 
 
 def test_a_class_is_only_found_under_its_own_kind() -> None:
@@ -118,6 +118,12 @@ def test_one_name_offered_by_two_packages_is_refused(tmp_path: Path, monkeypatch
 def test_what_cannot_be_registered_is_refused(kind: str, what: object, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         plugins.register(kind, what)  # type: ignore[arg-type]
+
+
+def test_a_registered_name_that_leads_nowhere_is_an_error_of_the_plugin() -> None:
+    plugins.register("model", "tests.support.guestlab.ridge.Nothing")
+    with pytest.raises(ConfigError, match=r"ridge\.Nothing cannot be imported \(.*no attribute 'Nothing'\)"):
+        registered("model", "tests.support.guestlab.ridge.Nothing")
 
 
 def test_a_metric_goes_to_the_metrics(monkeypatch: pytest.MonkeyPatch) -> None:

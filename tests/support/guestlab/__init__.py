@@ -17,4 +17,5 @@ def register_all() -> None:
     """What the entry point names."""
     for kind, name in PARTS.items():
         register(kind, name)
+    register("model", "tests.support.deep_coral.DeepCoral")
     register("conf", Path(__file__).parent / "conf")

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dadsp.data.alignment.base import Alignment, AlignmentLines, Arrays, FittedAlignment, array
-from dadsp.data.sources.tidy import ExpressionFile
+from dadsp.data.sources.tidy_files import ExpressionFile
 from dadsp.data.tables import Matrix
 from dadsp.schema import Domain, FloatArray, Note, Split, Study
 from dadsp.splits.cross_screen import cross_screen

@@ -10,7 +10,8 @@ from torch import nn
 
 from dadsp.errors import ConfigError, FreezeError
 from dadsp.models.base import FitContext, predict_split
-from dadsp.models.systems.dadsp_b import AdaptationOptions, AdaptationStage, DadspB
+from dadsp.models.stages.layer_adaptation import AdaptationStage
+from dadsp.models.systems.dadsp_b import AdaptationOptions, DadspB
 from dadsp.models.training.batches import TwoDomainBatches
 from dadsp.models.training.freezing import frozen, weights_hash
 from dadsp.models.training.options import TrainingOptions

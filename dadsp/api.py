@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 
@@ -18,6 +18,8 @@ from dadsp.data.study import make_study
 from dadsp.errors import ConfigError
 from dadsp.evaluation.compare import Comparison
 from dadsp.models.base import FitContext, Predictor
+from dadsp.report.document import write_document
+from dadsp.report.run_report import run_report
 from dadsp.runs import experiment
 from dadsp.runs import run as runs_run
 from dadsp.runs.collection import compare_runs, finished_run, gather, read_expected
@@ -63,6 +65,24 @@ class Run(runs_run.Run):
         again = cls()
         again.__dict__.update(run.__dict__)
         return again
+
+    def report(self, out: str | Path | None = None, form: Literal["html", "md"] = "html") -> Path:
+        """Writes a page about the run with what was found out about it, as ``dadsp report run=`` does.
+
+        Args:
+            out: The file; None writes ``report.html`` (or ``.md``) into the run folder.
+            form: ``"html"``, one file with its figures; ``"md"`` with a folder of figures beside it.
+
+        Returns:
+            Where it lies.
+
+        Raises:
+            LoadError: The run is in memory alone, or a file of it is damaged.
+        """
+        path = Path(out) if out else self.kept / f"report.{form}"
+        document, _ = run_report(self.kept)
+        write_document(document, form, path)
+        return path
 
 
 def load_study(*overrides: str) -> Study:

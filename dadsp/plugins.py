@@ -7,8 +7,7 @@ or ``use`` in Python. A file may state with which plug-ins it was made; it never
 
 import os
 import re
-from collections.abc import Callable, Iterable, Sequence
-from importlib import import_module
+from collections.abc import Iterable, Sequence
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
@@ -25,12 +24,13 @@ _used: list[str] = []
 _conf: list[Path] = []
 
 
-def register(kind: str, what: Callable[..., Any] | str | Path) -> None:
+def register(kind: str, what: Any) -> None:
     """Adds to what dadsp builds; for a plug-in to call.
 
     Args:
         kind: What it is: a kind of ``building.REGISTERED``, ``"metric"``, or ``"conf"`` for a folder of configurations.
-        what: The class or function, or its dotted name (then it is imported when it is first needed); the folder.
+        what: The class or function, or its dotted name (then it is imported when it is first needed); the metric, or its
+            dotted name; the folder.
 
     Raises:
         ConfigError: There is no such kind, or ``what`` cannot be found again under its name.
@@ -44,8 +44,9 @@ def register(kind: str, what: Callable[..., Any] | str | Path) -> None:
         if folder not in _conf:
             _conf.append(folder)
     elif kind == "metric":
-        metric = building.imported(what) if isinstance(what, str) else what
-        import_module("dadsp.evaluation.metric").register(metric)  # pandas, which a command that fails early does without
+        from dadsp.evaluation.scores import register as add_metric  # pandas, which a command that fails early does without
+
+        add_metric(building.imported(what) if isinstance(what, str) else what)
     else:
         building.add_guest(kind, what)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent
 # What makes numbers. Figures, reports and the command line decide none, and are told by commit and version alone.
-NUMBERS = ("data", "drugs", "models", "nets", "schema.py", "seeding.py", "splits")
+NUMBERS = ("data", "drugs", "models", "nets", "schema", "seeding.py", "splits")
 PACKAGES = ("dadsp", "torch", "pytorch-lightning", "rdkit", "numpy", "pandas", "scikit-learn")
 
 

@@ -8,6 +8,7 @@ import pandas as pd
 
 from dadsp.analysis.conformal import Values
 from dadsp.evaluation.metrics import evaluate
+from dadsp.evaluation.scores import scores_of
 from dadsp.models.base import Part, Predictor, predict_split
 from dadsp.models.systems.naive import naive_rows
 from dadsp.schema import IntArray, PredictionTable, Split, Study
@@ -63,8 +64,9 @@ def back_test(model: Predictor, study: Study, split: Split, scored: Scored, miss
         missing: Number of missing pairs by drug_id.
 
     Returns:
-        Columns system, saw_target_labels, n, rmse, rmse_matched, r2, median_drug_pearson, and rank_correlation: Spearman
-        correlation over drugs of mean predicted with mean measured potency. NaN where undefined.
+        Columns system, saw_target_labels, n, rmse, rmse_matched, the other scores that a back-test shows, e.g. r2 and
+        median_drug_pearson, and rank_correlation: Spearman correlation over drugs of mean predicted with mean measured
+        potency. NaN where undefined.
     """
     naive = naive_rows(study)
     if scored.part == "val":  # means of the held-out lines themselves would be no prediction of them
@@ -86,14 +88,14 @@ def _row(predictor: Predictor, table: PredictionTable, missing: "pd.Series[int]"
     squared = float((weight * per_drug["rmse"] ** 2).sum() / weight.sum()) if weight.sum() else np.nan
     means = table.frame.groupby("drug_id")[["y_true", "y_pred"]].mean()
     flat = len(means) < 2 or np.ptp(means["y_pred"]) < 1e-6 or np.ptp(means["y_true"]) == 0
+    own = {score.name: score.value(scores) for score in scores_of("back_test")}
     return {
         "system": predictor.name,
         "saw_target_labels": predictor.sees_target_labels,
         "n": len(table),
-        "rmse": scores.pooled.rmse,
+        "rmse": own.pop("rmse"),
         "rmse_matched": np.sqrt(squared),
-        "r2": scores.pooled.r2,
-        "median_drug_pearson": scores.per_drug_summary.median["pearson"],
+        **own,
         "rank_correlation": np.nan if flat else means["y_true"].corr(means["y_pred"], method="spearman"),
     }
 

@@ -28,7 +28,7 @@ from dadsp.seeding import derive_seed
 STEPS = ("before", "after")
 SMALLEST_SPREAD = 1e-6  # of codes; below it all lines have the same code
 
-MEASURES = {
+MEASURES = {  # in words; those that begin with a space belong to the one before
     "proxy_a_distance": "Proxy A-distance: 0 no linear classifier tells the screens apart, 2 always",
     "mmd2": "MMD² between the screens",
     "mmd2_permuted": "  mean after permuting the screens",

@@ -28,7 +28,7 @@ from dadsp.runs.folder import RunFolder
 from dadsp.runs.identity import claim, identity, sole_process
 from dadsp.runs.job import KEYS, RunOptions
 from dadsp.runs.parts import load_study
-from dadsp.runs.tuning import ENDED, SCORE, Search, SearchOptions, Tuned, parameters, tuned
+from dadsp.runs.tuning import Search, SearchOptions, Tuned, parameters
 from dadsp.schema import Split
 from dadsp.written_tables import write_csv
 
@@ -42,6 +42,7 @@ class TuneOptions:
     Attributes:
         prune: Whether to stop a trial whose best score so far is worse than the median of the others at the same epoch.
         space: Nested like the configuration; its leaves are ``Range`` or ``Choices``.
+        score: What is to be as good as it can over the source's validation pairs.
         trials: How many are begun in all, over all calls.
         workers: Processes on this machine.
         random_trials: Trials drawn at random before the sampler learns from them, and ended before any is pruned.
@@ -49,6 +50,7 @@ class TuneOptions:
 
     prune: StrictBool
     space: dict[str, Any] = Field(min_length=1)
+    score: str = Field(min_length=1)
     trials: StrictInt = Field(ge=1)
     workers: StrictInt = Field(ge=1)
     random_trials: StrictInt = Field(ge=1)
@@ -60,6 +62,7 @@ def work(config: DictConfig, as_json: bool, arguments: list[str]) -> None:
     check_keys(config, (*KEYS, "tune"), "tune")
     validated(RunOptions, {key: config[key] for key in ("seed", "runs")}, "")
     options = validated(TuneOptions, plain(config.tune), "tune")
+    how = SearchOptions(options.trials, options.random_trials, options.prune, options.score)
     space = parameters(options.space)
     study = load_study(plain(config), folder)
     if study.trained_on == "target":  # before anything is built or written
@@ -67,8 +70,7 @@ def work(config: DictConfig, as_json: bool, arguments: list[str]) -> None:
     split: Split = build(config.split, "split", study=study, seed=config.seed)
     with sole_process(folder, job=True, wait=tell):
         claim(RunFolder(folder), identity(settings_hash(config), study), tell)
-    length = SearchOptions(options.trials, options.random_trials, options.prune)
-    search = Search(folder, partial(_model, config), length, space, study, split, int(config.seed), tell)
+    search = Search(folder, partial(_model, config), how, space, study, split, int(config.seed), tell)
     helpers = [
         subprocess.Popen([sys.executable, "-m", "dadsp", "tune", *arguments, "tune.workers=1"], stdout=subprocess.DEVNULL)
         for _ in range(options.workers - 1)
@@ -84,7 +86,7 @@ def work(config: DictConfig, as_json: bool, arguments: list[str]) -> None:
             helper.wait()
     search.work()  # what a helper may have left behind
     with sole_process(folder, job=True, wait=tell):  # a killed helper's temporary files go, no living one's
-        _report(folder, tuned(search.trials(*ENDED)), as_json)
+        _report(folder, search.found(), as_json)
 
 
 def _model(config: DictConfig, values: Mapping[str, Any]) -> Predictor:
@@ -115,7 +117,7 @@ def _report(folder: Path, found: Tuned, as_json: bool) -> None:
     if as_json:
         print(json.dumps({"folder": str(folder), "best": best, "trials": found.records()}, allow_nan=False))
         return
-    ranked = frame.sort_values(SCORE, kind="stable")
+    ranked = found.ranked()
     table = Table(title=f"{min(SHOWN, len(frame))} best of {len(frame)} trials, by source validation", title_justify="left")
     for name in frame.columns:
         table.add_column(name.rpartition(".")[2], justify="right")

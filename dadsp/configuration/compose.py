@@ -88,7 +88,7 @@ def compose_run(config_name: str, overrides: list[str]) -> tuple[DictConfig, Pat
         with guarded(), hydra.initialize_config_dir(str(conf_folder()), version_base="1.3"):
             config = hydra.compose(config_name, readable(overrides), return_hydra_config=True)
             HydraConfig.instance().set_config(config)  # names of choices, which the folder's name is made of
-            folder = Path(config.hydra.run.dir)
+            folder = Path(config.hydra.run.dir).absolute()
     except (HydraException, OmegaConfBaseException) as error:
         raise explained(error, config_name) from error
     finally:

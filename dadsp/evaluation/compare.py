@@ -7,16 +7,20 @@ from typing import Any
 import pandas as pd
 
 from dadsp.errors import ConfigError, nearest
-from dadsp.evaluation.group_scores import Values
+from dadsp.evaluation.grouped_pairs import Values
 from dadsp.evaluation.metrics import Evaluation, evaluate, null_if_nan
-from dadsp.evaluation.scores import NEWER, PROFILED, SIDES, newer_scores, stratum_scores
+from dadsp.evaluation.scores import PROFILED, SCORES, SIDES
 from dadsp.evaluation.statistics import Ranks, bootstrap_pearson, bootstrap_rmse, interval, rank_systems
 from dadsp.schema import PredictionTable
 
-STRATA = (*SIDES, *PROFILED)
+SHOWN_STRATA = (*SIDES, *PROFILED)
 R = "median_drug_pearson"
-SCORES = ("rmse", "r2", R, *(f"{name}_{side}" for side in SIDES for name in ("rmse", "r2")), *NEWER)
 DIFFERENCES = {"rmse": "difference", R: "r_difference"}  # what the table calls the difference from the reference
+
+
+def compared_scores() -> list[str]:
+    """Names of the scores that a comparison holds, as its tables order them."""
+    return [score.name for score in SCORES.values() if "compare" in score.tables]
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,12 +48,13 @@ class Comparison:
         title: Which data and which test.
         reference: The system that differences refer to.
         table: One row per system, the best RMSE first, then the naive rows. Columns: system, kind, saw_target_labels, runs;
-            the mean over runs of every score in ``SCORES`` with its sample standard deviation in ``…_sd``; rmse_low and
+            the mean over runs of each of ``compared_scores`` with its sample standard deviation in ``…_sd``; rmse_low and
             rmse_high, the bootstrap interval of the mean RMSE, median_drug_pearson_low and …_high that of r per drug;
             difference (mean RMSE minus the reference's, paired by replicate) with difference_sd, difference_low,
             difference_high, and the same of r per drug as r_difference …, from the same draws; mean_rank; paper_rmse,
             paper_r2. NaN where there is no value.
-        scores: One row per run and per naive row of a replicate: system, kind, replicate, saw_target_labels and ``SCORES``.
+        scores: One row per run and per naive row of a replicate: system, kind, replicate, saw_target_labels and each of
+            ``compared_scores``.
         ranks: None with fewer than two systems.
         facts: Counts: pairs, lines, drugs of the tests, and bootstrap replicates.
     """
@@ -97,7 +102,8 @@ def compare(
     Args:
         runs: At most one for each system and replicate.
         title: Which data and which test.
-        naive: Scores of naive rows: system, kind, saw_target_labels, replicate and ``SCORES``.
+        naive: Scores of naive rows: system, kind, saw_target_labels, replicate and ``compared_scores``;
+            those that are absent become NaN.
         expected: Published numbers: system, and rmse or r2 or both.
         reference: The system that differences refer to; None takes the best RMSE among those that saw no target label.
         replicates: Of the bootstrap.
@@ -118,8 +124,7 @@ def compare(
     ranks = _ranks(runs, evaluations)
     if naive is not None:
         naive = naive[~naive["system"].isin(mean.index)]
-        naive = naive.assign(**dict.fromkeys(set(NEWER) - set(naive.columns), float("nan")))
-        scores = pd.concat([scores, naive[list(scores.columns)]], ignore_index=True)
+        scores = pd.concat([scores, naive.reindex(columns=scores.columns)], ignore_index=True)
     table = _summary(scores).merge(_bootstrapped(runs, samples, scores, reference), on="system", how="left")
     table["mean_rank"] = table["system"].map(ranks.mean if ranks else {}).astype(float)
     for name in ("rmse", "r2"):
@@ -145,16 +150,8 @@ def _check_pairs(runs: Sequence[Run], evaluations: Sequence[Evaluation]) -> None
 
 
 def _scores(run: Run, evaluation: Evaluation) -> dict[str, Any]:
-    found: dict[str, Any] = {
-        "system": run.system,
-        "kind": "model",
-        "saw_target_labels": run.saw_target_labels,
-        "replicate": run.replicate,
-        "rmse": evaluation.pooled.rmse,
-        "r2": evaluation.pooled.r2,
-        R: evaluation.per_drug_summary.median["pearson"],
-    }
-    return found | stratum_scores(evaluation) | newer_scores(evaluation)
+    told = {"system": run.system, "kind": "model", "saw_target_labels": run.saw_target_labels, "replicate": run.replicate}
+    return told | {name: SCORES[name].value(evaluation) for name in compared_scores()}
 
 
 def _best(scores: pd.DataFrame, mean: "pd.Series[float]") -> str:
@@ -166,7 +163,8 @@ def _summary(scores: pd.DataFrame) -> pd.DataFrame:
     """Mean and sample standard deviation of each score over a system's runs: systems by RMSE, then naive rows as given."""
     systems = scores.groupby("system", sort=False)
     table = systems[["kind", "saw_target_labels"]].first().assign(runs=systems.size())
-    table = table.join(systems[list(SCORES)].mean()).join(systems[list(SCORES)].std().add_suffix("_sd"))
+    names = compared_scores()
+    table = table.join(systems[names].mean()).join(systems[names].std().add_suffix("_sd"))
     is_model = table["kind"] == "model"
     return pd.concat([table[is_model].sort_values("rmse", kind="stable"), table[~is_model]]).reset_index()
 

@@ -8,12 +8,14 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from dadsp.evaluation.compare import DIFFERENCES, STRATA, Comparison, R
+from dadsp.evaluation.compare import DIFFERENCES, SHOWN_STRATA, Comparison, R
+from dadsp.evaluation.metric import Score
+from dadsp.evaluation.scores import scores_of
 
 MISSING = "–"
 RMSE, INTERVAL, DIFFERENCE_INTERVAL = "RMSE", "95 % interval", "95 % interval of the difference"
 R_PER_DRUG, R_INTERVAL, R_DIFFERENCE_INTERVAL = "r per drug", "95 % interval of r", "95 % interval of the difference in r"
-ON_PAGES = ("R²", "Top 10 %")  # columns for which a terminal has no room
+INTERVALS = {"rmse": INTERVAL, R: R_INTERVAL}  # headings of the intervals of a score
 
 
 def number(value: float, digits: int = 3) -> str:
@@ -26,20 +28,22 @@ def marked(table: pd.DataFrame) -> list[str]:
     return [f"† {name}" if saw else name for name, saw in zip(table["system"], table["saw_target_labels"], strict=True)]
 
 
-def main_columns(comparison: Comparison) -> pd.DataFrame:
-    """The comparison as text, one row per system; columns without any value are left out."""
+def main_columns(comparison: Comparison, *, page: bool = True) -> pd.DataFrame:
+    """The comparison as text, one row per system; columns without any value are left out.
+
+    Args:
+        comparison: The systems.
+        page: Whether the columns are wanted too for which a terminal has no room.
+    """
     table = comparison.table
     differences, r_differences = (_mean_and_sd(table, name) for name in DIFFERENCES.values())
     differences[table.index[table["system"] == comparison.reference][0]] = "reference"
-    columns = {
-        "Runs": [str(runs) for runs in table["runs"]],
-        RMSE: _mean_and_sd(table, "rmse"),
-        INTERVAL: _interval(table, "rmse"),
-        "R²": _mean_and_sd(table, "r2"),
-        R_PER_DRUG: _mean_and_sd(table, R),
-        R_INTERVAL: _interval(table, R),
-        "% of ceiling": [MISSING if np.isnan(share) else number(100 * share, 0) for share in table["share_of_ceiling"]],
-        "Top 10 %": _mean_and_sd(table, "median_drug_precision_10"),
+    columns = {"Runs": [str(runs) for runs in table["runs"]]}
+    for score in _shown(page):
+        columns[score.heading] = _cells(table, score)
+        if score.name in INTERVALS:
+            columns[INTERVALS[score.name]] = _interval(table, score.name)
+    columns |= {
         _against(comparison): differences,
         DIFFERENCE_INTERVAL: _interval(table, "difference"),
         _r_against(comparison): r_differences,
@@ -51,15 +55,25 @@ def main_columns(comparison: Comparison) -> pd.DataFrame:
     return _beside_names(table, columns)
 
 
+def _shown(page: bool) -> list[Score]:
+    return scores_of("systems", "systems_page") if page else scores_of("systems")
+
+
+def _cells(table: pd.DataFrame, score: Score) -> list[str]:
+    if score.percent:
+        return [MISSING if np.isnan(share) else number(100 * share, 0) for share in table[score.name]]
+    return _mean_and_sd(table, score.name, score.digits)
+
+
 def strata_columns(comparison: Comparison) -> pd.DataFrame:
     """RMSE by what training had seen of the tested pairs, as text."""
-    names = {side: side.replace("cell", "line").replace("_", " ") for side in STRATA}
-    columns = {names[side]: _mean_and_sd(comparison.table, f"rmse_{side}") for side in STRATA}
+    names = {side: side.replace("cell", "line").replace("_", " ") for side in SHOWN_STRATA}
+    columns = {names[side]: _mean_and_sd(comparison.table, f"rmse_{side}") for side in SHOWN_STRATA}
     return _beside_names(comparison.table, columns)
 
 
-def caption(comparison: Comparison) -> list[str]:
-    """What the columns mean."""
+def caption(comparison: Comparison, *, page: bool = True) -> list[str]:
+    """What the columns of ``main_columns`` mean."""
     facts, ranks = comparison.facts, comparison.ranks
     lines = [
         "±: standard deviation over runs. r per drug: median over drugs of Pearson r among the lines of one drug.",
@@ -73,6 +87,8 @@ def caption(comparison: Comparison) -> list[str]:
             f"Label ceiling: r {number(ceiling)}, median over {n_drugs:.0f} drugs, between the source's own label of a pair "
             "and the label tested; no system. % of ceiling: a system's r over the same drugs and pairs."
         )
+    # What a table of dadsp train explains needs no explanation here.
+    lines += [meaning(score) for score in _shown(page) if score.about and "run" not in score.tables]
     if ranks:
         p_value = "" if np.isnan(ranks.p_value) else f" Friedman p = {ranks.p_value:.2g}."
         lines.append(
@@ -84,10 +100,14 @@ def caption(comparison: Comparison) -> list[str]:
     return lines
 
 
+def meaning(score: Score) -> str:
+    """A line of a caption."""
+    return f"{score.heading}: {score.about}."
+
+
 def render(comparison: Comparison) -> Table:
     """The main table for a terminal of 120 columns or more, intervals below what they belong to."""
-    text = main_columns(comparison)
-    text = text.drop(columns=[name for name in ON_PAGES if name in text])
+    text = main_columns(comparison, page=False)
     below = {
         RMSE: INTERVAL,
         R_PER_DRUG: R_INTERVAL,
@@ -99,7 +119,7 @@ def render(comparison: Comparison) -> Table:
             text[name] += ["" if ends == MISSING else f"\n{ends}" for ends in text.pop(interval)]
     table = Table(
         title=Text(comparison.title),
-        caption=Text("\n".join(caption(comparison))),
+        caption=Text("\n".join(caption(comparison, page=False))),
         box=SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
         title_justify="left",
@@ -130,10 +150,10 @@ def _beside_names(table: pd.DataFrame, columns: Mapping[str, Sequence[str]]) -> 
     return pd.DataFrame({"System": marked(table), **filled})
 
 
-def _mean_and_sd(table: pd.DataFrame, name: str) -> list[str]:
+def _mean_and_sd(table: pd.DataFrame, name: str, digits: int = 3) -> list[str]:
     pairs = zip(table[name], table[f"{name}_sd"], strict=True)
     # Naive rows may be the same in every run: no spread, as with a single run.
-    return [number(mean) + (f" ± {number(sd)}" if sd > 1e-12 else "") for mean, sd in pairs]
+    return [number(mean, digits) + (f" ± {number(sd, digits)}" if sd > 1e-12 else "") for mean, sd in pairs]
 
 
 def _interval(table: pd.DataFrame, name: str) -> list[str]:

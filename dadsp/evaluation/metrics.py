@@ -14,47 +14,40 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from dadsp.errors import SchemaError, examples
-from dadsp.evaluation.group_scores import METRICS, by_group
+from dadsp.evaluation.grouped_pairs import GroupedPairs
+from dadsp.evaluation.metric import METRICS, group_scores
 from dadsp.evaluation.which_line import WhichLine, null_if_nan, which_line
-from dadsp.schema import BoolArray, PredictionTable
+from dadsp.schema import BoolArray, IntArray, PredictionTable
 
 __all__ = ["METRICS", "Evaluation", "GroupSummary", "Metrics", "evaluate", "null_if_nan", "regression_metrics", "skill"]
 
 
 @dataclass(frozen=True)
 class Metrics:
-    """Agreement of predicted with measured potencies over one set of pairs.
+    """Agreement of predicted with measured potencies over one set of pairs; ``metrics.rmse`` is ``metrics.values["rmse"]``.
 
     Attributes:
         n: Pairs.
         n_censored: Pairs whose label is capped at the top dose.
-        rmse: sqrt(Σ(y − ŷ)²/n), DADSP eq. 10.
-        rmse_censored_aware: RMSE in which a capped label counts as an error only where the prediction lies above it: the
-            label is an upper bound on potency, so any lower prediction agrees with what was measured.
-        mae: Mean absolute error.
-        r2: Coefficient of determination, 1 − Σ(y − ŷ)²/Σ(y − ȳ)². Negative when worse than the mean of these labels.
-        r2_origin: The through-origin variant of DADSP eq. 11–12: k = Σyŷ/Σy², ŷ_r0 = k·y,
-            R²₀ = 1 − Σ(y − ŷ_r0)²/Σ(y − ȳ)². Predictions enter only through the slope k, so it is 1 for any
-            predictions with k = 1, however scattered. Kept to compare with the text; never a measure of accuracy.
-        pearson: Linear correlation.
-        spearman: Rank correlation, ties at their mean rank.
+        values: Each of ``METRICS`` (``dadsp.evaluation.metric``, which states the formulas) by name, NaN where undefined.
         reasons: For each metric that is NaN, why.
     """
 
     n: int
     n_censored: int
-    rmse: float
-    rmse_censored_aware: float
-    mae: float
-    r2: float
-    r2_origin: float
-    pearson: float
-    spearman: float
+    values: Mapping[str, float]
     reasons: dict[str, str] = field(default_factory=dict)
+
+    def __getattr__(self, name: str) -> float:
+        """The metric of this name."""
+        values: Mapping[str, float] = self.__dict__.get("values", {})
+        if name not in values:
+            raise AttributeError(f"There is no metric '{name}' among {', '.join(values)}.")
+        return values[name]
 
     def to_json(self) -> dict[str, Any]:
         """The same content with null for undefined values, fit for JSON without NaN."""
-        values = {name: null_if_nan(getattr(self, name)) for name in METRICS}
+        values = {name: null_if_nan(value) for name, value in self.values.items()}
         return {"n": self.n, "n_censored": self.n_censored, **values, "reasons": dict(self.reasons)}
 
 
@@ -118,6 +111,13 @@ class Evaluation:
     which_line: WhichLine
     pairs_key: str
 
+    def value(self, part: str, metric: str) -> float:
+        """One metric over one of ``dadsp.evaluation.metric.PARTS``, NaN where undefined or registered later than this."""
+        medians = {"median_drug": self.per_drug_summary, "median_line": self.per_line_summary}
+        whole = {"pooled": self.pooled, "uncensored": self.uncensored, "censored": self.censored}
+        values = medians[part].median if part in medians else (whole.get(part) or self.strata[part]).values
+        return values.get(metric, float("nan"))
+
 
 def regression_metrics(y_true: ArrayLike, y_pred: ArrayLike, censored: ArrayLike | None = None) -> Metrics:
     """Agreement of predictions with labels over one set of pairs.
@@ -141,11 +141,17 @@ def regression_metrics(y_true: ArrayLike, y_pred: ArrayLike, censored: ArrayLike
         raise ValueError(f"Expected one value of each per pair, got {shapes}.")
     if not (np.isfinite(true).all() and np.isfinite(pred).all()):
         raise ValueError("Labels and predictions must be finite numbers.")
-    columns = by_group(true, pred, capped, np.zeros(len(true), dtype=np.int64), 1)
-    only = {name: column[0] for name, column in columns.items()}
-    values = {name: float(only[name]) for name in METRICS}
-    reasons = {name: str(only["undefined"]) for name, value in values.items() if np.isnan(value)}
-    return Metrics(n=int(only["n"]), n_censored=int(only["n_censored"]), **values, reasons=reasons)
+    return _metrics(GroupedPairs.in_one_group(true, pred, capped))
+
+
+def _metrics(pairs: GroupedPairs) -> Metrics:
+    """All metrics over pairs of one group."""
+    found = group_scores(pairs)
+    values = {name: float(column[0]) for name, column in found.values.items()}
+    why = str(found.undefined[0])
+    own = {name: "" if why == "no pairs" else METRICS[name].undefined for name in values}
+    reasons = {name: own[name] or why for name, value in values.items() if np.isnan(value)}
+    return Metrics(int(found.n[0]), int(found.n_censored[0]), values, reasons)
 
 
 def evaluate(table: PredictionTable, min_pairs_per_group: int = 5) -> Evaluation:
@@ -160,11 +166,11 @@ def evaluate(table: PredictionTable, min_pairs_per_group: int = 5) -> Evaluation
     """
     frame = table.frame
     _check_scorable(frame)
-    true, pred = frame["y_true"].to_numpy(), frame["y_pred"].to_numpy()
     capped = frame["censored"].to_numpy()
+    whole = _grouped(frame, np.zeros(len(frame), dtype=np.int64), 1)
 
     def within(rows: BoolArray) -> Metrics:
-        return regression_metrics(true[rows], pred[rows], capped[rows])
+        return _metrics(whole.where(rows))
 
     seen = {what: frame[f"{what}_seen"].to_numpy() for what in ("pair", "cell", "drug")}
     sides = {what: {f"{what}_seen": flag, f"{what}_unseen": ~flag} for what, flag in seen.items()}
@@ -179,7 +185,7 @@ def evaluate(table: PredictionTable, min_pairs_per_group: int = 5) -> Evaluation
     lines, of_drugs = which_line(frame, min_pairs_per_group)
     per_drug = per_drug.assign(**of_drugs)
     return Evaluation(
-        pooled=regression_metrics(true, pred, capped),
+        pooled=_metrics(whole),
         uncensored=within(~capped),
         censored=within(capped),
         strata=strata,
@@ -221,10 +227,16 @@ def _check_scorable(frame: pd.DataFrame) -> None:
 def _per_group(frame: pd.DataFrame, what: str) -> pd.DataFrame:
     codes, ids = pd.factorize(frame[f"{what}_id"], sort=True)
     group = codes.astype(np.int64)
-    capped = frame["censored"].to_numpy()
-    scores = by_group(frame["y_true"].to_numpy(), frame["y_pred"].to_numpy(), capped, group, len(ids))
+    scores = group_scores(_grouped(frame, group, len(ids)))
     n_seen = np.bincount(group[frame[f"{what}_seen"].to_numpy()], minlength=len(ids))
-    return pd.DataFrame({f"{what}_id": np.asarray(ids, dtype=object), f"{what}_seen": n_seen == scores["n"], **scores})
+    known = {f"{what}_id": np.asarray(ids, dtype=object), f"{what}_seen": n_seen == scores.n}
+    return pd.DataFrame({**known, **scores.columns()})
+
+
+def _grouped(frame: pd.DataFrame, group: IntArray, n_groups: int) -> GroupedPairs:
+    """Rows of a prediction table in groups."""
+    true, pred, source, low, high = (frame[name].to_numpy() for name in ("y_true", "y_pred", "y_source", "y_low", "y_high"))
+    return GroupedPairs(true, pred, frame["censored"].to_numpy(), group, n_groups, source, low, high)
 
 
 def _summary(per_group: pd.DataFrame, min_pairs: int) -> GroupSummary:

@@ -16,9 +16,10 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from dadsp.evaluation.compare_tables import marked
+from dadsp.evaluation.compare_tables import marked, meaning
+from dadsp.evaluation.metric import Score
 from dadsp.evaluation.metrics import Evaluation, null_if_nan, skill
-from dadsp.evaluation.scores import NEWER, newer_scores, stratum_scores
+from dadsp.evaluation.scores import SCORES, scores_of
 
 Kind = Literal["model", "naive_source", "naive_target", "naive_oracle"]
 
@@ -104,39 +105,32 @@ def comparison(rows: Sequence[Row]) -> pd.DataFrame:
     """One line per system: models first, then naive source, naive target and naive oracle rows, each in the given order.
 
     Returns:
-        Columns system, kind, saw_target_labels, n; pooled rmse, r2, r2_origin, mae, pearson, spearman,
-        rmse_censored_aware, rmse_uncensored; median_drug_rmse, median_drug_pearson, median_drug_spearman; rmse_… and r2_…
-        for drug, cell and pair seen and unseen; skill and skill_vs (the naive row it refers to); median_drug_pearson_low and
-        …_high; the scores ``NEWER``; note. NaN where undefined.
+        Columns system, kind, saw_target_labels, n; every one of ``dadsp.evaluation.scores.SCORES``; skill and skill_vs (the
+        naive row it refers to); median_drug_pearson_low and …_high; note. NaN where undefined.
 
     Raises:
         ValueError: There is no row, or two bear one name.
     """
     records = []
     for row in _ordered(rows):
-        scores, drug_median = row.evaluation, row.evaluation.per_drug_summary.median
-        pooled = ("rmse", "r2", "r2_origin", "mae", "pearson", "spearman", "rmse_censored_aware")
         relative = skill_of(row, rows)
         records.append(
-            {"system": row.name, "kind": row.kind, "saw_target_labels": row.saw_target_labels, "n": scores.pooled.n}
-            | {name: getattr(scores.pooled, name) for name in pooled}
-            | {"rmse_uncensored": scores.uncensored.rmse}
-            | {f"median_drug_{name}": drug_median[name] for name in ("rmse", "pearson", "spearman")}
-            | stratum_scores(scores)
+            {"system": row.name, "kind": row.kind, "saw_target_labels": row.saw_target_labels, "n": row.evaluation.pooled.n}
+            | {score.name: score.value(row.evaluation) for score in SCORES.values()}
             | {"skill": relative.value, "skill_vs": relative.against or ""}
             | dict(zip(_INTERVAL, row.r_interval, strict=True))
-            | newer_scores(scores)
             | {"note": row.note}
         )
     return pd.DataFrame.from_records(records)
 
 
 def read_comparison(path: Path) -> pd.DataFrame:
-    """What ``comparison`` gave, from a CSV file; NaN where an older version did not write a column."""
+    """What ``comparison`` gave, from a CSV file; NaN where the version that wrote it knew no such column."""
     frame = pd.read_csv(path)
-    lacking = [name for name in (*_INTERVAL, *NEWER) if name not in frame]
-    frame = frame.assign(**dict.fromkeys(lacking, np.nan), note=frame.get("note", ""))
-    words = ["skill_vs", "note"]  # empty cells of text are read as NaN
+    words = ["skill_vs", "note"]
+    known = (*SCORES, "skill", *_INTERVAL, *words)
+    frame = frame.reindex(columns=[*frame.columns, *(name for name in known if name not in frame)])
+    # Empty cells of text are read as NaN.
     return frame.assign(**{name: frame[name].astype(object).where(frame[name].notna(), "") for name in words})
 
 
@@ -184,31 +178,31 @@ def render(rows: Sequence[Row] | pd.DataFrame, title: str) -> Table:
     return table
 
 
-def text_columns(frame: pd.DataFrame) -> pd.DataFrame:
+def text_columns(frame: pd.DataFrame, *, page: bool = False) -> pd.DataFrame:
     """What ``comparison`` gave as text for reading, one row per system; † marks rows that saw target labels.
 
-    Headings break into lines where a narrow table needs it.
+    Args:
+        frame: The systems.
+        page: Whether the columns are wanted too for which a terminal has no room.
+
+    Returns:
+        Headings break into lines where a narrow table needs it.
     """
-    columns = {
-        "RMSE": "rmse",
-        "R²": "r2",
-        "r per drug": _R,
-        "% of\nceiling": "share_of_ceiling",
-        "RMSE\ndrug\nseen": "rmse_drug_seen",
-        "RMSE\ndrug\nunseen": "rmse_drug_unseen",
-        "Top\n10 %": "median_drug_precision_10",
-        "Skill": "skill",
-    }
     text = {"System": marked(frame)}
     if len(set(frame["n"])) > 1:
         text["Pairs"] = [str(n) for n in frame["n"]]
-    text |= {heading: [_number(float(value)) for value in frame[name]] for heading, name in columns.items()}
-    text["% of\nceiling"] = [f"{share:.0%}" if np.isfinite(share) else "–" for share in frame["share_of_ceiling"]]
+    for score in _shown(page):
+        text[score.label] = [_cell(score, float(value)) for value in frame[score.name]]
+    text["Skill"] = [_number(float(value)) for value in frame["skill"]]
     ends = zip(*(frame[name] for name in _INTERVAL), strict=True)
     within = [f" [{low:.2f}, {high:.2f}]" if np.isfinite(low) else "" for low, high in ends]
-    text["r per drug"] = [r + ends for r, ends in zip(text["r per drug"], within, strict=True)]
+    text[SCORES[_R].label] = [r + ends for r, ends in zip(text[SCORES[_R].label], within, strict=True)]
     # A column that no row has a value in says nothing.
     return pd.DataFrame({name: cells for name, cells in text.items() if set(cells) != {"–"} or name in _ALWAYS})
+
+
+def _shown(page: bool) -> list[Score]:
+    return scores_of("run", "run_page") if page else scores_of("run")
 
 
 def _ordered(rows: Sequence[Row]) -> list[Row]:
@@ -221,21 +215,30 @@ def _ordered(rows: Sequence[Row]) -> list[Row]:
     return sorted(rows, key=lambda row: get_args(Kind).index(row.kind))
 
 
-def _system(row: Row, rows: Sequence[Row]) -> dict[str, Any]:
-    scores = row.evaluation
+def scores_to_json(scores: Evaluation) -> dict[str, Any]:
+    """What ``to_json`` says of one system by itself."""
     return {
-        "name": row.name,
-        "kind": row.kind,
-        "saw_target_labels": row.saw_target_labels,
         "pooled": scores.pooled.to_json(),
         "censoring": {"uncensored": scores.uncensored.to_json(), "censored": scores.censored.to_json()},
         "strata": {name: metrics.to_json() for name, metrics in scores.strata.items()},
         "per_drug": _records(scores.per_drug),
         "per_drug_median": scores.per_drug_summary.to_json(),
         "per_line_median": scores.per_line_summary.to_json(),
+        "which_line": scores.which_line.to_json(),
+    }
+
+
+def _system(row: Row, rows: Sequence[Row]) -> dict[str, Any]:
+    scores = scores_to_json(row.evaluation)
+    lines = scores.pop("which_line")
+    return {
+        "name": row.name,
+        "kind": row.kind,
+        "saw_target_labels": row.saw_target_labels,
+        **scores,
         "skill": skill_of(row, rows).to_json(),
         "median_drug_pearson_interval": [null_if_nan(end) for end in row.r_interval],
-        "which_line": scores.which_line.to_json(),
+        "which_line": lines,
         "note": row.note,
     }
 
@@ -246,16 +249,22 @@ def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     return [{str(name): value for name, value in record.items()} for record in records]
 
 
-def _number(value: float) -> str:
+def _cell(score: Score, value: float) -> str:
+    if score.percent:
+        return f"{value:.0%}" if np.isfinite(value) else "–"
+    return _number(value, score.digits)
+
+
+def _number(value: float, digits: int = 3) -> str:
     """At most seven characters; a dash where undefined."""
     if not np.isfinite(value):
         return "–"
     if abs(value) < 10:
-        return f"{round(value, 3) + 0.0:.3f}"  # adding 0.0 turns −0.000 into 0.000
+        return f"{round(value, digits) + 0.0:.{digits}f}"  # adding 0.0 turns −0.000 into 0.000
     return f"{value:.4g}" if abs(value) < 10_000 else f"{value:.0e}"
 
 
-def caption(frame: pd.DataFrame) -> list[str]:
+def caption(frame: pd.DataFrame, *, page: bool = False) -> list[str]:
     """What the columns and marks of ``text_columns`` mean."""
     lines = ["r per drug: median over drugs of Pearson r among the lines of one drug, with 95 % interval.  –: undefined."]
     known = frame[np.isfinite(frame["ceiling"].astype(float))]
@@ -265,11 +274,7 @@ def caption(frame: pd.DataFrame) -> list[str]:
             f"Label ceiling: r {_number(ceiling)}, median over {n_drugs:.0f} drugs, between the source's own label of a "
             "pair and the label tested. % of ceiling: the system's r over the same drugs and pairs."
         )
-    if frame["median_drug_precision_10"].notna().any():
-        lines.append(
-            "Top 10 %: of a drug's most sensitive tenth of lines, the share that is also predicted so (precision); median "
-            "over drugs, by chance 0.1."
-        )
+    lines += [meaning(score) for score in _shown(page) if score.about and frame[score.name].notna().any()]
     against = sorted(set(frame["skill_vs"]) - {""})
     if against:
         lines.append(f"Skill: 1 − MSE / MSE of the best mean fitted on training labels only ({'; '.join(against)}).")

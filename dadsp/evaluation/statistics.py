@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from dadsp.evaluation.group_scores import Values, by_group
+from dadsp.evaluation.grouped_pairs import GroupedPairs, Values
+from dadsp.evaluation.metric import PEARSON, within_groups
 from dadsp.schema import PredictionTable
 from dadsp.seeding import derive_seed
 
@@ -61,8 +62,8 @@ def bootstrap_pearson(tables: Sequence[PredictionTable], replicates: int, seed: 
         frame = table.frame.sort_values(["cell_id", "drug_id"])  # so that equal pairs give equal keys and equal sums
         place, drug = draws.place(frame), draws.drugs.get_indexer(pd.Index(frame["drug_id"]))
         true, pred = frame["y_true"].to_numpy(), frame["y_pred"].to_numpy()
-        scores = by_group(true, pred, np.zeros(len(true), dtype=bool), drug, len(draws.drugs))
-        usable = np.isfinite(scores["pearson"]) & (scores["n"] >= min_pairs)
+        pairs = GroupedPairs(true, pred, np.zeros(len(true), dtype=bool), drug, len(draws.drugs))
+        usable = np.isfinite(within_groups(PEARSON, pairs)) & (pairs.n >= min_pairs)
         # Around each drug's mean, so that differences of large sums stay exact.
         y, x = (values - pd.Series(values).groupby(drug).transform("mean").to_numpy() for values in (true, pred))
         key = place.tobytes() + true.tobytes()

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dadsp.evaluation.group_scores import CONSTANT_TOLERANCE, Values, by_group, is_constant
+from dadsp.evaluation.grouped_pairs import CONSTANT_TOLERANCE, GroupedPairs, Values, is_constant
+from dadsp.evaluation.metric import PEARSON, within_groups
 from dadsp.schema import BoolArray, IntArray
 
 TOP = 0.1  # share of a drug's lines that precision asks for
@@ -76,8 +77,8 @@ def which_line(frame: pd.DataFrame, min_pairs: int) -> tuple[WhichLine, dict[str
     true, pred, source = (frame[name].to_numpy(dtype=np.float64) for name in ("y_true", "y_pred", "y_source"))
 
     def pearson(first: Values, second: Values, rows: BoolArray) -> Values:
-        scores = by_group(first[rows], second[rows], np.zeros(rows.sum(), dtype=bool), drug[rows], n_drugs)
-        return np.where(scores["n"] >= min_pairs, scores["pearson"], np.nan)
+        pairs = GroupedPairs(first[rows], second[rows], np.zeros(rows.sum(), dtype=bool), drug[rows], n_drugs)
+        return np.where(pairs.n >= min_pairs, within_groups(PEARSON, pairs), np.nan)
 
     both = np.isfinite(source)
     counts = np.bincount(drug, minlength=n_drugs)

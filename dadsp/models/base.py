@@ -69,6 +69,9 @@ class Predictor(ABC):
         if "fit" in vars(cls):
             raise TypeError(f"{cls.__name__} overrides fit, which withholds the labels of test pairs. Override _fit.")
 
+    def __repr__(self) -> str:
+        return f"<{self.name}{f', {len(self.genes):,} genes' if self.genes else ''}>"
+
     @final
     def fit(self, study: Study, split: Split, context: FitContext | None = None) -> Self:
         """Learns from the split's training pairs and returns itself.

@@ -8,9 +8,13 @@ import struct
 from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from functools import partial
+from pathlib import Path
+from typing import ClassVar, Literal
 
 from jinja2 import Environment, PackageLoader
+
+from dadsp.files import write_atomically, write_text
 
 SUFFIXES = {".png": "image/png", ".svg": "image/svg+xml"}
 DRAWN_DPI, SCREEN_DPI = 150, 96  # of the project's PNG files (dadsp.evaluation.figures), of CSS
@@ -187,3 +191,19 @@ def markdown(document: Document, folder: str) -> tuple[str, dict[str, bytes]]:
 def _plain(text: str) -> str:
     """One line in which nothing is markup."""
     return _MARKUP.sub(r"\\\1", " ".join(text.split()))
+
+
+def write_document(document: Document, form: Literal["html", "md"], out: Path) -> None:
+    """Writes the page; of Markdown the figures first, so that a page never names one that is not there."""
+    if form == "html":
+        write_text(out, html(document))
+        return
+    folder = out.with_name(f"{out.stem}_figures")
+    text, figures = markdown(document, folder.name)
+    for name, content in figures.items():
+        write_atomically(folder / name, partial(_put, content))
+    write_text(out, text)
+
+
+def _put(content: bytes, path: Path) -> None:
+    path.write_bytes(content)

@@ -11,10 +11,11 @@ import pandas as pd
 from dadsp.analysis.embedding import MEASURES
 from dadsp.analysis.enrichment_figures import SIGNIFICANT
 from dadsp.errors import examples
-from dadsp.evaluation.compare_tables import MISSING, marked, number
+from dadsp.evaluation.compare_tables import marked
+from dadsp.evaluation.scores import scores_of
 from dadsp.files import read_json
 from dadsp.report.document import Block, Facts, Figure, Figures, Section, Table, Text
-from dadsp.report.run_page import LONG, decimal, percent
+from dadsp.report.words import LONG, MISSING, decimal, number, percent
 from dadsp.runs.folder import RunFolder, complete
 
 SUMMARIES = ("impute/*/impute.json", "embed/embed.json", "explain/*/explanation.json")  # each is written last
@@ -107,7 +108,19 @@ def _impute(finding: Finding) -> Section:
             f"{percent(interval['nominal'])}: {coverage}.",
         ),
     }
-    flags = [
+    blocks: list[Block] = [
+        Facts(pairs),
+        Figures(_figures(finding, words)),
+        _distances(facts),
+        _back_test(facts),
+        Text(["† oracle: saw labels of the target screen; no fair rival to unmarked rows."], as_list=True),
+        _ranking(ranking),
+    ]
+    return Section(f"Unmeasured pairs of {screen}", blocks)
+
+
+def _distances(facts: Mapping[str, Any]) -> Table:
+    rows = [
         [
             flag,
             percent(row["share_of_missing_pairs"]),
@@ -117,27 +130,26 @@ def _impute(finding: Finding) -> Section:
         ]
         for flag, row in facts["applicability"]["flags"].items()
     ]
-    back_test = pd.DataFrame(facts["back_test"])
-    scores = ["rmse", "rmse_matched", "r2", "median_drug_pearson", "rank_correlation"]
-    tested = [
-        [name, *map(decimal, row)]
-        for name, row in zip(marked(back_test), back_test[scores].astype(float).to_numpy(), strict=True)
-    ]
-    ranked = [
+    return Table("Distance to the training set", ["", "Missing pairs", "Measured pairs", "RMSE", "Covered"], rows)
+
+
+def _back_test(facts: Mapping[str, Any]) -> Table:
+    frame = pd.DataFrame(facts["back_test"])
+    own = {score.heading: score.name for score in scores_of("back_test") if score.name in frame}
+    first = {"RMSE": own.pop("RMSE"), "RMSE, drugs as missing": "rmse_matched"}
+    columns = first | own | {"ρ of drugs": "rank_correlation"}
+    values = frame[list(columns.values())].astype(float).to_numpy()
+    rows = [[name, *map(decimal, row)] for name, row in zip(marked(frame), values, strict=True)]
+    return Table("Back-test on measured pairs that trained nothing", ["System", *columns], rows)
+
+
+def _ranking(ranking: pd.DataFrame) -> Table:
+    rows = [
         [str(name), str(rank), f"{ic50:.3g}", str(n), *("yes" if mark else "no" for mark in marks)]
         for name, rank, ic50, n, *marks in ranking[_DRUGS].itertuples(index=False)
     ]
-    back_headings = ["System", "RMSE", "RMSE, drugs as missing", "R²", "r per drug", "ρ of drugs"]
-    drug_headings = ["Drug", "Rank", "Median IC50, µM", "Lines", "In training", "Measured here"]
-    blocks: list[Block] = [
-        Facts(pairs),
-        Figures(_figures(finding, words)),
-        Table("Distance to the training set", ["", "Missing pairs", "Measured pairs", "RMSE", "Covered"], flags),
-        Table("Back-test on measured pairs that trained nothing", back_headings, tested),
-        Text(["† oracle: saw labels of the target screen; no fair rival to unmarked rows."], as_list=True),
-        Table("Drugs by median predicted IC50", drug_headings, ranked, folded=len(ranked) > LONG),
-    ]
-    return Section(f"Unmeasured pairs of {screen}", blocks)
+    headings = ["Drug", "Rank", "Median IC50, µM", "Lines", "In training", "Measured here"]
+    return Table("Drugs by median predicted IC50", headings, rows, folded=len(rows) > LONG)
 
 
 def _embed(finding: Finding) -> Section:

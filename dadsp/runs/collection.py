@@ -9,9 +9,10 @@ import pandas as pd
 
 from dadsp.building import today
 from dadsp.errors import ConfigError, SchemaError, examples, nearest
-from dadsp.evaluation.compare import SCORES, Comparison, compare
+from dadsp.evaluation.compare import Comparison, compare, compared_scores
 from dadsp.evaluation.compare import Run as ComparedRun
-from dadsp.runs.folder import READ_BY_OTHERS, SHOWN_BY_OTHERS, RunFolder, complete
+from dadsp.evaluation.naive_predictions import scored_again
+from dadsp.runs.folder import READ_BY_OTHERS, USED_BY_OTHERS, RunFolder, complete
 from dadsp.runs.identity import SUPERSEDED
 from dadsp.runs.run import Run
 from dadsp.schema import PredictionTable
@@ -36,7 +37,8 @@ class FinishedRun:
         settings: The model's, flat, without what only concerns speed.
         saw_target_labels: As its own table says.
         table: Test predictions.
-        naive: Scores of the naive rows beside it.
+        naive: Scores of the naive rows beside it, as they were written.
+        naive_predictions: Their test predictions by name; empty where the run's version kept none.
     """
 
     run: Run
@@ -48,6 +50,11 @@ class FinishedRun:
     saw_target_labels: bool
     table: PredictionTable
     naive: pd.DataFrame
+    naive_predictions: Mapping[str, PredictionTable]
+
+    def naive_scores(self) -> pd.DataFrame:
+        """Scores of the naive rows, computed as those of the system where their predictions are kept."""
+        return scored_again(self.naive, self.naive_predictions, compared_scores())
 
     @property
     def place(self) -> Path:
@@ -79,7 +86,7 @@ def finished_run(run: Run) -> FinishedRun:
         LoadError: A file of its is absent or damaged.
     """
     with complete(run.folder if run.is_kept else Path("the run")):
-        facts, table = run.facts, run.table
+        facts, table = run.facts, run.kept.comparison if run.is_kept else run.table
         own = table[table["system"] == facts["system"]].iloc[0]
         config: Mapping[str, Any] = run.settings if run.is_kept else {"data": {}, "split": {}, "model": {}}
         kind = facts["split"] if "split" in facts else run.kept.split_facts["kind"]
@@ -99,7 +106,8 @@ def finished_run(run: Run) -> FinishedRun:
             settings={key: value for key, value in settings.items() if key not in SPEED and not key.endswith("_convert_")},
             saw_target_labels=bool(own["saw_target_labels"]),
             table=predictions.where(predictions.frame["split"] == "test"),
-            naive=naive[["system", "kind", "saw_target_labels", *SCORES]].assign(replicate=replicate),
+            naive=naive[["system", "kind", "saw_target_labels", *compared_scores()]].assign(replicate=replicate),
+            naive_predictions=run.naive_predictions,
         )
 
 
@@ -119,7 +127,7 @@ def _run_folders(key: str, places: Sequence[str], uri: str | None, scratch: Path
         if not Path(place).is_dir():
             if "/" in place:
                 raise ConfigError(f"{key}={place} is not a folder. Give one that holds run folders of dadsp train.")
-            runs = download_runs(place, uri, Path("runs"), READ_BY_OTHERS, scratch, SHOWN_BY_OTHERS)
+            runs = download_runs(place, uri, Path("runs"), READ_BY_OTHERS, scratch, USED_BY_OTHERS)
             finished += [RunFolder(folder) for folder in runs.folders]
             if runs.unfinished:
                 notes.append(
@@ -190,8 +198,12 @@ def compare_runs(
 
 
 def _naive(runs: Sequence[tuple[str, FinishedRun]]) -> pd.DataFrame:
-    first = {each.replicate: each for _, each in reversed(runs)}
-    return pd.concat([each.naive for each in first.values()], ignore_index=True)
+    # All runs of a replicate have the same naive rows: the first that kept their predictions tells most of them.
+    first: dict[str, FinishedRun] = {}
+    for _, each in runs[::-1]:
+        if each.replicate not in first or each.naive_predictions:
+            first[each.replicate] = each
+    return pd.concat([each.naive_scores() for each in first.values()], ignore_index=True)
 
 
 def _labelled(runs: Sequence[FinishedRun], notes: list[str]) -> list[tuple[str, FinishedRun]]:

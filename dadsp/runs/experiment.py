@@ -10,6 +10,7 @@ from typing import Any
 from dadsp import plugins
 from dadsp.building import name_of
 from dadsp.data.cache import keep_study
+from dadsp.errors import ConfigError
 from dadsp.models.base import FitContext, Predictor, save_model
 from dadsp.provenance import environment_tags
 from dadsp.runs.folder import MODEL, SPLIT, STUDY, RunFolder
@@ -74,6 +75,8 @@ def run_experiment(
         if not (place / SPLIT).exists():
             keep_study(study, place / STUDY)
             save_split(place / SPLIT, study, split)
+        elif place.split(study).content_hash != split.content_hash:
+            raise ConfigError(f"{place.path} holds a run on another split. Choose a new folder.")
         origin = Origin(_settings(study, split, model, place, context), "dadsp.run_experiment", place.path.parent)
         return work_in(place, study, split, model, tracker or NO_TRACKING, context, origin)
 

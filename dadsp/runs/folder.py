@@ -17,6 +17,7 @@ import pandas as pd
 from dadsp import plugins
 from dadsp.building import check
 from dadsp.errors import ConfigError, DadspError, LoadError, examples
+from dadsp.evaluation.naive_predictions import lacking, read_naive, scored_again
 from dadsp.evaluation.report import read_comparison
 from dadsp.files import read_json, write_json, write_text
 from dadsp.models.base import Predictor, load_model
@@ -26,13 +27,14 @@ from dadsp.splits.store import load_split
 
 FORMAT = 1  # of the folder, as metrics.json states it; folders without a number are of format 0
 CONFIG, RUN, RESULTS, IDENTITY = "config.yaml", "run.json", "metrics.json", "identity.json"
-SPLIT, PREDICTIONS, COMPARISON, HISTORY = "split.json", "predictions.parquet", "comparison.csv", "history.csv"
+SPLIT, PREDICTIONS, NAIVE = "split.json", "predictions.parquet", "naive.parquet"
+COMPARISON, HISTORY = "comparison.csv", "history.csv"
 DATA_FACTS, DATA_NOTES, FIGURES, MODEL, STUDY = "data_facts.json", "data_notes.json", "figures", "model", "study"
 DRUGS = "drugs"  # of a run of dadsp single-drug: a folder for each drug
 STATES = ("checkpoints", "states")  # folders of training states
 READ_BY_OTHERS = (CONFIG, RESULTS, PREDICTIONS, COMPARISON, SPLIT)  # what a comparison needs of a run
-SHOWN_BY_OTHERS = (DATA_FACTS, DATA_NOTES, HISTORY)  # what a report shows too, where a run has it
-KEPT = (CONFIG, SPLIT, DATA_FACTS, DATA_NOTES, PREDICTIONS, COMPARISON, HISTORY, RESULTS, FIGURES, MODEL)
+USED_BY_OTHERS = (NAIVE, DATA_FACTS, DATA_NOTES, HISTORY)  # what comparisons and reports use where a run has it
+KEPT = (CONFIG, SPLIT, DATA_FACTS, DATA_NOTES, PREDICTIONS, NAIVE, COMPARISON, HISTORY, RESULTS, FIGURES, MODEL)
 PICTURES = (".png", ".svg")
 TIME = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", re.MULTILINE)
 
@@ -179,13 +181,29 @@ class RunFolder:
 
     @property
     def comparison(self) -> pd.DataFrame:
-        """Scores of the system and of the naive rows."""
+        """Scores of the system and of the naive rows, as they were written; NaN in columns that are newer."""
         return read_comparison(self.path / COMPARISON)
+
+    @property
+    def scores(self) -> pd.DataFrame:
+        """The same, with scores that are newer computed from the predictions that were kept."""
+        names = lacking(self.path / COMPARISON)
+        return scored_again(self.comparison, self.test_tables(), names) if names else self.comparison
 
     @property
     def predictions(self) -> PredictionTable:
         """Of validation and test pairs."""
         return PredictionTable(pd.read_parquet(self.path / PREDICTIONS))
+
+    @property
+    def naive_predictions(self) -> Mapping[str, PredictionTable]:
+        """Test predictions of the naive rows by name; empty in runs of format 0, which kept none."""
+        return read_naive(self.path / NAIVE)
+
+    def test_tables(self) -> dict[str, PredictionTable]:
+        """Test predictions of the system and of those naive rows whose predictions were kept, by name."""
+        own = self.predictions
+        return {**self.naive_predictions, self.results["run"]["system"]: own.where(own.frame["split"] == "test")}
 
     @property
     def history(self) -> pd.DataFrame:

@@ -1,7 +1,7 @@
 """Scoring a fitted system beside the naive rows, and writing what came of it into the run folder."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any
 
@@ -9,12 +9,13 @@ import pandas as pd
 
 from dadsp.data.describe import describe
 from dadsp.evaluation.metrics import evaluate
+from dadsp.evaluation.naive_predictions import naive_frame
 from dadsp.evaluation.report import Kind, Row, comparison, skill_of, to_json
 from dadsp.evaluation.statistics import bootstrap_pearson, interval
 from dadsp.files import write_atomically, write_json
 from dadsp.models.base import Predictor, predict_split
 from dadsp.models.systems.naive import LabelLookup, Naive, naive_rows
-from dadsp.runs.folder import COMPARISON, DATA_FACTS, DATA_NOTES, FIGURES, HISTORY, PREDICTIONS, RunFolder
+from dadsp.runs.folder import COMPARISON, DATA_FACTS, DATA_NOTES, FIGURES, HISTORY, NAIVE, PREDICTIONS, RunFolder
 from dadsp.schema import Pairs, PredictionTable, Split, Study
 from dadsp.written_tables import write_csv
 
@@ -29,11 +30,13 @@ class Results:
         rows: The system first, then the naive predictors, scored on the test pairs.
         table: The system's predictions for validation and test pairs.
         facts: What identifies the run: system, seed, command, hashes, versions.
+        naive: Test predictions of the naive predictors by name.
     """
 
     rows: list[Row]
     table: PredictionTable
     facts: dict[str, Any]
+    naive: Mapping[str, PredictionTable] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """The content of ``metrics.json``."""
@@ -84,13 +87,15 @@ def score(model: Predictor, study: Study, split: Split, facts: Mapping[str, Any]
         )
         for (name, predictor, tested), drawn in zip(scored, samples.T, strict=True)
     ]
-    return Results(rows, table, {"system": model.name, **facts})
+    naive_tables = {name: tested for name, _, tested in scored[1:]}
+    return Results(rows, table, {"system": model.name, **facts}, naive_tables)
 
 
 def write_results(folder: RunFolder, results: Results, model: Predictor, study: Study) -> None:
     """Writes predictions, comparison, history, figures and, last, ``metrics.json``."""
     frame = results.table.frame
     write_atomically(folder / PREDICTIONS, lambda path: frame.to_parquet(path, index=False))
+    write_atomically(folder / NAIVE, partial(naive_frame(results.naive).to_parquet, index=False))
     write_atomically(folder / COMPARISON, partial(write_csv, comparison(results.rows)))
     history = model.history()
     if len(history):

@@ -12,8 +12,7 @@ from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
 from dadsp.errors import DadspError
-from dadsp.evaluation.metrics import METRICS
-from dadsp.evaluation.scores import NEWER
+from dadsp.evaluation.scores import scores_of
 from dadsp.options import STRICT
 from dadsp.runs.folder import RUN, RunFolder
 from dadsp.schema import Split, Study
@@ -107,9 +106,10 @@ def final_metrics(folder: RunFolder) -> dict[str, float]:
     results = folder.results
     facts, systems = results["run"], {system["name"]: system for system in results["systems"]}
     own, tested = systems.pop(facts["system"]), f"test/{tested_on(facts)}"
-    scores = {name: own["pooled"][name] for name in METRICS} | {"skill": own["skill"]["value"]}
     table = folder.comparison.set_index("system").loc[facts["system"]]
-    scores |= {name: table[name] for name in ("median_drug_pearson", *NEWER)}
+    # JSON holds the numbers to the last digit, and pandas may read those of a CSV file with an error in it.
+    scores = {score.name: own["pooled"].get(score.name, table[score.name]) for score in scores_of("tracking")}
+    scores["skill"] = own["skill"]["value"]
     naive = {f"naive/{name}/rmse": system["pooled"]["rmse"] for name, system in systems.items()}
     found = {f"{tested}/{name}": value for name, value in scores.items()} | naive
     return {name: math.nan if value is None else float(value) for name, value in found.items()}

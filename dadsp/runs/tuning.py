@@ -23,16 +23,19 @@ from pydantic import Field, StrictBool, StrictFloat, StrictInt
 from pydantic.dataclasses import dataclass
 
 from dadsp.errors import ConfigError, DadspError, DivergenceError, LoadError
+from dadsp.evaluation.metric import Score
 from dadsp.evaluation.metrics import evaluate
+from dadsp.evaluation.scores import SCORES, ordered
 from dadsp.models.base import FitContext, Predictor, predict_split
 from dadsp.options import STRICT, validated
 from dadsp.schema import Split, Study
 from dadsp.seeding import derive_seed
 
-SCORE = "val/source/rmse"
+PLACE_OF_SCORES = "val/source/"  # what scores of the source's validation pairs are called
 TUNABLE = ("model.", "trainer.", "drug_features.")  # the study and its split are read once
 PLACE = "place"  # attribute of a trial: its place in the search, from 0; it seeds the sampler
 KILLED = "killed"  # attribute of the search: numbers of trials whose process died; their places are given out again
+EPOCHS = "epochs"  # attribute of a trial: how many it trained, where the score is not one that training reports
 ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
 
@@ -43,12 +46,18 @@ class SearchOptions:
     Attributes:
         trials: How many are begun in all, over all calls.
         random_trials: Trials drawn at random before the sampler learns from them, and ended before any is pruned.
-        prune: Whether to stop a trial whose best score so far is worse than the median of the others at the same epoch.
+        prune: Whether to stop a trial whose best score so far is worse than the median of the others at the same epoch; no
+            trial is stopped by a score that training does not report after each epoch.
+        score: What is to be as good as it can over the source's validation pairs: a column of ``comparison.csv``.
     """
 
     trials: StrictInt = Field(default=20, ge=1)
     random_trials: StrictInt = Field(default=8, ge=1)
     prune: StrictBool = True
+    score: str = "rmse"
+
+    def __post_init__(self) -> None:
+        ordered(self.score)
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -91,16 +100,16 @@ class Choices:
         return json.loads(text)
 
 
-Space = dict[str, Range | Choices]
+Space = Mapping[str, Range | Choices]
 
 
-def parameters(space: Mapping[str, Any], prefix: str = "") -> Space:
+def parameters(space: Mapping[str, Any], prefix: str = "") -> dict[str, Range | Choices]:
     """The leaves of a nested space by their dotted keys.
 
     Raises:
         ConfigError: A leaf is neither a range nor choices, or its key is not one that can be tuned.
     """
-    found: Space = {}
+    found: dict[str, Range | Choices] = {}
     for name, node in space.items():
         key = f"{prefix}{name}"
         if not isinstance(node, Mapping):
@@ -158,7 +167,18 @@ class Search:
         lock: Any = self._lock("journal")
         storage = JournalStorage(JournalFileBackend(str(folder / "trials.journal"), lock))
         pruner = optuna.pruners.MedianPruner(options.random_trials) if options.prune else optuna.pruners.NopPruner()
-        self.record = optuna.create_study(storage=storage, study_name="tune", pruner=pruner, load_if_exists=True)
+        self.score = ordered(options.score)
+        self.record = optuna.create_study(
+            storage=storage,
+            study_name="tune",
+            pruner=pruner,
+            direction="maximize" if self.score.direction == "higher" else "minimize",
+            load_if_exists=True,
+        )
+        searched = self.record.user_attrs.get("score", "rmse")
+        if searched != options.score and self.record.get_trials(deepcopy=False):
+            raise ConfigError(f"{folder} was searched by {searched}. Search by {options.score} in a new folder.")
+        self.record.set_user_attr("score", options.score)
 
     def _lock(self, name: object) -> FileLock:
         return FileLock(self._locks / f"{name}.lock")
@@ -212,8 +232,12 @@ class Search:
     def _run(self, trial: optuna.Trial, values: dict[str, Any]) -> None:
         try:
             score = self._score(trial, values)
-            self.record.tell(trial, score)
-            ending = f"{SCORE} {score:.4f}"
+            if math.isnan(score):
+                self.record.tell(trial, state=TrialState.FAIL)
+                ending = f"failed: {PLACE_OF_SCORES}{self.score.name} is undefined"
+            else:
+                self.record.tell(trial, score)
+                ending = f"{PLACE_OF_SCORES}{self.score.name} {score:.4f}"
         except optuna.TrialPruned:
             self.record.tell(trial, state=TrialState.PRUNED)
             ending = "pruned"
@@ -224,22 +248,32 @@ class Search:
         self.tell(f"trial {trial.user_attrs[PLACE] + 1}  {ending}  {shown}")
 
     def _score(self, trial: optuna.Trial, values: dict[str, Any]) -> float:
-        """RMSE of the source's validation pairs, −log10 IC50(µM)."""
+        """The score of the source's validation pairs."""
         model = self.make(values)
         if model.sees_target_labels:
             raise ConfigError(f"{model.name} sees target labels, and tune chooses without them. Choose another model.")
         scores: list[float] = []
+        best = max if self.score.direction == "higher" else min
+        name, n_epochs = f"{PLACE_OF_SCORES}{self.score.name}", 0
 
         def on_epoch(stage: str, epoch: int, metrics: dict[str, float]) -> None:
-            if SCORE in metrics:
-                scores.append(metrics[SCORE])
-                trial.report(min(scores), step=len(scores))  # the weights of the best epoch are the ones kept
+            nonlocal n_epochs
+            n_epochs += f"{PLACE_OF_SCORES}rmse" in metrics
+            if name in metrics:
+                scores.append(metrics[name])
+                trial.report(best(scores), step=len(scores))  # the weights of the best epoch are the ones kept
                 if trial.should_prune():
                     raise optuna.TrialPruned
 
         with redirect_stdout(sys.stderr):
             model.fit(self.study, self.split, FitContext(self.seed, None, on_epoch))
-        return evaluate(predict_split(model, self.study, self.split, parts=("val",))).pooled.rmse
+        if not scores:
+            trial.set_user_attr(EPOCHS, n_epochs)
+        return self.score.value(evaluate(predict_split(model, self.study, self.split, parts=("val",))))
+
+    def found(self) -> "Tuned":
+        """The best of the ended trials, and all of them."""
+        return tuned(self.trials(*ENDED), self.score)
 
 
 @plain_dataclass(frozen=True, eq=False)
@@ -248,22 +282,34 @@ class Tuned:
 
     Attributes:
         best: Values of the best trial, by key; None where no trial came to an end.
-        score: Its RMSE of the source's validation pairs, −log10 IC50(µM); NaN where there is none.
+        score: Its score of the source's validation pairs; NaN where there is none.
         trial: Its number, from 1; 0 where there is none.
-        trials: One row per trial: trial, state, the score, epochs, and a column for each key, values as JSON.
+        trials: One row per trial: trial, state, the score (``column``), epochs, and a column for each key, values as JSON.
+        by: What was searched by.
     """
 
     best: dict[str, Any] | None
     score: float
     trial: int
     trials: pd.DataFrame
+    by: Score = SCORES["rmse"]
 
     def __repr__(self) -> str:
-        return f"<best of {len(self.trials)} trials: RMSE {self.score:.4f} on held-out source lines, {self.best}>"
+        score = f"{self.by.heading} {self.score:.4f}"
+        return f"<best of {len(self.trials)} trials: {score} on held-out source lines, {self.best}>"
+
+    @property
+    def column(self) -> str:
+        """What the score is called among the trials."""
+        return f"{PLACE_OF_SCORES}{self.by.name}"
+
+    def ranked(self) -> pd.DataFrame:
+        """The trials, the best first."""
+        return self.trials.sort_values(self.column, ascending=self.by.direction != "higher", kind="stable")
 
     def records(self) -> list[dict[str, Any]]:
         """The trials as plain values: trial, state, score, epochs, and ``values`` by key."""
-        fixed = ["trial", "state", SCORE, "epochs"]
+        fixed = ["trial", "state", self.column, "epochs"]
         return [
             {name: None if row[name] != row[name] else row[name] for name in fixed}
             | {"values": {key: json.loads(row[key]) for key in row if key not in fixed and row[key] == row[key]}}
@@ -302,30 +348,31 @@ def tune(
     with TemporaryDirectory() as scratch:
         search = Search(Path(folder or scratch), make, chosen, space, study, split, seed, tell)
         search.work()
-        found = tuned(search.trials(*ENDED))
+        found = search.found()
     if found.best is None:
         raise DadspError(f"None of the {len(found.trials)} trials came to an end. Narrow the space.")
     return found
 
 
-def tuned(trials: Sequence[optuna.trial.FrozenTrial]) -> Tuned:
+def tuned(trials: Sequence[optuna.trial.FrozenTrial], by: Score) -> Tuned:
     """The best of ended trials, and all of them as a table."""
+    column = f"{PLACE_OF_SCORES}{by.name}"
     rows = [
         {
             "trial": number,
             "state": trial.state.name.lower(),
-            SCORE: trial.value if trial.state is TrialState.COMPLETE else None,
-            "epochs": len(trial.intermediate_values),
+            column: trial.value if trial.state is TrialState.COMPLETE else None,
+            "epochs": trial.user_attrs.get(EPOCHS, len(trial.intermediate_values)),
             **{key: json.dumps(_plain(value)) for key, value in trial.params.items()},
         }
         for number, trial in enumerate(trials, start=1)
     ]
-    frame = pd.DataFrame(rows).astype({SCORE: float})
-    if frame[SCORE].isna().all():
-        return Tuned(None, math.nan, 0, frame)
-    row = int(frame[SCORE].argmin())
+    frame = pd.DataFrame(rows).astype({column: float})
+    if frame[column].isna().all():
+        return Tuned(None, math.nan, 0, frame, by)
+    row = int(frame[column].argmax() if by.direction == "higher" else frame[column].argmin())
     best = {key: _plain(value) for key, value in trials[row].params.items()}
-    return Tuned(best, float(frame[SCORE].iloc[row]), int(frame["trial"].iloc[row]), frame)
+    return Tuned(best, float(frame[column].iloc[row]), int(frame["trial"].iloc[row]), frame, by)
 
 
 def _plain(value: Any) -> Any:

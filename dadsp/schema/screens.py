@@ -175,6 +175,10 @@ class Screen:
     measure: Measure = "ic50"
     origins: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        pairs = "labels withheld" if isinstance(self.responses, WithheldResponses) else f"{len(self.responses):,} pairs"
+        return f"<{self.name}: {len(self.cells):,} lines × {len(self.genes):,} genes, {len(self.drugs):,} drugs, {pairs}>"
+
     def __post_init__(self) -> None:
         _check_tables(self.name, self.genes, self.cells, self.drugs)
         if isinstance(self.responses, WithheldResponses):

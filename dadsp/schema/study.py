@@ -35,6 +35,9 @@ class Study:
     raw_source_potency: FloatArray
     scope: Scope = "across"
 
+    def __repr__(self) -> str:
+        return f"<Study: {self.source!r} → {self.target!r}, {len(self.genes):,} shared genes>"
+
     def __post_init__(self) -> None:
         if self.source.genes != self.target.genes:
             raise SchemaError("Source and target expression do not stand on the same genes in the same order.")
@@ -81,13 +84,15 @@ class Study:
             The study without the target's responses, whose source holds those pairs alone, in their order; and the split as
             rows of these, without test rows.
         """
-        rows = np.union1d(split.train_idx, split.val_idx)
+        learned = np.zeros(len(self.source.responses), dtype=bool)
+        learned[split.train_idx] = learned[split.val_idx] = True
+        rows, position = np.flatnonzero(learned), np.cumsum(learned) - 1
         study = self.without_target_labels()
         source = replace(study.source, responses=study.source.responses.take(rows))
-        train, val = (np.searchsorted(rows, part).astype(np.int64) for part in (split.train_idx, split.val_idx))
+        no_rows = np.zeros(0, dtype=np.int64)
         return (
             replace(study, source=source, raw_source_potency=self.raw_source_potency[rows]),
-            replace(split, train_idx=train, val_idx=val, test_idx=np.zeros(0, dtype=np.int64)),
+            replace(split, train_idx=position[split.train_idx], val_idx=position[split.val_idx], test_idx=no_rows),
         )
 
     @cached_property
@@ -143,6 +148,10 @@ class Split:
     test_idx: IntArray
     adapt_cell_idx: IntArray
     notes: tuple[Note, ...] = ()
+
+    def __repr__(self) -> str:
+        parts = f"{len(self.train_idx):,} train, {len(self.val_idx):,} validate, {len(self.test_idx):,} test"
+        return f"<{self.kind} split: {parts}>"
 
     @cached_property
     def content_hash(self) -> str:

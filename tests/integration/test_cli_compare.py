@@ -15,10 +15,13 @@ import yaml
 
 from dadsp.cli import compare as compare_verb
 from dadsp.cli.main import main
-from dadsp.evaluation.scores import NEWER
+from dadsp.evaluation.scores import SCORES
+from dadsp.runs.folder import NAIVE, RunFolder
 from dadsp.runs.identity import SUPERSEDED
+from dadsp.runs.tracked import final_metrics
 from dadsp.schema import PREDICTION_COLUMNS
 from dadsp.tracked_runs import download_runs
+from tests.support.metrics import BIAS, registered
 from tests.support.undrawn import undrawn
 
 TINY = ["train", "data=simulated_tiny"]
@@ -221,7 +224,13 @@ def test_run_folders_of_older_versions_are_read_without_the_newer_scores(
         predictions = pd.read_parquet(folder / "predictions.parquet")
         predictions[list(PREDICTION_COLUMNS)].to_parquet(folder / "predictions.parquet", index=False)
         frame = pd.read_csv(folder / "comparison.csv")
-        newer = [*NEWER, "median_drug_pearson_low", "median_drug_pearson_high", "note"]
+        (folder / NAIVE).unlink()
+        newer = [
+            *list(SCORES)[list(SCORES).index("rmse_cell_profiled") :],
+            "median_drug_pearson_low",
+            "median_drug_pearson_high",
+            "note",
+        ]
         frame.drop(columns=newer).to_csv(folder / "comparison.csv", index=False)
         edit(folder / "metrics.json", without_newer)
     after = compared(runs, tmp_path, capsys)["comparisons"][0]["systems"]
@@ -231,6 +240,34 @@ def test_run_folders_of_older_versions_are_read_without_the_newer_scores(
     assert all(each["ceiling"] is None for each in after)
     report = ["report", f"run={folder_of(runs, 'linear')}", f"out={tmp_path / 'old.md'}", "format=md"]
     assert main(report) == 0
+
+
+def test_old_runs_gain_a_metric_that_is_registered_later(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frame = pd.read_parquet(folder_of(runs, "linear") / "predictions.parquet").query("split == 'test'")
+    means = frame["y_true"].groupby(frame["drug_id"]).transform("mean")
+    with registered(BIAS):
+        (one,) = compared(runs, tmp_path, capsys)["comparisons"]
+        assert main(["report", f"run={folder_of(runs, 'linear')}", f"out={tmp_path / 'run.md'}", "format=md"]) == 0
+    systems = {row["system"]: row for row in one["systems"]}
+    assert systems["ridge on raw expression"]["bias"] == pytest.approx((frame["y_pred"] - frame["y_true"]).mean())
+    assert systems["oracle target drug mean"]["bias"] == pytest.approx((means - frame["y_true"]).mean(), abs=1e-7)
+    assert all(row["bias"] is not None for row in one["systems"])
+    assert "bias" in pd.read_csv(tmp_path / "out" / "compare.csv")
+    header = next(line for line in (tmp_path / "run.md").read_text().splitlines() if line.startswith("| System | RMSE"))
+    assert "| Bias | Bias per drug |" in header
+
+
+def test_new_runs_hold_a_registered_metric_in_every_file(tmp_path: Path) -> None:
+    with registered(BIAS), undrawn():
+        assert main([*TINY, "model=naive_mean", "tracking=none", f"hydra.run.dir={tmp_path / 'run'}"]) == 0
+        tracked = final_metrics(RunFolder(tmp_path / "run"))
+    own, *naive = json.loads((tmp_path / "run" / "metrics.json").read_text())["systems"]
+    assert tracked["test/target/bias"] == own["pooled"]["bias"]
+    assert all("bias" in row["pooled"] for row in naive)
+    assert pd.read_csv(tmp_path / "run" / "comparison.csv")["bias"].notna().all()
+    assert pd.read_parquet(tmp_path / "run" / NAIVE).columns.tolist()[-len(naive) :] == [row["name"] for row in naive]
 
 
 def test_published_numbers_are_matched_by_name(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

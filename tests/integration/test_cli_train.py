@@ -23,6 +23,7 @@ FILES = {
     "history.csv",
     "metrics.json",
     "model",
+    "naive.parquet",
     "predictions.parquet",
     "split.json",
     "run.json",

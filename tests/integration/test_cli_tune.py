@@ -71,6 +71,22 @@ def test_search_of_the_same_command_goes_on_where_it_stopped(tmp_path: Path) -> 
     pd.testing.assert_frame_equal(trials(tmp_path / "once"), trials(tmp_path / "twice"))
 
 
+def test_search_by_another_score_takes_the_highest_where_higher_is_better(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = ["tune.trials=3", "tune.random_trials=3", "tune.prune=false"]
+    assert tune(tmp_path / "rmse", *settings) == 0
+    capsys.readouterr()
+    assert tune(tmp_path / "r2", *settings, "tune.score=r2", "--json") == 0
+    printed, by_rmse, by_r2 = json.loads(capsys.readouterr().out), trials(tmp_path / "rmse"), trials(tmp_path / "r2")
+    assert printed["best"]["score"] == by_r2["val/source/r2"].max()
+    # Both are of the same pairs: R² = 1 − RMSE² / variance of the labels.
+    variance = by_rmse["val/source/rmse"] ** 2 / (1 - by_r2["val/source/r2"])
+    assert variance.tolist() == pytest.approx([variance[0]] * 3, rel=1e-6)
+    assert by_r2["epochs"].tolist() == by_rmse["epochs"].tolist()
+    assert best(tmp_path / "r2")["trial"] == best(tmp_path / "rmse")["trial"]
+
+
 @pytest.fixture
 def own_screens(tmp_path: Path) -> Path:
     assert main(["data", "simulate", "data=simulated_tiny", f"out={tmp_path / 'screens'}"]) == 0
@@ -107,6 +123,8 @@ def test_a_system_that_sees_target_labels_is_refused(tmp_path: Path, capsys: pyt
     [
         (["-m", "seed=0,1"], "takes no -m"),
         (["tune.trails=3"], "Did you mean 'tune.trials'"),
+        (["tune.score=rmsee"], "score=rmsee is nothing to search by. Did you mean 'rmse'"),
+        (["tune.score=ceiling"], "score=ceiling is nothing to search by"),
         (["tune.space.model.dropout.low=0.9"], "low must be less than high"),
         (["+tune.space.model.drop={low: 0.0, high: 0.5}"], "model.drop is not a known key"),
         (["split=pair", "split.scope=target_oracle"], "trains on target labels"),

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dadsp.evaluation.compare import SCORES, compare
+from dadsp.evaluation.compare import compare, compared_scores
 from dadsp.report.compare_page import page
 from tests.support.browser import CHROMIUM, MISSING, open_page
 from tests.support.comparisons import runs_of
@@ -37,7 +37,7 @@ def html() -> str:
     naive = pd.DataFrame(
         [
             {"system": "source mean", "kind": "naive_source", "saw_target_labels": False, "replicate": "seed 0"}
-            | dict.fromkeys(SCORES, 0.9)
+            | dict.fromkeys(compared_scores(), 0.9)
         ]
     )
     expected = pd.DataFrame({"system": ["DADSP-A <b>", "ridge"], "rmse": [0.64, 0.75], "r2": [0.43, 0.26]})

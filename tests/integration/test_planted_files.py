@@ -124,6 +124,7 @@ def test_other_json_files_name_no_code(name: str, run: Path, tmp_path: Path, cap
         ("model/weights.safetensors", "torch"),
         ("predictions.parquet", "pickle"),
         ("comparison.csv", "pickle"),
+        ("naive.parquet", "pickle"),
         ("split.json", "pickle"),
         ("config.yaml", "pickle"),
     ],

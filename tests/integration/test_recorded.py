@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.recorded import FOLDER, differences, machine, run_all
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]  # all commands run in one fixture
 NAMES = sorted(path.stem for path in FOLDER.glob("*.txt"))
 
 

@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 
 from dadsp import building, plugins
+from dadsp.evaluation.metric import METRICS
+from dadsp.evaluation.scores import unregister
+from tests.support.guestlab.metrics import WITHIN_TENFOLD
 
 
 def install(folder: Path, monkeypatch: pytest.MonkeyPatch, **offered: str) -> None:
@@ -25,6 +28,8 @@ def forget_plugins() -> None:
     plugins._conf.clear()
     for names in building._guests.values():
         names.clear()
+    if WITHIN_TENFOLD.name in METRICS:
+        unregister(WITHIN_TENFOLD)
 
 
 @contextmanager

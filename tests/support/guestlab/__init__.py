@@ -18,4 +18,5 @@ def register_all() -> None:
     for kind, name in PARTS.items():
         register(kind, name)
     register("model", "tests.support.deep_coral.DeepCoral")
+    register("metric", "tests.support.guestlab.metrics.WITHIN_TENFOLD")
     register("conf", Path(__file__).parent / "conf")

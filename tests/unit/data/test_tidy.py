@@ -10,7 +10,9 @@ import pytest
 from omegaconf import OmegaConf
 from pydantic import BaseModel
 
+from dadsp.building import registered
 from dadsp.configuration.compose import compose
+from dadsp.data.sources import tidy_files
 from dadsp.data.sources.tidy import tidy_screen, tidy_study
 from dadsp.data.sources.tidy_files import ScreenOptions
 from dadsp.errors import ConfigError, DadspError, MissingIdsError, SchemaError, UnitsError
@@ -460,3 +462,11 @@ def test_the_panel_config_without_its_folder_says_how_to_give_it(monkeypatch: py
     options: Options = {str(key): value for key, value in config.items() if not str(key).startswith("_")}
     with pytest.raises(ConfigError, match=r"the folder that holds gdsc_ccle as data\.root=FOLDER, or .*DADSP_REAL_DATA"):
         tidy_study(**options)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [("expression", "ExpressionFile"), ("responses", "ResponseFile"), ("drugs", "DrugFile"), ("cells", "CellFile")],
+)
+def test_files_are_found_where_configurations_of_earlier_runs_name_them(kind: str, name: str) -> None:
+    assert registered(kind, f"dadsp.data.sources.tidy.{name}") is getattr(tidy_files, name)

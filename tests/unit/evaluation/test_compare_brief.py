@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from dadsp.evaluation.compare import SCORES, Comparison, compare
+from dadsp.evaluation.compare import Comparison, compare, compared_scores
 from dadsp.evaluation.compare_brief import advice, brief_columns, render_brief
 from tests.support.comparisons import runs_of
 
@@ -92,7 +92,7 @@ def test_system_that_saw_target_labels_is_never_recommended() -> None:
 
 @pytest.fixture(scope="module")
 def compared() -> Comparison:
-    scores = dict.fromkeys(SCORES, 0.9) | {"ceiling": 0.62, "share_of_ceiling": 0.5, "replicate": "seed 0"}
+    scores = dict.fromkeys(compared_scores(), 0.9) | {"ceiling": 0.62, "share_of_ceiling": 0.5, "replicate": "seed 0"}
     rows = [
         {"system": name, "kind": kind, "saw_target_labels": kind == "naive_oracle"} | scores | {"rmse": rmse}
         for name, kind, rmse in (

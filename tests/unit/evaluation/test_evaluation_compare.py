@@ -11,8 +11,8 @@ from rich.console import Console
 from sklearn.metrics import r2_score, root_mean_squared_error
 
 from dadsp.errors import ConfigError
-from dadsp.evaluation.compare import SCORES, Comparison, Run, compare
-from dadsp.evaluation.compare_tables import ON_PAGES, main_columns, render, strata_columns
+from dadsp.evaluation.compare import Comparison, Run, compare, compared_scores
+from dadsp.evaluation.compare_tables import main_columns, render, strata_columns
 from dadsp.evaluation.metrics import evaluate
 from dadsp.evaluation.statistics import bootstrap_pearson, bootstrap_rmse, interval
 from tests.support.comparisons import runs_of, table
@@ -21,7 +21,7 @@ from tests.support.comparisons import runs_of, table
 def naive_rows() -> pd.DataFrame:
     rows = [
         {"system": name, "kind": kind, "saw_target_labels": kind == "naive_oracle", "replicate": f"seed {seed}"}
-        | dict.fromkeys(SCORES, score)
+        | dict.fromkeys(compared_scores(), score)
         for name, kind, score in (("source mean", "naive_source", 0.9), ("oracle target mean", "naive_oracle", 0.8))
         for seed in (0, 1, 2)
     ]
@@ -177,6 +177,6 @@ def test_terminal_table_of_many_columns_and_long_names_cuts_no_number() -> None:
     out = StringIO()
     Console(file=out, width=120, color_system=None).print(render(found))
     words = out.getvalue().split()
-    for row in main_columns(found).drop(columns=["System", *ON_PAGES]).to_numpy():
+    for row in main_columns(found, page=False).drop(columns="System").to_numpy():
         for cell in row:
             assert set(str(cell).split()) <= set(words)

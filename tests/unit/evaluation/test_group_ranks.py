@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import rankdata
 
-from dadsp.evaluation.group_scores import ranks
+from dadsp.evaluation.grouped_pairs import ranks
 
 
 @pytest.mark.parametrize("n_groups", [1, 4, 50])

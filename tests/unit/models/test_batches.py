@@ -1,9 +1,11 @@
-"""Batches hold every pair exactly once and distinct lines once."""
+"""Batches hold every pair exactly once and distinct lines once, and compute alike however their rows lie."""
 
 import numpy as np
 import pytest
+import torch
 
 from dadsp.models.training.batches import BlockBatches, BlockShare, LabelledPairs, PairBatches, RowBatches
+from dadsp.nets.dadsp_network import DadspNetwork
 
 
 def pairs(n: int = 53) -> LabelledPairs:
@@ -146,3 +148,55 @@ def test_process_without_a_block_in_the_last_step_has_no_weight() -> None:
     assert taking.domain_weight == n_processes
     assert idle.domain_weight == idle.weight.abs().sum() == 0
     assert len(idle.lines)
+
+
+def network() -> DadspNetwork:
+    torch.manual_seed(0)
+    return (
+        DadspNetwork(
+            3,
+            2,
+            encoder_widths=(4,),
+            drug_widths=(),
+            regressor_widths=(5,),
+            discriminator_widths=None,
+            activation="tanh",
+            encoder_activation="tanh",
+        )
+        .double()
+        .requires_grad_(False)
+    )
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize(
+    "made", [blocks(shape=(5, 4)), batches(size=8, target_lines=np.arange(20, 29))], ids=["blocks", "pairs"]
+)
+def test_squared_errors_of_an_epochs_batches_add_up_to_those_of_its_pairs(
+    made: BlockBatches | PairBatches, weighted: bool
+) -> None:
+    data, model = pairs(), network()
+    codes, drugs = torch.rand(29, 4, dtype=torch.float64), torch.rand(6, 2, dtype=torch.float64)
+    factor = torch.rand(29, dtype=torch.float64) if weighted else torch.ones(29, dtype=torch.float64)
+    total = torch.zeros((), dtype=torch.float64)
+    for batch in made:
+        predicted = batch.potency(model, codes[batch.lines], drugs[batch.drugs])
+        error = batch.mean_squared_error(predicted, factor[batch.lines] if weighted else None)
+        total += error * (len(data) / len(made) if isinstance(made, BlockBatches) else len(batch.label))
+    expected = 0.0
+    for line, drug, label in zip(data.line, data.drug, data.label, strict=True):
+        joined = torch.cat([codes[line], drugs[drug]]).unsqueeze(0)
+        expected += float(factor[line] * (torch.sigmoid(model.regressor(joined)).squeeze() - float(label)) ** 2)
+    assert float(total) == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("made", [blocks(), batches(target_lines=np.arange(20, 29))], ids=["blocks", "pairs"])
+def test_domain_halves_are_codes_of_source_rows_and_of_target_rows(made: BlockBatches | PairBatches) -> None:
+    for batch in made:
+        source, target = batch.domain_halves(batch.lines.unsqueeze(1))
+        assert len(source)
+        assert bool((source < 20).all() and (target >= 20).all())
+        assert set(torch.cat([source, target]).flatten().tolist()) == set(batch.lines.tolist())
+        assert batch.domain_weight == 1
+    n_pairs = [len(batch.domain_halves(batch.lines.unsqueeze(1))[0]) for batch in batches(target_lines=np.arange(20, 29))]
+    assert sum(n_pairs) == 53  # a row per pair; a block has a row per line

@@ -1,8 +1,9 @@
 """From a configuration node to the object it describes: the one place where a name in a file becomes a class.
 
-A node is a plain dict; its ``_target_`` is looked up in ``REGISTERED`` under the kind that the node's place calls for (the
-last part of its key: ``model``, ``data.source.expression``, ``model.alignment``). It is never resolved as a path of Python.
-All that a node holds, in every dict and list, is checked before anything of it is built.
+A node is a plain dict; its ``_target_`` is looked up in ``REGISTERED``, and among what plug-ins in use added
+(``dadsp.plugins``), under the kind that the node's place calls for (the last part of its key: ``model``,
+``data.source.expression``, ``model.alignment``). It is never resolved as a path of Python. All that a node holds, in every
+dict and list, is checked before anything of it is built.
 """
 
 import inspect
@@ -100,6 +101,7 @@ MOVED = {
     f"dadsp.data.sources.tidy.{name}": f"dadsp.data.sources.tidy_files.{name}"
     for name in ("CellFile", "DrugFile", "ExpressionFile", "ResponseFile")
 }
+_guests: dict[str, dict[str, Callable[..., Any] | str]] = {kind: {} for kind in REGISTERED}  # what plug-ins added, by name
 LATER = "study"  # the study behind a cache, of kind ``data``: its parts are built, itself when the cache asks for it
 
 
@@ -111,21 +113,66 @@ def today(target: object) -> object:
     return target
 
 
+def names_of(kind: str) -> tuple[str, ...]:
+    """What is registered of a kind, by dotted name; that of plug-ins last."""
+    kind = "data" if kind == LATER else kind
+    return (*REGISTERED.get(kind, ()), *_guests.get(kind, ()))
+
+
+def add_guest(kind: str, what: Any) -> None:
+    """Adds a class or function, or its dotted name, to what may stand where ``kind`` does. For ``dadsp.plugins`` alone.
+
+    Raises:
+        ConfigError: It cannot be found again under its name, or takes a name of dadsp's own.
+    """
+    name = what if isinstance(what, str) else f"{getattr(what, '__module__', '')}.{getattr(what, '__qualname__', '')}"
+    parts = name.split(".")
+    if not all(part.isidentifier() for part in parts) or len(parts) < 2 or parts[0] == "dadsp":
+        raise ConfigError(
+            f"A plug-in registers {name} as {kind}: no class or function at the top of a module of its own. Move it."
+        )
+    _guests[kind][name] = what
+
+
+def imported(name: str) -> Any:
+    """What stands under a dotted name, which must be of our own table or of a plug-in's."""
+    module, _, last = name.rpartition(".")
+    return getattr(import_module(module), last)
+
+
 def registered(kind: str, target: object) -> Callable[..., Any] | None:
     """The class or function of this kind and name; None if there is none."""
-    names = REGISTERED.get("data" if kind == LATER else kind, ())
     target = today(target)
-    if not isinstance(target, str) or target not in names:
+    if not isinstance(target, str) or target not in names_of(kind):
         return None
-    module, _, name = target.rpartition(".")  # of our own table
-    found: Callable[..., Any] = getattr(import_module(module), name)
+    what = _guests.get("data" if kind == LATER else kind, {}).get(target, target)
+    if not isinstance(what, str):
+        return what
+    try:
+        found: Callable[..., Any] = imported(what)
+    except (ImportError, AttributeError) as error:
+        if target in REGISTERED.get(kind, ()):
+            raise
+        raise ConfigError(f"The plug-in's {what} cannot be imported ({error}). Mend it, or leave it out.") from error
     return found
+
+
+def of_kind(kind: str, stated: str) -> Any:
+    """The registered class of this kind that states ``kind = stated``, or None. Imports no more than it must."""
+    found = (registered(kind, name) for name in names_of(kind))
+    return next((each for each in found if getattr(each, "kind", None) == stated), None)
+
+
+def kinds_of(kind: str) -> dict[str, Any]:
+    """Registered classes of this kind by the ``kind`` that each states, which is how saved models call them."""
+    found = (registered(kind, name) for name in names_of(kind))
+    return {each.kind: each for each in found if hasattr(each, "kind")}
 
 
 def name_of(kind: str, target: Callable[..., Any]) -> str | None:
     """The name under which a class or function is registered; None if it is not."""
     name = f"{target.__module__}.{target.__qualname__}"
-    return name if name in REGISTERED[kind] else None
+    return name if name in names_of(kind) else None
 
 
 def build(node: Any, where: str, **passed: Any) -> Any:
@@ -191,14 +238,15 @@ def _kind(where: str) -> str:
 
 
 def _valid(where: str) -> str:
-    return ", ".join(REGISTERED.get(_kind(where), ("nothing",)))
+    return ", ".join(names_of(_kind(where)) or ("nothing",))
 
 
 def _refused(target: Any, where: str) -> ConfigError:
-    names = REGISTERED.get(_kind(where))
-    if names is None:
+    names = names_of(_kind(where))
+    if not names:
         return ConfigError(f"{where}._target_={target}: nothing is built at this place. Remove it.")
-    return ConfigError(f"{where}._target_={target} is none that dadsp builds here. {nearest(str(target), names)}")
+    hint = "" if str(target).startswith("dadsp.") else " What others wrote comes with a plug-in: plugins=[NAME]."
+    return ConfigError(f"{where}._target_={target} is none that dadsp builds here. {nearest(str(target), names)}{hint}")
 
 
 def _check_arguments(

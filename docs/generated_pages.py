@@ -11,7 +11,12 @@ from yaml.nodes import MappingNode, Node, SequenceNode
 CONF = Path(__file__).parents[1] / "conf"
 
 # Verbs whose primary configuration is not called as they are, and groups whose choice is not a single key.
-PRIMARY = {"config": "dadsp train", "fetch": "dadsp data fetch", "single_drug": "dadsp single-drug"}
+PRIMARY = {
+    "config": "dadsp train",
+    "every_verb": "Every verb",
+    "fetch": "dadsp data fetch",
+    "single_drug": "dadsp single-drug",
+}
 CHOSEN_BY = {"screen": "screen@data.source={0} screen@data.target={0}", "hydra/launcher": "hydra/launcher={0}"}
 INTERNAL = ("hydra/hydra_logging", "hydra/job_logging", "hydra/sweeper")
 

@@ -14,7 +14,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from dadsp.data.scaling import fit_scaler
 from dadsp.drugs.similarity import SimilarityProfile
-from dadsp.models.cross_screen_predictor import structures
+from dadsp.models.structures import structures
 from dadsp.schema import BoolArray, Domain, FloatArray, IntArray, Screen, Split, Study
 
 FINGERPRINT_BITS = 2048  # so that few substructures share a bit, whatever the model's own fingerprint is

@@ -21,7 +21,7 @@ from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from dadsp.data.alignment.registry import FITTED
+from dadsp.data.alignment.registry import fitted_kind
 from dadsp.errors import ConfigError, DadspError, examples
 from dadsp.models.base import Predictor
 from dadsp.models.kernels.system import KernelSystem
@@ -119,7 +119,7 @@ def potency_functions(model: Predictor, pairs: Pairs) -> Sequence[GeneFunction]:
 def meaning_of_genes(model: Predictor, domain: Domain) -> str:
     """Whether attributions are to genes as they were measured, or to genes as the model's alignment makes them."""
     kind = model.input_facts().get("alignment", {}).get("kind", "none")
-    if FITTED[kind].gene_wise or (domain == "source" and kind in SOURCE_BY_GENE):
+    if fitted_kind(kind).gene_wise or (domain == "source" and kind in SOURCE_BY_GENE):
         return MEASURED
     return (
         f"genes as alignment={kind} gives them to the model: such a gene draws on other genes of the line too, so its "

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from rdkit import Chem
 
-from dadsp.drugs.morgan import Morgan
+from dadsp.drugs.features import DrugFeatures
 from dadsp.drugs.structures import parse
 from dadsp.schema import FloatArray
 
@@ -32,14 +32,14 @@ class AtomAttributions:
         return pd.DataFrame({"atom": range(len(elements)), "element": elements, "attribution": self.values})
 
 
-def atom_attributions(features: Morgan, smiles: str, name: str, of_bits: FloatArray) -> AtomAttributions:
+def atom_attributions(features: DrugFeatures, smiles: str, name: str, of_bits: FloatArray) -> AtomAttributions:
     """Each bit's attribution shared equally among the environments that set it, each share equally among its atoms.
 
     A bit tells that a substructure is there, not where; environments that share a bit, by nature or by a collision of
     hashes, cannot be told apart, hence the equal shares.
 
     Args:
-        features: The fingerprint.
+        features: A fingerprint, or whatever else tells which atoms its columns stand for.
         smiles: The drug's structure.
         name: Of the drug, for errors.
         of_bits: Attribution of each bit, shape (bits,).
@@ -49,7 +49,7 @@ def atom_attributions(features: Morgan, smiles: str, name: str, of_bits: FloatAr
     """
     (molecule,) = parse([smiles], [name])
     values, rows = np.zeros(molecule.GetNumAtoms()), []
-    for bit, environments in sorted(features.environments(molecule).items()):
+    for bit, environments in sorted((features.environments(molecule) or {}).items()):
         for atoms in environments:
             values[list(atoms)] += float(of_bits[bit]) / len(environments) / len(atoms)
         places = "; ".join(" ".join(map(str, sorted(atoms))) for atoms in environments)

@@ -21,7 +21,7 @@ from dadsp.analysis.drug_attribution import AtomAttributions, atom_attributions
 from dadsp.analysis.enrichment import GeneSets, over_representation
 from dadsp.analysis.gene_rankings import overlaps, top_genes, top_order
 from dadsp.analysis.planted_genes import planted_genes, recovery_auroc
-from dadsp.drugs.morgan import Morgan
+from dadsp.drugs.structures import parse
 from dadsp.errors import ConfigError
 from dadsp.models.base import Predictor
 from dadsp.models.networks.potency_function import GeneFunction, PotencyFunction
@@ -223,7 +223,8 @@ def _atoms(
     if not networks:
         return "skipped: drugs enter a system of kernels as similarities of whole structures"
     features, drugs, drug = networks[0].representation, pairs.screen.drugs, pairs.drug_idx[0]
-    if not isinstance(features, Morgan):
+    smiles, name = drugs.smiles[drug] or "", drugs.names[drug]
+    if features.environments(parse([smiles], [name])[0]) is None:
         return "skipped: the run's drug features are no Morgan fingerprints"
     of_bits = attribute_drug_features(networks, pairs, genes, options).values.mean(axis=0)
-    return atom_attributions(features, drugs.smiles[drug] or "", drugs.names[drug], of_bits)
+    return atom_attributions(features, smiles, name, of_bits)

@@ -14,12 +14,13 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
+from dadsp import plugins
 from dadsp.configuration.arguments import readable
-from dadsp.configuration.compose import conf_folder, explained
+from dadsp.configuration.compose import explained, plain, with_plugins
+from dadsp.configuration.folder import conf_folder
 from dadsp.configuration.guard import check_options, guarded
 from dadsp.credentials import without_credentials
 from dadsp.errors import ConfigError, DadspError
-from dadsp.runs.parts import forget_studies
 
 log = logging.getLogger(__name__)
 
@@ -34,10 +35,15 @@ def run_app(verb: str, config_name: str, arguments: list[str], task: Callable[[D
         DadspError: The task raised it.
     """
     failures: list[DadspError] = []
-    forget_studies()  # files may have changed since another application of this process
+    if parts := sys.modules.get("dadsp.runs.parts"):  # else no study was read in this process
+        parts.forget_studies()  # files may have changed since another application of it
+    arguments = with_plugins(config_name, arguments)
+    asked_for = plugins.used()
 
     def job(config: DictConfig) -> Any:
         try:
+            plugins.use(*asked_for)  # the processes of a launcher begin without
+            plugins.require(plain(config.get("plugins")), "The configuration")
             return task(config)
         except BrokenPipeError:
             raise

@@ -8,7 +8,6 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from dadsp.cli.app import run_app
 from dadsp.cli.console import tell
 from dadsp.configuration.compose import plain, settings_hash
 from dadsp.credentials import without_credentials
@@ -23,14 +22,12 @@ class Verb(NamedTuple):
 
     Attributes:
         name: As the user types it.
-        config_name: Its primary configuration, whose Hydra job name names the log file.
-        keys: Of that configuration, all of them.
+        keys: Of its configuration, all of them.
         work: Does the run: the job, whether to print JSON.
         show: Prints the results of a finished run: folder, whether as JSON.
     """
 
     name: str
-    config_name: str
     keys: tuple[str, ...]
     work: Callable[[Job, bool], Ending]
     show: Callable[[RunFolder, bool], None]
@@ -41,21 +38,28 @@ class Verb(NamedTuple):
         return f"{self.name.replace('-', '_')}.log"
 
 
-def run_verb(verb: Verb, arguments: list[str], as_json: bool) -> None:
-    """Begins a run as the arguments say, or goes on with the one that ``resume=`` names."""
-    resumed = [part.removeprefix("resume=") for part in arguments if part.startswith("resume=")]
-    if resumed and resumed[-1] not in ("", "null"):
-        others = [part for part in arguments if not part.startswith("resume=") and part != "tracking=none"]
-        if others:
-            raise ConfigError(
-                f"A resumed run keeps its own configuration; {others[0]} cannot be set with resume. Leave it out."
-            )
-        _resume(verb, RunFolder(resumed[-1]), "tracking=none" not in arguments, as_json)
-        return
-    run_app(verb.name, verb.config_name, arguments, lambda config: _begin(verb, config, as_json))
+def resumed(verb: Verb, arguments: list[str], as_json: bool) -> bool:
+    """Goes on with the run that ``resume=`` names, if it names one; whether it does.
+
+    Raises:
+        ConfigError: Another key is given beside it.
+    """
+    named = [part.removeprefix("resume=") for part in arguments if part.startswith("resume=")]
+    if named[-1] in ("", "null"):
+        return False
+    others = [part for part in arguments if not part.startswith("resume=") and part != "tracking=none"]
+    if others:
+        raise ConfigError(f"A resumed run keeps its own configuration; {others[0]} cannot be set with resume. Leave it out.")
+    _resume(verb, RunFolder(named[-1]), "tracking=none" not in arguments, as_json)
+    return True
 
 
-def _begin(verb: Verb, config: DictConfig, as_json: bool) -> Ending:
+def begin(verb: Verb, config: DictConfig, as_json: bool) -> Ending:
+    """Begins a run in the folder that Hydra made for it, or goes on with a sweep's job in its own.
+
+    Raises:
+        DadspError: The verb raised it.
+    """
     folder = RunFolder(HydraConfig.get().runtime.output_dir)
     given = map(without_credentials, HydraConfig.get().overrides.task)
     command = shlex.join(["dadsp", verb.name, *given])

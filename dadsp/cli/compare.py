@@ -13,7 +13,6 @@ from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 from rich.text import Text
 
-from dadsp.cli.app import run_app
 from dadsp.cli.console import console
 from dadsp.configuration.compose import plain
 from dadsp.evaluation.compare import Comparison
@@ -46,12 +45,8 @@ class CompareOptions:
         return self
 
 
-def run(arguments: list[str], as_json: bool) -> None:
-    """Compares as the arguments say."""
-    run_app("compare", "compare", arguments, lambda config: _compare(config, as_json))
-
-
-def _compare(config: DictConfig, as_json: bool) -> None:
+def work(config: DictConfig, as_json: bool) -> None:
+    """Compares as the configuration says."""
     options = validated(CompareOptions, plain(config), "")
     with TemporaryDirectory() as scratch:
         finished, notes = gather("runs", options.runs, options.uri, Path(scratch))

@@ -1,38 +1,21 @@
-"""``dadsp data``: describe, validate or prepare a study, compare its screens, fetch published files, simulate a study."""
+"""``dadsp data``: describe, validate or prepare a study, compare its screens, fetch published files, simulate a study.
 
-import json
+What an action computes with is imported when its configuration has been composed.
+"""
+
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig
-from rich.table import Table
-
-from dadsp.cli import data_checks, data_concordance, data_fetch
-from dadsp.cli.console import console, print_notes
-from dadsp.configuration.compose import build, compose
-from dadsp.data.describe import describe
-from dadsp.data.tidy_writer import write_tidy
+from dadsp.cli.help import ACTIONS, of_verb
+from dadsp.configuration.compose import compose
 from dadsp.errors import ConfigError, nearest
-from dadsp.evaluation.metrics import evaluate
-from dadsp.models.base import predict_split
-from dadsp.models.systems.naive import naive_rows
-from dadsp.schema import Study
-from dadsp.splits.cross_screen import cross_screen
-
-ACTIONS = {
-    "describe": "dadsp data describe data=NAME [--json]   counts, ranges, censoring, overlaps, naive scores",
-    "concordance": "dadsp data concordance data=NAME [out=FOLDER] [--json]   how far the screens agree where both measured",
-    "validate": "dadsp data validate data=NAME [--json]   every problem of the files in one pass; exit code 0 or 2",
-    "prepare": "dadsp data prepare data=NAME out=FOLDER   a cache that opens at once and knows when it is stale",
-    "fetch": "dadsp data fetch gdsc|ccle|depmap|pubchem-smiles [out=FOLDER]   published files, checked and kept",
-    "simulate": "dadsp data simulate data=simulated out=FOLDER   a simulated screen pair as CSV files with its truth",
-}
 
 
 def run(arguments: list[str], as_json: bool) -> None:
     """Runs one action."""
-    if not arguments or arguments[0] in ("-h", "--help"):
-        print("Usage:\n  " + "\n  ".join(ACTIONS.values()))
+    if not arguments:
+        print(of_verb("data", []), end="")
         return
     action, *overrides = arguments
     if action not in ACTIONS:
@@ -44,122 +27,36 @@ def run(arguments: list[str], as_json: bool) -> None:
     for option in (part for part in overrides if part.startswith("-")):
         raise ConfigError(f"{option} is not an option of dadsp data {action}. Valid: --config-dir, --json, --debug.")
     if action == "describe":
-        _describe(_study(compose("config", overrides)), as_json)
+        config = compose("config", overrides)
+        _of("data_describe").describe_study(config, as_json)
     elif action == "concordance":
         folders, others = _out(overrides)
         if folders[1:] or folders == [""]:
             raise ConfigError("out is given once: dadsp data concordance data=NAME out=FOLDER")
-        study = _study(compose("config", others))
-        data_concordance.report(study, Path(folders[0]) if folders else None, as_json)
+        config = compose("config", others)
+        _of("data_concordance").report(config, Path(folders[0]) if folders else None, as_json)
     elif action == "validate":
-        data_checks.validate(compose("config", overrides), as_json)
+        config = compose("config", overrides)
+        _of("data_checks").validate(config, as_json)
     elif action == "prepare":
         folders, others = _out(overrides)
-        data_checks.prepare(compose("config", others), folders[-1] if folders else None, as_json)
+        config = compose("config", others)
+        _of("data_checks").prepare(config, folders[-1] if folders else None, as_json)
     elif action == "fetch":
-        data_fetch.run(overrides, as_json)
+        _of("data_fetch").run(overrides, as_json)
     else:
-        _simulate(overrides, as_json)
+        folders, others = _out(overrides)
+        if len(folders) != 1 or not folders[0]:
+            raise ConfigError("out is required, once. Set it: dadsp data simulate data=simulated out=FOLDER")
+        config = compose("config", others)
+        _of("data_describe").simulate(config, Path(folders[0]), as_json)
 
 
-def _study(config: DictConfig) -> Study:
-    study: Study = build(config.data, "data")
-    return study
-
-
-def _describe(study: Study, as_json: bool) -> None:
-    facts = {**describe(study), "naive": _naive_scores(study)}
-    if as_json:
-        print(json.dumps(facts, allow_nan=False))
-        return
-    out = console()
-    table = Table(
-        title=f"{study.source.name} → {study.target.name}: {facts['n_genes']:,} shared genes", title_justify="left"
-    )
-    table.add_column("")
-    table.add_column(f"source {study.source.name}", justify="right")
-    table.add_column(f"target {study.target.name}", justify="right")
-    for label, key in (
-        ("lines with expression", "lines"),
-        ("lines with labels", "labelled_lines"),
-        ("drugs with a structure", "drugs"),
-        ("drugs with labels", "labelled_drugs"),
-        ("labelled pairs", "pairs"),
-        ("share of the grid measured", "grid_share"),
-        ("labels at the cap", "censored_share"),
-        ("cap, −log10 IC50(µM)", "cap"),
-        ("labels are", "measure"),
-        ("label range", "labels"),
-        ("expression range", "expression"),
-    ):
-        table.add_row(label, *(_cell(key, facts[role][key]) for role in ("source", "target")))
-    out.print(table)
-    overlap = facts["overlap"]
-    print(
-        f"In both: {overlap['lines']} lines ({overlap['labelled_target_lines']} with target labels), "
-        f"{overlap['labelled_target_drugs']} labelled target drugs by structure, {overlap['pairs']:,} measured pairs"
-    )
-    for role in ("source", "target"):
-        if origins := facts[role]["origins"]:
-            print(f"Labels of {facts[role]['name']}: " + ", ".join(f"{n:,} from {name}" for name, n in origins.items()))
-    print_notes((study.source, study.target))
-    naive = Table(title="What naive predictors score on the target", title_justify="left")
-    naive.add_column("predictor")
-    naive.add_column("RMSE", justify="right")
-    naive.add_column("R²", justify="right")
-    naive.add_column("target labels")
-    for row in facts["naive"]:
-        naive.add_row(
-            row["name"], _cell("", row["rmse"]), _cell("", row["r2"]), "seen" if row["saw_target_labels"] else "unseen"
-        )
-    out.print(naive)
-    print(f"data hash {facts['content_hash']}")
-
-
-def _naive_scores(study: Study) -> list[dict[str, Any]]:
-    """Every naive predictor, fitted on all source pairs (or, as an oracle, on the target's own)."""
-    rows = []
-    split = cross_screen(study, seed=0)  # naive rows use training and validation pairs alike
-    for naive in naive_rows(study):
-        scores = evaluate(predict_split(naive.fit(study, split), study, split, parts=("test",))).pooled.to_json()
-        rows.append(
-            {"name": naive.name, "saw_target_labels": naive.sees_target_labels, "rmse": scores["rmse"], "r2": scores["r2"]}
-        )
-    return rows
-
-
-def _cell(key: str, value: Any) -> str:
-    if value is None:
-        return "–"
-    if isinstance(value, str):
-        return value
-    if isinstance(value, dict):
-        return f"{value['min']:.2f} … {value['max']:.2f}, mean {value['mean']:.2f}, sd {value['sd']:.2f}"
-    if key in ("grid_share", "censored_share"):
-        return f"{value:.1%}"
-    return f"{value:,}" if isinstance(value, int) else f"{value:.3f}"
+def _of(module: str) -> Any:
+    return import_module(f"dadsp.cli.{module}")
 
 
 def _out(overrides: list[str]) -> tuple[list[str], list[str]]:
     """What ``out`` is given as, and the other overrides."""
     given = [part.removeprefix("out=") for part in overrides if part.startswith("out=")]
     return given, [part for part in overrides if not part.startswith("out=")]
-
-
-def _simulate(overrides: list[str], as_json: bool) -> None:
-    folders, others = _out(overrides)
-    if len(folders) != 1 or not folders[0]:
-        raise ConfigError("out is required, once. Set it: dadsp data simulate data=simulated out=FOLDER")
-    out = Path(folders[0])
-    if out.exists():
-        raise ConfigError(f"{out} exists already and is left alone. Choose a new folder.")
-    config = compose("config", others)
-    study = _study(config)
-    if not study.source.truth:
-        raise ConfigError("data simulate writes simulated studies. Valid: data=simulated, simulated_paper, simulated_tiny.")
-    write_tidy(study, out)
-    if as_json:
-        print(json.dumps({"folder": str(out), "data_hash": study.content_hash}))
-    else:
-        print(f"{out}: two screens as CSV, truth.json, and conf/data/simulated_files.yaml to train on them:")
-        print(f"  dadsp train --config-dir {out / 'conf'} data=simulated_files data.root={out}")

@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from omegaconf import DictConfig
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from dadsp.analysis.concordance import VERDICTS, Concordance, concordance
 from dadsp.analysis.concordance_figure import concordance_figure
 from dadsp.cli.console import console
+from dadsp.configuration.compose import build
 from dadsp.files import write_atomically, write_json
 from dadsp.schema import Study
 from dadsp.written_tables import write_csv
@@ -29,8 +31,9 @@ COLUMNS = {
 }
 
 
-def report(study: Study, out: Path | None, as_json: bool) -> None:
+def report(config: DictConfig, out: Path | None, as_json: bool) -> None:
     """Prints the agreement, and writes its tables and figure where ``out`` says."""
+    study: Study = build(config.data, "data")
     found = concordance(study)
     if out is not None:
         _write(found, out)

@@ -6,7 +6,6 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from dadsp.analysis.embedding import MEASURES, Embedding, EmbedOptions, embed
-from dadsp.cli.app import run_app
 from dadsp.cli.console import console, table_of
 from dadsp.cli.places import Places, open_run
 from dadsp.configuration.compose import plain
@@ -14,12 +13,8 @@ from dadsp.options import validated
 from dadsp.runs.analyses import write_embedding
 
 
-def run(arguments: list[str], as_json: bool) -> None:
-    """Embeds as the arguments say."""
-    run_app("embed", "embed", arguments, lambda config: _embed(config, as_json))
-
-
-def _embed(config: DictConfig, as_json: bool) -> None:
+def work(config: DictConfig, as_json: bool) -> None:
+    """Embeds as the configuration says."""
     given = plain(config)
     folder, out = Places.taken_from(given)
     options = validated(EmbedOptions, given, "")

@@ -9,7 +9,6 @@ from pydantic.dataclasses import dataclass
 
 from dadsp.analysis.attribution import MEANING, MEASURED
 from dadsp.analysis.enrichment_figures import SIGNIFICANT
-from dadsp.cli.app import run_app
 from dadsp.cli.places import Places, open_run
 from dadsp.configuration.compose import plain
 from dadsp.errors import examples
@@ -26,12 +25,8 @@ class Others:
     runs: tuple[str, ...]
 
 
-def run(arguments: list[str], as_json: bool) -> None:
-    """Explains as the arguments say."""
-    run_app("explain", "explain", arguments, lambda config: _explain(config, as_json))
-
-
-def _explain(config: DictConfig, as_json: bool) -> None:
+def work(config: DictConfig, as_json: bool) -> None:
+    """Explains as the configuration says."""
     given = plain(config)
     folder, out = Places.taken_from(given)
     others = validated(Others, {"runs": given.pop("runs")}, "").runs

@@ -10,7 +10,6 @@ from rich.table import Table
 from rich.text import Text
 
 from dadsp.analysis.missing_pairs import NEAR_CAP, Imputation, ImputeOptions, impute
-from dadsp.cli.app import run_app
 from dadsp.cli.console import console, number, table_of
 from dadsp.cli.places import Places, open_run
 from dadsp.configuration.compose import plain
@@ -19,12 +18,8 @@ from dadsp.runs.analyses import write_imputation
 from dadsp.schema import Study
 
 
-def run(arguments: list[str], as_json: bool) -> None:
-    """Imputes as the arguments say."""
-    run_app("impute", "impute", arguments, lambda config: _impute(config, as_json))
-
-
-def _impute(config: DictConfig, as_json: bool) -> None:
+def work(config: DictConfig, as_json: bool) -> None:
+    """Imputes as the configuration says."""
     given = plain(config)
     folder, out = Places.taken_from(given)
     options = validated(ImputeOptions, given, "")

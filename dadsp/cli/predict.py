@@ -10,7 +10,6 @@ from omegaconf import DictConfig
 from pydantic import Field, StrictInt
 from pydantic.dataclasses import dataclass
 
-from dadsp.cli.app import run_app
 from dadsp.configuration.compose import plain
 from dadsp.data.new_pairs import OnUnknown
 from dadsp.errors import ConfigError, nearest
@@ -38,12 +37,8 @@ class PredictOptions:
     drugs: str | None = None
 
 
-def run(arguments: list[str], as_json: bool) -> None:
-    """Predicts as the arguments say."""
-    run_app("predict", "predict", arguments, lambda config: _predict(config, as_json))
-
-
-def _predict(config: DictConfig, as_json: bool) -> None:
+def work(config: DictConfig, as_json: bool) -> None:
+    """Predicts as the configuration says."""
     options = validated(PredictOptions, plain(config), "")
     expression, drugs = options.expression or None, options.drugs or None
     inputs = [Path(path) for path in (options.pairs, expression, drugs) if path]

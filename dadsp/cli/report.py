@@ -1,7 +1,6 @@
 """``dadsp report``: a finished run, or a whole experiment, as one page that can be mailed."""
 
 import json
-import re
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,7 +10,6 @@ from omegaconf import DictConfig
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from dadsp.cli.app import run_app
 from dadsp.configuration.compose import plain
 from dadsp.errors import ConfigError, DadspError
 from dadsp.options import STRICT, validated
@@ -45,24 +43,8 @@ class ReportOptions:
             )
 
 
-def run(arguments: list[str], as_json: bool) -> None:
-    """Reports as the arguments say.
-
-    ``--format md`` is ``format=md``. ``experiment=`` is ``runs=``: Hydra takes the former for a choice of its group.
-    """
-    given: list[str] = []
-    for part in arguments:
-        if given and given[-1] == "--format":
-            given[-1] = f"format={part}"
-        else:
-            given.append(part.removeprefix("--") if part.startswith("--format=") else part)
-    if given and given[-1] == "--format":
-        raise ConfigError("--format needs a value. Valid: html, md.")
-    given = [re.sub("^experiment=", "runs=", part) for part in given]
-    run_app("report", "report", given, lambda config: _report(config, as_json))
-
-
-def _report(config: DictConfig, as_json: bool) -> None:
+def work(config: DictConfig, as_json: bool) -> None:
+    """Reports as the configuration says."""
     options = validated(ReportOptions, plain(config), "")
     if options.runs is not None:
         document, facts = _of_experiment(options.runs, options)

@@ -9,7 +9,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from dadsp.building import build
-from dadsp.cli.begin import Verb, run_verb
+from dadsp.cli.begin import Verb
 from dadsp.cli.console import console, print_notes
 from dadsp.errors import ConfigError
 from dadsp.options import validated
@@ -20,12 +20,7 @@ from dadsp.schema import ResponsePanel
 from dadsp.singledrug.lines import chosen_drugs
 from dadsp.singledrug.settings import OPTIONS, SingleDrugOptions
 
-KEYS = ("panel", "drug", *OPTIONS, "tracking", "seed", "resume", "runs")
-
-
-def run(arguments: list[str], as_json: bool) -> None:
-    """Compares as the arguments say, or goes on with the run that ``resume=`` names."""
-    run_verb(Verb("single-drug", "single_drug", KEYS, _compare, _show), arguments, as_json)
+KEYS = ("panel", "drug", *OPTIONS, "tracking", "seed", "resume", "runs", "plugins")
 
 
 def _compare(job: Job, as_json: bool) -> Ending:
@@ -95,3 +90,6 @@ def _cell(value: float) -> str:
     if math.isnan(value):
         return "–"
     return f"{value:.3f}" if abs(value) < 100 else f"{value:,.0f}"
+
+
+VERB = Verb("single-drug", KEYS, _compare, _show)

@@ -3,16 +3,11 @@
 import sys
 from collections.abc import Callable
 
-from dadsp.cli.begin import Verb, run_verb
+from dadsp.cli.begin import Verb
 from dadsp.cli.console import print_facts, print_results, tell
 from dadsp.models.base import FitContext
 from dadsp.runs.job import KEYS, Ending, Job, train
 from dadsp.schema import Split, Study
-
-
-def run(arguments: list[str], as_json: bool) -> None:
-    """Trains as the arguments say, or goes on with the run that ``resume=`` names."""
-    run_verb(Verb("train", "config", KEYS, _train, print_results), arguments, as_json)
 
 
 def _train(job: Job, as_json: bool) -> Ending:
@@ -40,3 +35,6 @@ def _epoch_teller() -> Callable[[str, int, dict[str, float]], None]:
             tell(f"{stage}  epoch {epoch + 1}  {'  '.join(f'{name} {value:.4f}' for name, value in metrics.items())}")
 
     return on_epoch
+
+
+VERB = Verb("train", KEYS, _train, print_results)

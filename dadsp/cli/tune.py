@@ -16,7 +16,6 @@ from pydantic import Field, StrictBool, StrictInt
 from pydantic.dataclasses import dataclass
 from rich.table import Table
 
-from dadsp.cli.app import run_app
 from dadsp.cli.begin import check_keys
 from dadsp.cli.console import console, tell
 from dadsp.configuration.compose import build, plain, settings_hash
@@ -57,19 +56,8 @@ class TuneOptions:
     random_trials: StrictInt = Field(ge=1)
 
 
-def run(arguments: list[str], as_json: bool) -> None:
-    """Searches as the arguments say, or goes on with the search of the same arguments."""
-    for option in ("-m", "--multirun"):
-        if option in arguments:
-            raise ConfigError(
-                f"dadsp tune takes no {option}. Set tune.workers, or start the same command on other machines."
-            )
-    if any(part.replace(" ", "") == "tune.space={}" for part in arguments):  # Hydra would add nothing to the default space
-        raise ConfigError("tune.space={} names nothing to tune. Give ranges or choices, or leave it out.")
-    run_app("tune", "tune", arguments, lambda config: _tune(config, arguments, as_json))
-
-
-def _tune(config: DictConfig, arguments: list[str], as_json: bool) -> None:
+def work(config: DictConfig, as_json: bool, arguments: list[str]) -> None:
+    """Searches as the configuration says, or goes on with the search of the same arguments."""
     folder = Path(HydraConfig.get().runtime.output_dir)
     check_keys(config, (*KEYS, "tune"), "tune")
     validated(RunOptions, {key: config[key] for key in ("seed", "runs")}, "")

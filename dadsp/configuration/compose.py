@@ -14,18 +14,13 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import InterpolationToMissingValueError, MissingMandatoryValue, OmegaConfBaseException
 
-import dadsp
-from dadsp import building
+from dadsp import building, plugins
 from dadsp.configuration.arguments import readable
+from dadsp.configuration.folder import conf_folder
 from dadsp.configuration.guard import guarded
 from dadsp.errors import ConfigError, nearest
 
-
-def conf_folder() -> Path:
-    """The configuration that ships inside the wheel, or that of the checkout."""
-    package = Path(dadsp.__file__).resolve().parent
-    inside = package / "conf"
-    return inside if inside.is_dir() else package.parent / "conf"
+WITH_PLUGINS = ("config", "single_drug", "tune")  # configurations that are kept with a run
 
 
 def threads_per_job(n_jobs: int) -> int:
@@ -35,7 +30,7 @@ def threads_per_job(n_jobs: int) -> int:
 
 
 # Where things lie and how fast they go; the content of the data is hashed by itself.
-NOT_DECISIVE = ("hydra", "runs", "sweep", "tracking", "resume")
+NOT_DECISIVE = ("hydra", "runs", "sweep", "tracking", "resume", "plugins")
 NOT_DECISIVE_INSIDE = ("data.root", "trainer.threads", "trainer.checkpoint_every_s", "tune.trials", "tune.workers")
 
 
@@ -63,11 +58,23 @@ def compose(config_name: str, overrides: list[str]) -> DictConfig:
     Raises:
         ConfigError: It cannot be composed.
     """
+    overrides = with_plugins(config_name, overrides)
     try:
         with guarded(), hydra.initialize_config_dir(str(conf_folder()), version_base="1.3"):
             return hydra.compose(config_name, readable(overrides))
     except (HydraException, OmegaConfBaseException) as error:
-        raise explained(error, config_name) from error
+        raise explained(error, config_name if overrides else None) from error  # no known keys where the defaults fail
+
+
+def with_plugins(config_name: str, overrides: list[str]) -> list[str]:
+    """The overrides with the plug-ins that they or the environment name in use; configurations of runs state these.
+
+    Raises:
+        ConfigError: One is not installed, or fails.
+    """
+    others = plugins.taken(overrides)
+    states = config_name in WITH_PLUGINS and plugins.used()
+    return [*others, f"plugins=[{','.join(plugins.used())}]"] if states else others
 
 
 def compose_run(config_name: str, overrides: list[str]) -> tuple[DictConfig, Path]:
@@ -76,6 +83,7 @@ def compose_run(config_name: str, overrides: list[str]) -> tuple[DictConfig, Pat
     Raises:
         ConfigError: It cannot be composed.
     """
+    overrides = with_plugins(config_name, overrides)
     try:
         with guarded(), hydra.initialize_config_dir(str(conf_folder()), version_base="1.3"):
             config = hydra.compose(config_name, readable(overrides), return_hydra_config=True)

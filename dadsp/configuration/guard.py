@@ -14,10 +14,13 @@ from unittest.mock import patch
 from hydra._internal import hydra as hydra_app
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.utils import get_args_parser
+from hydra.core.config_search_path import ConfigSearchPath, SearchPathQuery
 from omegaconf import DictConfig, OmegaConf
 
+from dadsp.configuration.folder import conf_folder
 from dadsp.errors import ConfigError, examples
 from dadsp.plain_yaml import read_plain_yaml
+from dadsp.plugins import conf_folders
 
 # What may be named in hydra.job_logging and hydra.hydra_logging.
 LOG_CLASSES = (
@@ -40,13 +43,24 @@ _load = OmegaConf.load
 
 
 def _load_checked(file: Any) -> Any:
-    """As ``OmegaConf.load`` on the open file that Hydra gives it, once it is known to come to an end."""
-    read_plain_yaml(Path(file.name))
+    """As ``OmegaConf.load`` on the open file that Hydra gives it, once a file from elsewhere is known to come to an end."""
+    if not Path(file.name).resolve().is_relative_to(conf_folder()):
+        read_plain_yaml(Path(file.name))
     return _load(file)
 
 
 class GuardedLoader(ConfigLoaderImpl):
-    """Hydra's loader of configurations, which refuses what would run code; jobs of a sweep take it along."""
+    """Hydra's loader of configurations, which refuses what would run code; jobs of a sweep take it along.
+
+    Choices of plug-ins stand behind dadsp's own and cannot take their place.
+    """
+
+    def __init__(self, config_search_path: ConfigSearchPath) -> None:
+        for folder in conf_folders():
+            config_search_path.prepend(
+                "plugins", f"file://{folder}", SearchPathQuery(provider="schema")
+            )  # which must be last
+        super().__init__(config_search_path)
 
     def load_configuration(self, *args: Any, **kwargs: Any) -> DictConfig:
         """The composed configuration.

@@ -3,12 +3,16 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any, ClassVar, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
 from pydantic.dataclasses import dataclass
 
 from dadsp.options import STRICT
 from dadsp.schema import FloatArray, Note
+
+if TYPE_CHECKING:
+    from rdkit import Chem
+    from torch import nn
 
 T = TypeVar("T")
 
@@ -19,11 +23,9 @@ class DrugFeatures(ABC):
 
     Attributes:
         kind: Name in configurations and saved models.
-        learned: True where rows hold codes (tokens, atoms) that only an encoder learned with the model can read.
     """
 
     kind: ClassVar[str]
-    learned: ClassVar[bool] = False
 
     @property
     @abstractmethod
@@ -41,6 +43,22 @@ class DrugFeatures(ABC):
         Raises:
             SchemaError: Some SMILES are not valid.
         """
+
+    def encoder(self) -> "tuple[nn.Module, int] | None":
+        """A network with fresh weights that turns rows into codes, learned with the model, and the width of these codes.
+
+        None, as here, where rows are features already. A fitted representation is asked.
+        """
+        return None
+
+    @property
+    def learned(self) -> bool:
+        """True where rows hold codes (tokens, atoms) that only an encoder learned with the model can read."""
+        return type(self).encoder is not DrugFeatures.encoder
+
+    def environments(self, molecule: "Chem.Mol") -> dict[int, tuple[frozenset[int], ...]] | None:
+        """The groups of atoms that each column other than 0 stands for, by column; None where columns tell of no atoms."""
+        return None
 
     def notes(self, smiles: Sequence[str], names: Sequence[str]) -> tuple[Note, ...]:
         """What of these drugs the representation cannot express, counted; empty where it expresses all."""

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -14,6 +14,9 @@ from dadsp.drugs.structures import parse
 from dadsp.errors import examples
 from dadsp.options import STRICT
 from dadsp.schema import FloatArray, Note
+
+if TYPE_CHECKING:
+    from dadsp.nets.graph_encoder import GraphEncoder
 
 Positive = Annotated[int, Field(ge=1)]
 
@@ -39,7 +42,6 @@ class MolecularGraph(DrugFeatures):
     """
 
     kind: ClassVar[str] = "gcn"
-    learned: ClassVar[bool] = True
 
     atom_features: Literal["element", "graphdrp"] = "element"
     max_atoms: Positive = 96
@@ -69,6 +71,12 @@ class MolecularGraph(DrugFeatures):
             atoms[:kept] = [self._describe(atom) for _, atom in zip(range(kept), molecule.GetAtoms(), strict=False)]
             bonds[:kept, :kept] = Chem.GetAdjacencyMatrix(molecule)[:kept, :kept] + np.eye(kept)
         return rows
+
+    def encoder(self) -> "tuple[GraphEncoder, int]":
+        """Graph convolutions."""
+        from dadsp.nets.graph_encoder import GraphEncoder  # torch-geometric, which nothing else needs
+
+        return GraphEncoder(self.n_atom_features, self.max_atoms, self.widths), self.widths[-1]
 
     def _describe(self, atom: Chem.Atom) -> FloatArray:
         symbol = atom.GetSymbol()

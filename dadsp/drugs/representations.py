@@ -1,28 +1,22 @@
-"""The drug representations by name, and saved ones read back."""
+"""Saved drug representations, read back."""
 
 from typing import Any
 
+from dadsp.building import kinds_of, of_kind
 from dadsp.drugs.features import DrugFeatures
-from dadsp.drugs.graphs import MolecularGraph
-from dadsp.drugs.morgan import Morgan
-from dadsp.drugs.similarity import SimilarityProfile
-from dadsp.drugs.smiles_tokens import SmilesTokens
 from dadsp.errors import LoadError, nearest
-
-# A fixed table, so that a saved model from elsewhere can name no other code.
-REPRESENTATIONS: dict[str, type[DrugFeatures]] = {
-    representation.kind: representation for representation in (Morgan, SimilarityProfile, SmilesTokens, MolecularGraph)
-}
 
 
 def from_facts(facts: dict[str, Any]) -> DrugFeatures:
-    """The representation that ``DrugFeatures.facts`` described.
+    """The representation that ``DrugFeatures.facts`` described; only a registered one, so that a file names no other code.
 
     Raises:
         LoadError: It is of no known kind.
     """
     options = dict(facts)
     kind = str(options.pop("kind", None))
-    if kind not in REPRESENTATIONS:
-        raise LoadError(f"The saved model names the drug representation '{kind}'. {nearest(kind, REPRESENTATIONS)}")
-    return REPRESENTATIONS[kind](**options)
+    known: type[DrugFeatures] | None = of_kind("drug_features", kind)
+    if known is None:
+        valid = nearest(kind, kinds_of("drug_features"))
+        raise LoadError(f"The saved model names the drug representation '{kind}'. {valid}")
+    return known(**options)

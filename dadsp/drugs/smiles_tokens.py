@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Annotated, ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, ClassVar, Self
 
 import numpy as np
 from pydantic import Field
@@ -16,6 +16,9 @@ from dadsp.drugs.structures import parse
 from dadsp.errors import examples
 from dadsp.options import STRICT
 from dadsp.schema import FloatArray, Note
+
+if TYPE_CHECKING:
+    from dadsp.nets.smiles_cnn import SmilesCnn
 
 Positive = Annotated[int, Field(ge=1)]
 
@@ -45,7 +48,6 @@ class SmilesTokens(DrugFeatures):
     """
 
     kind: ClassVar[str] = "cnn"
-    learned: ClassVar[bool] = True
 
     tokens: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     length: Positive | None = None
@@ -81,6 +83,13 @@ class SmilesTokens(DrugFeatures):
             known = [number.get(token, 0) for token in text[: fitted(self.length)]]
             row[: len(known)] = known
         return rows
+
+    def encoder(self) -> "tuple[SmilesCnn, int]":
+        """A convolutional network."""
+        from dadsp.nets.smiles_cnn import SmilesCnn  # torch, which reading structures does not need
+
+        n_tokens = len(fitted(self.tokens))
+        return SmilesCnn(n_tokens, self.width, self.filters, self.kernels, self.outputs), self.outputs
 
     def notes(self, smiles: Sequence[str], names: Sequence[str]) -> tuple[Note, ...]:
         """Unknown tokens, and drugs longer than ``length``."""

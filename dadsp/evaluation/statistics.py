@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import friedmanchisquare, rankdata, studentized_range
 
 from dadsp.evaluation.grouped_pairs import GroupedPairs, Values
 from dadsp.evaluation.metric import PEARSON, within_groups
@@ -171,6 +170,8 @@ def rank_systems(scores: pd.DataFrame, level: float = 0.05) -> Ranks:
     Reference: Demšar, Statistical comparisons of classifiers over multiple data sets, JMLR 2006.
     """
     n_blocks, n_systems = scores.shape
+    from scipy.stats import friedmanchisquare, rankdata, studentized_range  # a second that only comparing systems needs
+
     ranks = rankdata(scores.to_numpy(), axis=1)
     mean = pd.Series(ranks.mean(axis=0), index=scores.columns).sort_values(kind="stable")
     spread = float(studentized_range.ppf(1 - level, n_systems, np.inf)) / np.sqrt(2)

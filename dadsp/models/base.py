@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
+from dadsp import plugins
 from dadsp.building import registered
 from dadsp.errors import ConfigError, LoadError, examples
 from dadsp.files import read_json, write_atomically, write_json
@@ -145,18 +146,20 @@ def save_model(predictor: Predictor, folder: Path) -> None:
     system = f"{type(predictor).__module__}.{type(predictor).__qualname__}"
     contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     write_atomically(folder / "weights.safetensors", lambda path: save_file(contiguous, path))
-    write_json(folder / "model.json", {**FORMAT, "system": system, **facts})
+    made_with = {"plugins": list(plugins.used())} if plugins.used() else {}
+    write_json(folder / "model.json", {**FORMAT, "system": system, **made_with, **facts})
 
 
 def load_model(folder: Path) -> Predictor:
     """The predictor saved in ``folder``; runs no code from the files.
 
     Raises:
-        LoadError: The folder holds no model, a damaged one, or one of another version.
+        LoadError: The folder holds no model, a damaged one, one of another version, or one of a plug-in not in use.
     """
     facts = read_json(folder / "model.json")
     if not isinstance(facts, dict) or {key: facts.get(key) for key in FORMAT} != FORMAT:
         raise LoadError(f"{folder / 'model.json'} is not a dadsp model of version {FORMAT['version']}. Train it again.")
+    plugins.require(facts.get("plugins"), folder / "model.json")
     try:
         arrays = load_file(folder / "weights.safetensors")
         refuse_not_finite(arrays, folder / "weights.safetensors")
@@ -263,3 +266,8 @@ def seen_in_training(
         np.isin(these_structures, train_structures),
         np.isin(these_lines * width + these_structures, train_lines * width + train_structures),
     )
+
+
+def under(prefix: str, arrays: Arrays) -> Arrays:
+    """The arrays whose names begin with ``prefix``, without it."""
+    return {name.removeprefix(prefix): value for name, value in arrays.items() if name.startswith(prefix)}

@@ -18,11 +18,10 @@ from dadsp.data.scaling import LabelScaler, ScalerKind, ScalerScope
 from dadsp.drugs.features import DrugFeatures
 from dadsp.drugs.morgan import Morgan
 from dadsp.drugs.representations import from_facts
-from dadsp.errors import MissingIdsError, examples
 from dadsp.models.base import Arrays, FitContext, Predictor
 from dadsp.models.networks.rowspace import InputBasis, RowSpace
-from dadsp.models.training.pretraining import PretrainingOptions, pretrain_encoder
-from dadsp.models.training.stage import TrainingOptions, claim_device
+from dadsp.models.structures import structures
+from dadsp.models.training.options import PretrainingOptions, TrainingOptions, claim_device
 from dadsp.nets.autoencoder import StackedAutoencoder
 from dadsp.nets.feed_forward import Activation
 from dadsp.options import STRICT, validated
@@ -147,6 +146,8 @@ class CrossScreenPredictor(Predictor):
         self, lines: Tensor, space: RowSpace | None, options: PretrainingOptions, context: FitContext
     ) -> StackedAutoencoder:
         """An autoencoder of the options' widths trained on scaled lines (or their coordinates in ``space``)."""
+        from dadsp.models.training.pretraining import pretrain_encoder  # Lightning: seconds, and only training needs it
+
         widths, activation = self.options.encoder_widths, self.options.encoder_activation
         sae, histories = pretrain_encoder(lines, space, widths, activation, options, self.training, context)
         self.histories |= histories
@@ -232,24 +233,3 @@ class CrossScreenPredictor(Predictor):
         predictor.expression_input = ExpressionInput.from_state(predictor.genes, facts.get("alignment"), arrays)
         predictor._restore(arrays)
         return predictor
-
-
-def structures(screen: Screen, rows: IntArray | None = None) -> tuple[list[str], list[str]]:
-    """SMILES and names of the drugs in ``rows`` (all by default).
-
-    Raises:
-        MissingIdsError: A drug has no SMILES.
-    """
-    wanted = range(len(screen.drugs)) if rows is None else rows
-    lacking = [screen.drugs.names[row] for row in wanted if screen.drugs.smiles[row] is None]
-    if lacking:
-        raise MissingIdsError(
-            f"{len(lacking)} drugs of {screen.name} have no SMILES (e.g. {examples(lacking)}). "
-            "Add their structures, or leave these drugs out."
-        )
-    return [screen.drugs.smiles[row] or "" for row in wanted], [screen.drugs.names[row] for row in wanted]
-
-
-def under(prefix: str, arrays: Arrays) -> Arrays:
-    """The arrays whose names begin with ``prefix``, without it."""
-    return {name.removeprefix(prefix): value for name, value in arrays.items() if name.startswith(prefix)}

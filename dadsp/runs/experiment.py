@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from dadsp import plugins
 from dadsp.building import name_of
 from dadsp.data.cache import keep_study
 from dadsp.errors import ConfigError
@@ -95,7 +96,7 @@ def work_in(
     """The run of a folder that holds the split already and in which this process works alone, brought to its end."""
     model.name = row_name(model, study)
     folder.keep_settings(origin.settings)
-    facts = {"command": origin.command, **_facts(study, split, context), **environment_tags()}
+    facts = {"command": origin.command, **_facts(study, split, context), **environment_tags(), **plugins.versions()}
     tags = {name: value for name, value in facts.items() if name not in ("command", "seed")}
     name = f"{model.name} seed {context.seed}"
     with tracked_run(tracking, origin.runs, folder, name, origin.command, {**tags, **origin.tags}) as tracker:

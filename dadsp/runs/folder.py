@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from dadsp import plugins
 from dadsp.building import check
 from dadsp.errors import ConfigError, DadspError, LoadError, examples
 from dadsp.evaluation.naive_predictions import lacking, read_naive, scored_again
@@ -134,9 +135,10 @@ class RunFolder:
         """The same, to build from: what it names is checked first, wherever it stands.
 
         Raises:
-            LoadError: It cannot be read, or names what dadsp does not build at that place.
+            LoadError: It cannot be read, needs a plug-in that is not in use, or names what dadsp does not build there.
         """
         settings = self.settings
+        plugins.require(settings.get("plugins"), self.path / CONFIG)
         try:
             check(settings, "")
         except ConfigError as error:

@@ -25,7 +25,8 @@ from dadsp.schema import Split, Study
 from dadsp.tracking import PARENT, RunTracker
 
 Ending = Literal["trained", "skipped", "failed"]
-KEYS = ("data", "split", "drug_features", "alignment", "model", "trainer", "tracking", "seed", "resume", "runs", "sweep")
+GROUPS = ("data", "split", "drug_features", "alignment", "model", "trainer", "tracking")
+KEYS = (*GROUPS, "seed", "resume", "runs", "sweep", "plugins")
 NEEDED = ("data", "panel", "split", "model", "tracking", "seed", "runs")  # keys that a run of any version has
 PATHS = ("data.root", "split.path")  # keys that name files
 

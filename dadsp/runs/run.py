@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from dadsp.analysis.embedding import Embedding, EmbedOptions, embed
-from dadsp.analysis.missing_pairs import Imputation, ImputeOptions, impute
 from dadsp.data.new_pairs import OnUnknown
 from dadsp.data.tables import Frame
 from dadsp.errors import LoadError
@@ -22,6 +20,8 @@ from dadsp.runs.scoring import Results
 from dadsp.schema import Domain, PredictionTable, Screen, Split, Study
 
 if TYPE_CHECKING:
+    from dadsp.analysis.embedding import Embedding
+    from dadsp.analysis.missing_pairs import Imputation
     from dadsp.runs.explaining import Explained
 
 Table = str | Path | pd.DataFrame
@@ -196,7 +196,7 @@ class Run:
         except LoadError as error:
             raise LoadError(f"{error} Or give expression= and drugs=.") from error
 
-    def impute(self, **options: Any) -> Imputation:
+    def impute(self, **options: Any) -> "Imputation":
         """What the system says of the pairs that nobody measured: ``pairs``, ``ranking`` of drugs, ``coverage``, ``facts``.
 
         Args:
@@ -205,9 +205,11 @@ class Run:
         Raises:
             ConfigError: An option is no choice, or too few lines were held out.
         """
+        from dadsp.analysis.missing_pairs import ImputeOptions, impute  # seconds of imports that predicting does without
+
         return impute(self.model, self.study, self.split, validated(ImputeOptions, options, ""))
 
-    def embed(self, **options: Any) -> Embedding:
+    def embed(self, **options: Any) -> "Embedding":
         """Both screens' lines before and after training: ``coordinates``, ``measures``, ``facts``.
 
         Args:
@@ -216,6 +218,8 @@ class Run:
         Raises:
             ConfigError: An option is no choice, or the system has no feature space.
         """
+        from dadsp.analysis.embedding import EmbedOptions, embed  # as above
+
         return embed(self.model, self.study, validated(EmbedOptions, options, ""))
 
     def explain(self, drug: str, runs: Sequence["Run"] = (), **options: Any) -> "Explained":

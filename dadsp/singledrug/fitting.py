@@ -20,7 +20,8 @@ from dadsp.errors import LoadError, SchemaError
 from dadsp.files import write_atomically
 from dadsp.models.base import FitContext
 from dadsp.models.training.batches import RowBatches
-from dadsp.models.training.stage import Stage, TrainingOptions, run_stage
+from dadsp.models.training.options import TrainingOptions
+from dadsp.models.training.stage import Stage, run_stage
 from dadsp.schema import FloatArray
 from dadsp.seeding import derive_seed
 from dadsp.singledrug.growth import Trial, Widths, best_trial, next_widths, spent_budget

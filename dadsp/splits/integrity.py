@@ -1,16 +1,19 @@
 """What each kind of split promises to keep apart, and making sure of it."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 
+from dadsp.building import names_of, registered
 from dadsp.errors import ConfigError, LeakageError, SchemaError, examples, nearest
 from dadsp.schema import Split, Study
 from dadsp.splits.groups import PLURAL, Grouping, group_of_pairs
 
 log = logging.getLogger(__name__)
+Rule = TypeVar("Rule", bound=Callable[..., Any])
 
 # Inside one screen: what test, training and validation never share.
 WITHIN: dict[str, tuple[Grouping, ...]] = {
@@ -63,6 +66,24 @@ PROMISES = {cross_kind(overlap): Promise(False, groups, ("line",), True) for ove
 }
 
 
+def promises(**kinds: Promise) -> Callable[[Rule], Rule]:
+    """Marks a function that makes splits, for those of plug-ins, with what each ``Split.kind`` that it makes keeps apart."""
+
+    def mark(rule: Rule) -> Rule:
+        rule.promises = kinds  # type: ignore[attr-defined]
+        return rule
+
+    return mark
+
+
+def known_promises() -> dict[str, Promise]:
+    """Promises by kind of split; none of a plug-in takes the place of dadsp's own."""
+    found: dict[str, Promise] = {}
+    for name in names_of("split"):
+        found |= getattr(registered("split", name), "promises", {})
+    return found | PROMISES
+
+
 def completed(study: Study, split: Split) -> Split:
     """The split just made, once it is fit for use; its notes go to the log.
 
@@ -95,9 +116,9 @@ def check_split(study: Study, split: Split) -> None:
         SchemaError: The kind is unknown or not one for this study; a part is empty or points outside the study.
     """
     source, target = study.source, study.target
-    promise = PROMISES.get(split.kind)
+    promise = PROMISES.get(split.kind) or known_promises().get(split.kind)
     if promise is None:
-        raise SchemaError(f"'{split.kind}' is no kind of split. {nearest(split.kind, PROMISES)}")
+        raise SchemaError(f"'{split.kind}' is no kind of split. {nearest(split.kind, known_promises())}")
     if promise.within != (study.scope != "across"):
         raise SchemaError(
             f"A {split.kind} split does not fit a study of scope '{study.scope}'. Make the split again for this study."

@@ -9,13 +9,20 @@ import numpy as np
 from dadsp.errors import LoadError
 from dadsp.files import read_json, write_json
 from dadsp.schema import Note, Scope, Split, Study
-from dadsp.splits.integrity import check_split
+from dadsp.splits.integrity import PROMISES, check_split
 
 _PARTS = ("train_idx", "val_idx", "test_idx", "adapt_cell_idx")
 
 
 def save_split(path: Path, study: Study, split: Split) -> None:
-    """Writes the row numbers with the hashes of split and data."""
+    """Writes the row numbers with the hashes of split and data.
+
+    Raises:
+        LeakageError: A split of a plug-in shares what it promises to keep apart; dadsp's own made sure of it.
+        SchemaError: It promises nothing, or does not fit the study.
+    """
+    if split.kind not in PROMISES:
+        check_split(study, split)
     facts = {
         "kind": split.kind,
         "scope": study.scope,

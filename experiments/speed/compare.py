@@ -36,7 +36,8 @@ from torch.utils.data import DataLoader, Dataset
 from dadsp.configuration.compose import build, compose
 from dadsp.files import write_atomically
 from dadsp.models.base import FitContext
-from dadsp.models.systems.dadsp_a import SOURCE, TARGET, DadspA, DadspStage
+from dadsp.models.stages.dadsp_a import SOURCE, TARGET, DadspStage
+from dadsp.models.systems.dadsp_a import DadspA
 from dadsp.models.training.batches import BlockBatch, PairBatch, PairBatches
 from dadsp.models.training.stage import run_stage
 from dadsp.nets.dadsp_network import DadspNetwork

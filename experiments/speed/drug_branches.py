@@ -24,7 +24,8 @@ from dadsp.configuration.compose import build, compose
 from dadsp.drugs.smiles_tokens import SmilesTokens
 from dadsp.files import write_atomically
 from dadsp.models.base import FitContext
-from dadsp.models.systems.dadsp_a import DadspA, DadspStage
+from dadsp.models.stages.dadsp_a import DadspStage
+from dadsp.models.systems.dadsp_a import DadspA
 from dadsp.provenance import environment_tags
 
 WAYS = {

@@ -19,7 +19,7 @@ import torch
 from dadsp.configuration.compose import build, compose
 from dadsp.files import write_atomically
 from dadsp.models.base import FitContext
-from dadsp.models.systems.dadsp_a import DadspStage
+from dadsp.models.stages.dadsp_a import DadspStage
 from dadsp.provenance import environment_tags
 from dadsp.schema import Split, Study
 from experiments.speed.compare import FirstBatches

@@ -17,7 +17,8 @@ from typing import Any
 import pandas as pd
 from omegaconf import OmegaConf
 
-from dadsp.configuration.compose import compose, conf_folder
+from dadsp.configuration.compose import compose
+from dadsp.configuration.folder import conf_folder
 from dadsp.evaluation.report import read_comparison
 from dadsp.files import read_json, write_atomically
 from dadsp.runs.identity import SUPERSEDED

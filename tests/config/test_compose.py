@@ -11,7 +11,8 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 from pydantic import BaseModel
 
-from dadsp.configuration.compose import build, compose, conf_folder
+from dadsp.configuration.compose import build, compose
+from dadsp.configuration.folder import conf_folder
 from dadsp.models.base import Predictor
 from dadsp.models.systems.dadsp_a import DadspA
 from dadsp.models.systems.dadsp_b import DadspB
@@ -94,7 +95,8 @@ def test_yaml_of_single_drug_states_the_code_s_own_defaults() -> None:
 def test_every_screen_composes_on_either_side_and_its_parts_build(screen: str) -> None:
     data = compose("config", ["data=screens", f"screen@data.source={screen}", f"screen@data.target={screen}"]).data
     assert data.source == data.target
-    parts = {key: node for key, node in data.source.items() if isinstance(node, DictConfig) and "_target_" in node}
+    nodes = {key: data.source._get_node(key) for key in data.source}
+    parts = {key: node for key, node in nodes.items() if isinstance(node, DictConfig) and "_target_" in node}
     for key, node in parts.items():
         assert isinstance(build(node, f"data.source.{key}"), BaseModel)
 

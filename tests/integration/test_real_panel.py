@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from hydra.utils import instantiate
-from omegaconf import OmegaConf
 
+from dadsp.configuration.compose import compose
 from dadsp.data.describe import describe
 from dadsp.schema import Domain, Screen, Study
 from dadsp.splits.cross_screen import cross_screen
@@ -29,7 +29,7 @@ def root() -> Path:
 
 @pytest.fixture(scope="module")
 def study(root: Path) -> Study:
-    config = OmegaConf.load(CHECKOUT / "conf" / "data" / "gdsc_ccle_panel.yaml")
+    config = compose("config", ["data=gdsc_ccle_panel"]).data
     loaded = instantiate(config, root=str(root))
     assert isinstance(loaded, Study)
     return loaded
@@ -156,7 +156,7 @@ def test_every_structure_of_a_target_drug_in_the_source_is_the_same_compound(stu
 def test_the_folder_itself_may_be_the_root(study: Study, root: Path) -> None:
     if not (root / "gdsc_ccle").is_dir():
         pytest.skip("DADSP_REAL_DATA names the inner folder already")
-    config = OmegaConf.load(CHECKOUT / "conf" / "data" / "gdsc_ccle_panel.yaml")
+    config = compose("config", ["data=gdsc_ccle_panel"]).data
     start = time.process_time()
     again = instantiate(config, root=str(root / "gdsc_ccle"))
     assert time.process_time() - start < 20  # takes about 2 s; a reader that loops over rows would take minutes

@@ -14,7 +14,7 @@ import dadsp.data
 import dadsp.drugs
 import dadsp.models
 from dadsp.building import REGISTERED, build, check, registered
-from dadsp.configuration.compose import conf_folder
+from dadsp.configuration.folder import conf_folder
 from dadsp.data.alignment.base import Alignment
 from dadsp.data.alignment.bridge import Auto
 from dadsp.data.sources.tidy_files import CellFile, DrugFile, ExpressionFile, ResponseFile

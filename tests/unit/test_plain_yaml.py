@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from dadsp.configuration.compose import conf_folder
+from dadsp.configuration.folder import conf_folder
 from dadsp.errors import LoadError
 from dadsp.plain_yaml import MAX_DEPTH, read_plain_yaml
 

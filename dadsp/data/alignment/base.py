@@ -124,9 +124,11 @@ class Alignment(ABC):
 
     Attributes:
         kind: How configurations and saved models call it.
+        fitted: What it leaves behind, which a saved model reads back; None where that is of another kind.
     """
 
     kind: ClassVar[str]
+    fitted: ClassVar[type[FittedAlignment] | None] = None
 
     @abstractmethod
     def fit(self, lines: AlignmentLines) -> FittedAlignment:

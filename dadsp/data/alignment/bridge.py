@@ -73,6 +73,7 @@ class Bridge(Alignment):
     """
 
     kind: ClassVar[str] = "bridge"
+    fitted: ClassVar[type[FittedAlignment]] = FittedBridge
     penalties: tuple[Positive, ...] = Field(default=(10.0, 30.0, 100.0, 300.0, 1e3, 3e3, 1e4, 3e4, 1e5), min_length=1)
     folds: int = Field(default=5, ge=2)
 

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 import pandas as pd
 
-from dadsp.data.alignment.base import Alignment, AlignmentLines
+from dadsp.data.alignment.base import Alignment, AlignmentLines, FittedAlignment
 from dadsp.data.alignment.gene_wise import GeneWise
 from dadsp.data.scaling import ExpressionScaler, shift_and_scale
 from dadsp.errors import ConfigError
@@ -30,6 +30,7 @@ class ComBat(Alignment):
     """
 
     kind: ClassVar[str] = "combat"
+    fitted: ClassVar[type[FittedAlignment]] = GeneWise
 
     def fit(self, lines: AlignmentLines) -> GeneWise:
         """Shift and scale of each gene of the target.

@@ -72,6 +72,7 @@ class Coral(Alignment):
     """
 
     kind: ClassVar[str] = "coral"
+    fitted: ClassVar[type[FittedAlignment]] = Recolouring
     penalty: float = Field(default=1.0, gt=0)
 
     def fit(self, lines: AlignmentLines) -> Recolouring:

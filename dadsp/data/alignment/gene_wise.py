@@ -44,6 +44,7 @@ class ZScore(Alignment):
     """Gene-wise z-scores of each screen: the training lines' in the source, the adapting lines' in the target."""
 
     kind: ClassVar[str] = "zscore"
+    fitted: ClassVar[type[FittedAlignment]] = GeneWise
 
     def fit(self, lines: AlignmentLines) -> GeneWise:
         """Mean and standard deviation of each gene in each screen."""

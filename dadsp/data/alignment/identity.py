@@ -34,6 +34,7 @@ class NoAlignment(Alignment):
     """Nothing is aligned."""
 
     kind: ClassVar[str] = "none"
+    fitted: ClassVar[type[FittedAlignment]] = Identity
 
     def fit(self, lines: AlignmentLines) -> Identity:
         """The identity, whatever the lines."""

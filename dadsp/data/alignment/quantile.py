@@ -63,6 +63,7 @@ class Quantile(Alignment):
     """
 
     kind: ClassVar[str] = "quantile"
+    fitted: ClassVar[type[FittedAlignment]] = QuantileMap
     points: int = Field(default=101, ge=2)
 
     def fit(self, lines: AlignmentLines) -> QuantileMap:

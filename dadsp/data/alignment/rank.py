@@ -5,9 +5,8 @@ from typing import ClassVar
 
 import numpy as np
 from scipy.special import ndtri
-from scipy.stats import rankdata
 
-from dadsp.data.alignment.base import Alignment, AlignmentLines
+from dadsp.data.alignment.base import Alignment, AlignmentLines, FittedAlignment
 from dadsp.data.alignment.gene_wise import GeneWise, z_scores
 from dadsp.schema import Domain, FloatArray
 
@@ -25,6 +24,8 @@ class RankScores(GeneWise):
         z = self.scores.transform(expression, domain)
         n_genes = z.shape[1]
         # Mean ranks are whole or half, so 2·rank − 2 numbers them without a gap.
+        from scipy.stats import rankdata  # a second of imports that other alignments do without
+
         scores = ndtri((np.arange(2 * n_genes - 1) / 2 + 0.5) / n_genes).astype(np.float32)
         aligned = np.empty_like(z)
         for begin in range(0, len(z), LINES_AT_ONCE):
@@ -38,6 +39,7 @@ class Rank(Alignment):
     """Gene-wise z-scores of each screen, then each line's genes by rank."""
 
     kind: ClassVar[str] = "rank"
+    fitted: ClassVar[type[FittedAlignment]] = RankScores
 
     def fit(self, lines: AlignmentLines) -> RankScores:
         """The z-scores; ranks are a line's own."""

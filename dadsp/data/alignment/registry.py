@@ -2,24 +2,22 @@
 
 from typing import Any
 
+from dadsp.building import kinds_of, of_kind
 from dadsp.data.alignment.base import Arrays, FittedAlignment
-from dadsp.data.alignment.bridge import FittedBridge
-from dadsp.data.alignment.coral import Recolouring
-from dadsp.data.alignment.gene_wise import GeneWise
-from dadsp.data.alignment.identity import Identity
-from dadsp.data.alignment.quantile import QuantileMap
-from dadsp.data.alignment.rank import RankScores
 from dadsp.errors import LoadError, nearest
 
-FITTED: dict[str, type[FittedAlignment]] = {
-    "none": Identity,
-    "zscore": GeneWise,
-    "rank": RankScores,
-    "quantile": QuantileMap,
-    "coral": Recolouring,
-    "bridge": FittedBridge,
-    "combat": GeneWise,
-}  # ``auto`` is saved as the one that it took
+
+def fitted_kind(kind: str) -> type[FittedAlignment]:
+    """What the registered alignment of that kind leaves behind; ``auto`` is saved as the one that it took.
+
+    Raises:
+        LoadError: There is none.
+    """
+    found: type[FittedAlignment] | None = getattr(of_kind("alignment", kind), "fitted", None)
+    if found is None:
+        known = [name for name, each in kinds_of("alignment").items() if each.fitted is not None]
+        raise LoadError(f"The saved model has alignment '{kind}', which is unknown. {nearest(kind, known)}")
+    return found
 
 
 def load_alignment(stated: dict[str, Any], arrays: Arrays) -> FittedAlignment:
@@ -28,7 +26,4 @@ def load_alignment(stated: dict[str, Any], arrays: Arrays) -> FittedAlignment:
     Raises:
         LoadError: Its kind is unknown, or an array is absent.
     """
-    kind = str(stated.get("kind"))
-    if kind not in FITTED:
-        raise LoadError(f"The saved model has alignment '{kind}', which is unknown. {nearest(kind, list(FITTED))}")
-    return FITTED[kind].from_arrays(stated, arrays)
+    return fitted_kind(str(stated.get("kind"))).from_arrays(stated, arrays)

@@ -6,8 +6,7 @@ from math import sqrt
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit
-from scipy.stats import norm
+from scipy.special import expit, ndtri
 
 from dadsp.data.sources.simulation import Simulation, compounds
 from dadsp.drugs.morgan import Morgan
@@ -104,7 +103,7 @@ def draw_drugs(simulation: Simulation) -> DrugLibrary:
 
     # Column 0 is the drug effect, the others are pathway loadings. Normal scores pin the marginal distribution of effects,
     # which a library of a dozen drugs would otherwise miss by far.
-    normal = norm.ppf((scores[:, 0].argsort().argsort() + 0.5) / n)
+    normal = ndtri((scores[:, 0].argsort().argsort() + 0.5) / n)
     effect = simulation.mean_potency + simulation.drug_sd * _skewed(normal, simulation.drug_skew)
     loadings = scores.copy()
     loadings[:, 0] = 0

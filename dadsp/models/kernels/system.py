@@ -10,7 +10,7 @@ import logging
 from abc import abstractmethod
 from dataclasses import asdict
 from dataclasses import dataclass as plain_dataclass
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -24,14 +24,16 @@ from dadsp.drugs.features import DrugFeatures
 from dadsp.drugs.morgan import Morgan
 from dadsp.drugs.representations import from_facts
 from dadsp.errors import ConfigError
-from dadsp.models.base import Arrays, FitContext, Predictor
-from dadsp.models.cross_screen_predictor import structures, under
+from dadsp.models.base import Arrays, FitContext, Predictor, under
 from dadsp.models.kernels.drug_level import DrugLevel
-from dadsp.models.kernels.function import KernelFunction
 from dadsp.models.kernels.similarity import LineKernel, Values, equal, line_similarity, tanimoto
-from dadsp.models.training.stage import TrainingOptions
+from dadsp.models.structures import structures
+from dadsp.models.training.options import TrainingOptions
 from dadsp.options import STRICT, validated
 from dadsp.schema import BoolArray, Domain, FloatArray, IntArray, Pairs, Screen, Split, Study
+
+if TYPE_CHECKING:
+    from dadsp.models.kernels.function import KernelFunction
 
 log = logging.getLogger(__name__)
 
@@ -287,12 +289,14 @@ class KernelSystem(Predictor):
         """Kind and width of the similarity of expression; None: the system reads no expression."""
         return None
 
-    def potency_functions(self, pairs: Pairs) -> list[KernelFunction]:
+    def potency_functions(self, pairs: Pairs) -> "list[KernelFunction]":
         """The function of expression that predicts pairs of one drug, before any cap.
 
         Raises:
             ConfigError: The system reads no expression.
         """
+        from dadsp.models.kernels.function import KernelFunction  # torch: seconds, and only explaining needs it
+
         if self.line_kernel is None:
             raise ConfigError(
                 f"{self.name} reads no gene, so there is nothing to attribute. Explain a run of another system."

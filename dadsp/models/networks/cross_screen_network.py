@@ -5,7 +5,7 @@ A system is a subclass that says which network it builds and which stages train 
 
 from abc import abstractmethod
 from functools import partial
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -13,21 +13,22 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from dadsp.models.base import Arrays, FitContext
-from dadsp.models.cross_screen_predictor import CrossScreenPredictor, SystemOptions, Width, under
-from dadsp.models.networks.drug_encoders import drug_encoder
+from dadsp.models.base import Arrays, FitContext, under
+from dadsp.models.cross_screen_predictor import CrossScreenPredictor, SystemOptions, Width
+from dadsp.models.networks.inputs import Inputs, predict_pairs
 from dadsp.models.networks.potency_function import PotencyFunction
-from dadsp.models.networks.regression_stage import Inputs, predict_pairs
 from dadsp.models.networks.rowspace import RowSpace
 from dadsp.models.training.batches import BlockBatches, LabelledPairs, PairBatches, TwoDomainBatches
-from dadsp.models.training.pretraining import PretrainingOptions
-from dadsp.models.training.stage import Stage, run_stage
+from dadsp.models.training.options import PretrainingOptions
 from dadsp.nets.autoencoder import StackedAutoencoder
 from dadsp.nets.dadsp_network import DadspNetwork
 from dadsp.nets.feed_forward import Activation, copy_layers, dense_layers, first_linear
 from dadsp.options import STRICT
 from dadsp.schema import Domain, FloatArray, IntArray, Pairs, Screen, Split, Study
 from dadsp.seeding import derive_seed
+
+if TYPE_CHECKING:
+    from dadsp.models.training.stage import Stage
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -135,10 +136,10 @@ class CrossScreenNetwork(CrossScreenPredictor):
 
     def _network(self, n_inputs: int) -> DadspNetwork:
         """The system's network; where drug features are codes, its drug branch begins with the network that reads them."""
-        encoder, width = drug_encoder(self.fitted_features)
-        network = self._build(n_inputs, width)
-        if self.fitted_features.learned:
-            network.drug_branch.insert(0, encoder)
+        reads = self.fitted_features.encoder()
+        network = self._build(n_inputs, self.fitted_features.width if reads is None else reads[1])
+        if reads is not None:
+            network.drug_branch.insert(0, reads[0])
         return network
 
     def _pretrain(self, lines: Tensor, options: PretrainingOptions, context: FitContext) -> StackedAutoencoder:
@@ -157,7 +158,7 @@ class CrossScreenNetwork(CrossScreenPredictor):
         return ("val/target_oracle/rmse", pairs), extended
 
     def _batches(
-        self, pairs: LabelledPairs, stage: Stage, target_lines: IntArray | None = None, partner: IntArray | None = None
+        self, pairs: LabelledPairs, stage: "Stage", target_lines: IntArray | None = None, partner: IntArray | None = None
     ) -> PairBatches | BlockBatches:
         """The batches ``trainer`` asks for, target lines beside them where given (see ``PairBatches``)."""
         epoch = partial(getattr, stage, "current_epoch")
@@ -175,8 +176,10 @@ class CrossScreenNetwork(CrossScreenPredictor):
             pairs, size=training.batch_size, seed=stage.seed, epoch=epoch, target_lines=target_lines, partner=partner
         )
 
-    def _run(self, stage: Stage, batches: PairBatches | BlockBatches | TwoDomainBatches, context: FitContext) -> None:
+    def _run(self, stage: "Stage", batches: PairBatches | BlockBatches | TwoDomainBatches, context: FitContext) -> None:
         """Trains the stage on the batches and keeps its history."""
+        from dadsp.models.training.stage import run_stage  # Lightning: seconds, and only training needs it
+
         run_stage(stage, batches, len(batches), context)
         self.histories[stage.name] = stage.epochs
 

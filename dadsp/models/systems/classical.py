@@ -24,21 +24,15 @@ from numpy.typing import NDArray
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 from scipy.linalg import solve
-from scipy.optimize import minimize
 from scipy.special import expit
-from sklearn.decomposition import PCA
-from sklearn.ensemble import RandomForestRegressor
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import SGDRegressor
-from sklearn.metrics.pairwise import rbf_kernel
 from torch import Tensor, nn
 
 from dadsp.errors import ConfigError
-from dadsp.models.base import Arrays, FitContext
-from dadsp.models.cross_screen_predictor import CrossScreenPredictor, SystemOptions, under
+from dadsp.models.base import Arrays, FitContext, under
+from dadsp.models.cross_screen_predictor import CrossScreenPredictor, SystemOptions
 from dadsp.models.systems.pair_design import Labelled, PairDesign, Values, check_size
 from dadsp.models.systems.trees import forest_arrays, mean_of_trees
-from dadsp.models.training.pretraining import PretrainingOptions
+from dadsp.models.training.options import PretrainingOptions
 from dadsp.nets.feed_forward import feed_forward
 from dadsp.options import STRICT
 from dadsp.schema import Domain, FloatArray, IntArray, Split, Study
@@ -131,6 +125,8 @@ class Classical(CrossScreenPredictor):
         if options.features == "raw":
             return nn.Sequential()
         if options.features == "pca":
+            from sklearn.decomposition import PCA  # scikit-learn: seconds that predicting does without
+
             pca = PCA(min(options.pca_components, *lines.shape), svd_solver="full").fit(lines.numpy())
             layer = nn.Linear(lines.shape[1], pca.n_components_)
             weight = torch.from_numpy(pca.components_)
@@ -238,6 +234,7 @@ class Linear(Classical):
 
 def _logistic_weights(design: PairDesign, label: Values, penalties: Values, start: Values) -> Values:
     """Minimiser of Σ log(1 + exp(z)) − y·z + Σ λᵢwᵢ²/2 with z = X·w, by Newton steps in a trust region."""
+    from scipy.optimize import minimize  # as above
 
     def loss(weights: Values) -> tuple[float, Values]:
         z = design.times(weights)
@@ -288,6 +285,9 @@ class Svr(Classical):
         return f"{super()._display_name()} (Nyström, {self.options.components} components)"
 
     def _candidates(self, train: Labelled, val: Labelled, seed: int) -> Iterator[tuple[dict[str, float], Arrays]]:
+        from sklearn.exceptions import ConvergenceWarning  # as above
+        from sklearn.linear_model import SGDRegressor
+
         pairs, label = train
         n_components = min(self.options.components, len(pairs))
         check_size(len(pairs), n_components, "Lower model.components.")
@@ -334,6 +334,8 @@ class Svr(Classical):
 def _kernels(regressor: Arrays, design: PairDesign) -> tuple[FloatArray, FloatArray]:
     """Kernels of lines and of drugs with the chosen pairs, shapes (n_lines, components) and (n_drugs, components)."""
     gamma = float(regressor["gamma"][0])
+    from sklearn.metrics.pairwise import rbf_kernel  # as above
+
     of_lines = rbf_kernel(design.lines, regressor["lines"], gamma).astype(np.float32)
     return of_lines, rbf_kernel(design.drugs, regressor["drugs"], gamma).astype(np.float32)
 
@@ -366,6 +368,8 @@ class RandomForest(Classical):
         pairs, label = train
         n_features = pairs.lines.shape[1] + pairs.drugs.shape[1]
         check_size(len(pairs), n_features, "Use model.features=encoder or pca.")
+        from sklearn.ensemble import RandomForestRegressor  # as above
+
         forest = RandomForestRegressor(
             n_estimators=self.options.n_estimators,
             max_samples=self.options.max_samples,

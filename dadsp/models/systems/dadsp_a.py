@@ -1,31 +1,26 @@
 """DADSP-A: one expression encoder for both screens, kept blind to the screen by an adversary behind a gradient reversal."""
 
 import logging
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import torch
 from pydantic import Field
 from pydantic.dataclasses import dataclass
-from torch import Tensor, nn
 
-from dadsp.data.scaling import LabelScaler
 from dadsp.errors import ConfigError
 from dadsp.models.base import FitContext
 from dadsp.models.cross_screen_predictor import Width
-from dadsp.models.networks.adapted_network import AdaptedStage
 from dadsp.models.networks.cross_screen_network import CrossScreenNetwork, NetworkOptions
-from dadsp.models.networks.regression_stage import Inputs
-from dadsp.models.training.batches import Batch, BlockBatches, LabelledPairs, PairBatches
-from dadsp.models.training.stage import TrainingOptions
+from dadsp.models.networks.inputs import Inputs
+from dadsp.models.training.batches import BlockBatches, LabelledPairs, PairBatches
 from dadsp.nets.dadsp_network import DadspNetwork
-from dadsp.nets.gradient_reversal import reversal_strength
 from dadsp.options import STRICT
 from dadsp.schema import IntArray, Split, Study
 
-log = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from dadsp.models.stages.dadsp_a import DadspStage
 
-SOURCE, TARGET = 0, 1  # domain labels of the discriminator's two logits
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -47,42 +42,6 @@ class DadspAOptions(NetworkOptions):
     adversarial_weight: float = Field(default=1.0, ge=0)
     gamma: float = Field(default=10.0, gt=0)
     target_sampling: Literal["independent", "paired"] = "independent"
-
-
-class DadspStage(AdaptedStage):
-    """Supervised training on source pairs with the domain adversary beside it."""
-
-    def __init__(
-        self,
-        network: DadspNetwork,
-        inputs: Inputs,
-        labels: LabelScaler,
-        options: DadspAOptions,
-        training: TrainingOptions,
-        context: FitContext,
-    ) -> None:
-        arguments = ("dadsp_a", network, inputs, labels, training, context)
-        super().__init__(*arguments, weight=options.adversarial_weight, weight_key="model.adversarial_weight")
-        self.dadsp = options
-
-    def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """MSE on the labelled pairs plus the weighted domain cross-entropy, and λ."""
-        losses = super().losses(batch)
-        return losses | {"lambda": torch.tensor(self._reversal())} if self.weight else losses
-
-    def domain_terms(self, source: Tensor, target: Tensor) -> dict[str, Tensor]:
-        """Cross-entropy and accuracy of telling source codes from target codes, the former's gradient reversed."""
-        codes = torch.cat([source, target])  # together, since the discriminator may normalise over the batch
-        logits = self.parts.tell_domain(codes, self._reversal())
-        domain = torch.full((len(codes),), TARGET, device=codes.device)
-        domain[: len(source)] = SOURCE
-        return {
-            "domain_loss": nn.functional.cross_entropy(logits, domain),
-            "domain_accuracy": (logits.argmax(dim=1) == domain).float().mean(),
-        }
-
-    def _reversal(self) -> float:
-        return reversal_strength(self.progress, self.dadsp.gamma)
 
 
 class DadspA(CrossScreenNetwork):
@@ -108,11 +67,13 @@ class DadspA(CrossScreenNetwork):
 
     def prepare_stage(
         self, study: Study, split: Split, context: FitContext
-    ) -> tuple[DadspStage, PairBatches | BlockBatches]:
+    ) -> "tuple[DadspStage, PairBatches | BlockBatches]":
         """Everything up to supervised training, for timing and testing single steps."""
         return self._stage(self._prepare(study, split, context), study, context)
 
-    def _stage(self, inputs: Inputs, study: Study, context: FitContext) -> tuple[DadspStage, PairBatches | BlockBatches]:
+    def _stage(self, inputs: Inputs, study: Study, context: FitContext) -> "tuple[DadspStage, PairBatches | BlockBatches]":
+        from dadsp.models.stages.dadsp_a import DadspStage  # Lightning
+
         stage = DadspStage(self.network, inputs, self.labels, self.options, self.training, context)
         if self.options.adversarial_weight == 0:
             return stage, self._batches(inputs.train, stage)

@@ -3,24 +3,23 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, Literal, cast
+from typing import Literal, cast
 
 import torch
 from pydantic import Field
 from pydantic.dataclasses import dataclass
-from torch import Tensor, nn
+from torch import nn
 
 from dadsp.errors import ConfigError
 from dadsp.models.base import FitContext
 from dadsp.models.networks.cross_screen_network import CrossScreenNetwork, NetworkOptions
-from dadsp.models.networks.regression_stage import Inputs, RegressionStage
+from dadsp.models.networks.inputs import Inputs
 from dadsp.models.training.batches import TwoDomainBatches
 from dadsp.models.training.freezing import frozen
-from dadsp.models.training.pretraining import PretrainingOptions, ReconstructionStage, without_labels
-from dadsp.models.training.stage import TrainingOptions
+from dadsp.models.training.options import PretrainingOptions
 from dadsp.nets.autoencoder import StackedAutoencoder
 from dadsp.nets.feed_forward import copy_layers, dense_layers
-from dadsp.nets.mmd import Estimator, mmd2
+from dadsp.nets.mmd import Estimator
 from dadsp.nets.two_encoder_network import TwoEncoderNetwork
 from dadsp.options import STRICT
 from dadsp.schema import Domain, Study
@@ -98,49 +97,6 @@ class DadspBOptions(NetworkOptions):
     stages: Stages = Field(default_factory=lambda: Stages())
 
 
-class AdaptationStage(ReconstructionStage):
-    """Trains one layer of the target's autoencoder to rebuild its input and to resemble the source's layer.
-
-    Args:
-        network: The target's autoencoder.
-        target: Target codes of the layer below, shape (n_target, n_inputs).
-        source: Source codes of this layer, shape (n_source, width).
-        layer: Which layer.
-        target_scale: As in ``ReconstructionStage``.
-        options: Length, speed, weight and estimator of the discrepancy.
-        training: Gives device and precision.
-        context: Seed, folders, callback.
-    """
-
-    source: Tensor
-
-    def __init__(
-        self,
-        network: StackedAutoencoder,
-        target: Tensor,
-        source: Tensor,
-        layer: int,
-        target_scale: float,
-        options: AdaptationOptions,
-        training: TrainingOptions,
-        context: FitContext,
-    ) -> None:
-        training = without_labels(training, options.layer_epochs, options.batch_size, options.learning_rate)
-        super().__init__(network, target, layer, target_scale, training, context, prefix="dadsp_b")
-        self.adaptation, self.depth = options, layer
-        self.register_buffer("source", source, persistent=False)
-
-    def losses(self, batch: Any) -> dict[str, Tensor]:
-        """Reconstruction error of the target lines plus the weighted discrepancy between both screens' codes."""
-        source_rows, target_rows = batch  # of TwoDomainBatches
-        x = self.inputs.index_select(0, target_rows)
-        codes = self.sae.encoders[self.depth](x)
-        reconstruction = nn.functional.mse_loss(self.sae.decoders[self.depth](codes), x * self.target_scale)
-        discrepancy = mmd2(self.source.index_select(0, source_rows), codes, self.adaptation.mmd_estimator)
-        loss = reconstruction + self.adaptation.mmd_weight * discrepancy
-        return {"loss": loss, "reconstruction": reconstruction, "mmd2": discrepancy}
-
-
 class DadspB(CrossScreenNetwork):
     """DADSP-B: source lines keep the encoder they trained, target lines get their own, the regressor serves both.
 
@@ -184,6 +140,8 @@ class DadspB(CrossScreenNetwork):
         context: FitContext,
         encoder_of: Callable[[Domain], nn.Module] | None = None,
     ) -> None:
+        from dadsp.models.stages.regression import RegressionStage  # Lightning
+
         training = replace(
             self.training,
             max_epochs=options.max_epochs or self.training.max_epochs,
@@ -195,6 +153,8 @@ class DadspB(CrossScreenNetwork):
             self._run(stage, batches, context)
 
     def _adapt(self, inputs: Inputs, context: FitContext) -> None:
+        from dadsp.models.stages.layer_adaptation import AdaptationStage  # Lightning
+
         options = self.options.stages.adaptation
         source, target = inputs.expression[inputs.source_lines], inputs.expression[inputs.target_lines]
         if options.mmd_estimator == "unbiased" and min(len(source), len(target)) < 2:

@@ -14,12 +14,11 @@ from dadsp.data.expression_input import ranges_of
 from dadsp.data.scaling import fit_scaler
 from dadsp.drugs.features import DrugFeatures
 from dadsp.errors import ConfigError
-from dadsp.models.base import Arrays, FitContext, Predictor
-from dadsp.models.cross_screen_predictor import under
+from dadsp.models.base import Arrays, FitContext, Predictor, under
 from dadsp.models.networks.cross_screen_network import NetworkOptions
 from dadsp.models.networks.potency_function import PotencyFunction
 from dadsp.models.systems.dadsp_a import DadspA
-from dadsp.models.training.stage import TrainingOptions
+from dadsp.models.training.options import TrainingOptions
 from dadsp.options import STRICT, validated
 from dadsp.schema import BoolArray, Domain, FloatArray, IntArray, Pairs, Screen, Split, Study
 from dadsp.seeding import derive_seed

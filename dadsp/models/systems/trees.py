@@ -5,19 +5,21 @@ where to go when the feature is at most the threshold and when it is above; ``fe
 ``value``, of a leaf.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.ensemble import RandomForestRegressor
 
 from dadsp.models.base import Arrays
 from dadsp.models.systems.pair_design import PairDesign, Values
 
+if TYPE_CHECKING:
+    from sklearn.ensemble import RandomForestRegressor
+
 LEAVES_AT_ONCE = 2**21  # (row, tree) pairs on their way down
 
 
-def forest_arrays(forest: RandomForestRegressor) -> Arrays:
+def forest_arrays(forest: "RandomForestRegressor") -> Arrays:
     """The trees of a fitted forest."""
     trees = [estimator.tree_ for estimator in forest.estimators_]
     roots = np.cumsum([0, *(tree.node_count for tree in trees[:-1])])

@@ -5,34 +5,15 @@ from functools import partial
 from typing import cast
 
 import torch
-from pydantic import Field
-from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
 from dadsp.models.base import FitContext
 from dadsp.models.networks.rowspace import RowSpace
 from dadsp.models.training.batches import RowBatches
-from dadsp.models.training.stage import Stage, TrainingOptions, run_stage
+from dadsp.models.training.options import PretrainingOptions, TrainingOptions
+from dadsp.models.training.stage import Stage, run_stage
 from dadsp.nets.autoencoder import StackedAutoencoder
 from dadsp.nets.feed_forward import Activation, first_linear
-from dadsp.options import STRICT
-
-
-@dataclass(frozen=True, config=STRICT)
-class PretrainingOptions:
-    """Length of the autoencoder's stages; the paper gives none.
-
-    Attributes:
-        layer_epochs: Epochs for each layer alone.
-        stack_epochs: Epochs for the whole stack afterwards.
-        batch_size: Lines in a step.
-        learning_rate: Adam's step size.
-    """
-
-    layer_epochs: int = Field(default=20, ge=1)
-    stack_epochs: int = Field(default=20, ge=1)
-    batch_size: int = Field(default=64, ge=2)
-    learning_rate: float = Field(default=1e-4, gt=0)
 
 
 class ReconstructionStage(Stage):

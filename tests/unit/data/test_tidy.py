@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 from pydantic import BaseModel
 
 from dadsp.building import registered
+from dadsp.configuration.compose import compose
 from dadsp.data.sources import tidy_files
 from dadsp.data.sources.tidy import tidy_screen, tidy_study
 from dadsp.data.sources.tidy_files import ScreenOptions
@@ -19,7 +20,6 @@ from dadsp.schema import Screen
 from tests.support.raw_files import SOURCE_LINES, edit, write_panel, write_rows, write_source, write_target
 
 Options = dict[str, Any]
-CONF = Path(__file__).resolve().parents[3] / "conf" / "data"
 
 
 @pytest.fixture
@@ -432,7 +432,7 @@ def _paths(node: Any, prefix: str = "") -> set[str]:
 
 @pytest.mark.parametrize("side", ["source", "target"])
 def test_the_template_names_every_option_and_no_other(side: str) -> None:
-    template = OmegaConf.to_container(OmegaConf.load(CONF / "own_csv.yaml"))
+    template = OmegaConf.to_container(compose("config", ["data=own_csv"]).data)
     assert isinstance(template, dict)
     written = _paths(template[side])
     whole = ("id_map", "drugs.structures", "cells.links")  # shown as one line
@@ -447,7 +447,9 @@ def test_the_template_filled_in_reads(tmp_path: Path) -> None:
         "target": write_target(tmp_path / "target"),
     }
     expected = tidy_study(**filled).content_hash
-    merged = OmegaConf.to_container(OmegaConf.merge(OmegaConf.load(CONF / "own_csv.yaml"), filled), throw_on_missing=True)
+    template = compose("config", ["data=own_csv"]).data
+    OmegaConf.set_struct(template, False)
+    merged = OmegaConf.to_container(OmegaConf.merge(template, filled), throw_on_missing=True)
     assert isinstance(merged, dict)
     options = {str(key): value for key, value in merged.items() if not str(key).startswith("_")}
     assert tidy_study(**options).content_hash == expected
@@ -455,7 +457,7 @@ def test_the_template_filled_in_reads(tmp_path: Path) -> None:
 
 def test_the_panel_config_without_its_folder_says_how_to_give_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DADSP_REAL_DATA", raising=False)
-    config = OmegaConf.to_container(OmegaConf.load(CONF / "gdsc_ccle_panel.yaml"), resolve=True)
+    config = OmegaConf.to_container(compose("config", ["data=gdsc_ccle_panel"]).data, resolve=True)
     assert isinstance(config, dict)
     options: Options = {str(key): value for key, value in config.items() if not str(key).startswith("_")}
     with pytest.raises(ConfigError, match=r"the folder that holds gdsc_ccle as data\.root=FOLDER, or .*DADSP_REAL_DATA"):

@@ -5,10 +5,12 @@ import json
 import numpy as np
 import pytest
 
+from dadsp.building import kinds_of
 from dadsp.drugs.features import DrugFeatures
-from dadsp.drugs.representations import REPRESENTATIONS, from_facts
+from dadsp.drugs.representations import from_facts
 from dadsp.errors import LoadError, SchemaError
 
+REPRESENTATIONS = kinds_of("drug_features")
 TRAINING = ["CC(=O)Oc1ccccc1C(=O)O", "CN1C=NC2=C1C(=O)N(C(=O)N2C)C", "CCCl"]
 OTHERS = ["CC(=O)Nc1ccc(O)cc1", "BrCCO"]
 

@@ -10,7 +10,7 @@ import torch
 
 from dadsp.errors import ConfigError
 from dadsp.models.base import FitContext
-from dadsp.models.networks.adapted_network import AdaptedStage
+from dadsp.models.stages.adapted import AdaptedStage
 from dadsp.schema import Split, Study
 from tests.support import deep_coral
 from tests.support.deep_coral import DeepCoral

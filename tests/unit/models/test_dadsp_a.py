@@ -10,8 +10,9 @@ import torch
 
 from dadsp.errors import ConfigError, DivergenceError, LoadError, SchemaError
 from dadsp.models.base import FitContext, load_model, predict_split, save_model
-from dadsp.models.networks.regression_stage import predict_pairs
-from dadsp.models.systems.dadsp_a import DadspA, DadspStage
+from dadsp.models.networks.inputs import predict_pairs
+from dadsp.models.stages.dadsp_a import DadspStage
+from dadsp.models.systems.dadsp_a import DadspA
 from dadsp.nets.dadsp_network import DadspNetwork
 from dadsp.schema import Pairs, Split, Study
 from dadsp.splits.cross_screen import cross_screen
@@ -210,7 +211,7 @@ def test_collapse_stops_training_and_keeps_the_best_weights(
 def test_collapse_in_the_first_epoch_is_an_error_with_a_remedy(
     study: Study, split: Split, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dadsp.models.networks.regression_stage.CONSTANT", 10.0)
+    monkeypatch.setattr("dadsp.models.stages.regression.CONSTANT", 10.0)
     with pytest.raises(DivergenceError, match="gradient_clip=1"):
         fitted(study, split)
 

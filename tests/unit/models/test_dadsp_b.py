@@ -10,10 +10,12 @@ from torch import nn
 
 from dadsp.errors import ConfigError, FreezeError
 from dadsp.models.base import FitContext, predict_split
-from dadsp.models.systems.dadsp_b import AdaptationOptions, AdaptationStage, DadspB
+from dadsp.models.stages.layer_adaptation import AdaptationStage
+from dadsp.models.systems.dadsp_b import AdaptationOptions, DadspB
 from dadsp.models.training.batches import TwoDomainBatches
 from dadsp.models.training.freezing import frozen, weights_hash
-from dadsp.models.training.stage import TrainingOptions, run_stage
+from dadsp.models.training.options import TrainingOptions
+from dadsp.models.training.stage import run_stage
 from dadsp.nets.autoencoder import StackedAutoencoder
 from dadsp.schema import Pairs, Split, Study
 from dadsp.splits.cross_screen import cross_screen

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from dadsp.models.base import FitContext, predict_split
 from dadsp.models.networks.rowspace import RowSpace
-from dadsp.models.systems.dadsp_a import DadspA, DadspStage
+from dadsp.models.stages.dadsp_a import DadspStage
+from dadsp.models.systems.dadsp_a import DadspA
 from dadsp.models.training.batches import BlockBatch, PairBatch
 from dadsp.nets.dadsp_network import DadspNetwork
 from dadsp.splits.cross_screen import cross_screen

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
-from dadsp.configuration.compose import build, compose, conf_folder
+from dadsp.configuration.compose import build, compose
+from dadsp.configuration.folder import conf_folder
 from dadsp.errors import ConfigError, LeakageError
 from dadsp.models.base import Arrays, FitContext, Predictor
 from dadsp.schema import FloatArray, Pairs, Split, Study, WithheldResponses

@@ -7,8 +7,9 @@ import torch
 
 from dadsp.models.base import FitContext
 from dadsp.models.training.batches import RowBatches
-from dadsp.models.training.pretraining import PretrainingOptions, ReconstructionStage, pretrain_encoder
-from dadsp.models.training.stage import TrainingOptions, run_stage
+from dadsp.models.training.options import PretrainingOptions, TrainingOptions
+from dadsp.models.training.pretraining import ReconstructionStage, pretrain_encoder
+from dadsp.models.training.stage import run_stage
 from dadsp.nets.autoencoder import StackedAutoencoder
 
 

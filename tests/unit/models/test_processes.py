@@ -15,9 +15,11 @@ from torch import Tensor, nn
 
 from dadsp.errors import ConfigError, DadspError, DivergenceError
 from dadsp.models.base import FitContext
-from dadsp.models.systems.dadsp_a import DadspA, DadspStage
+from dadsp.models.stages.dadsp_a import DadspStage
+from dadsp.models.systems.dadsp_a import DadspA
 from dadsp.models.training.batches import BlockBatch, BlockBatches, BlockShare
-from dadsp.models.training.stage import TrainingOptions, claim_device, run_stage
+from dadsp.models.training.options import TrainingOptions, claim_device
+from dadsp.models.training.stage import run_stage
 from dadsp.nets.wide_linear import WideLinear
 from dadsp.splits.cross_screen import cross_screen
 from tests.support.studies import small_study

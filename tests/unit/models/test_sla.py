@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from dadsp.models.base import FitContext
-from dadsp.models.systems.sla import SelectionStage, SelectiveNetwork, Sla, nearest_to_target
+from dadsp.models.stages.selection import SelectionStage
+from dadsp.models.systems.sla import SelectiveNetwork, Sla, nearest_to_target
 from dadsp.nets.autoencoder import decode
 from dadsp.schema import Split, Study
 from dadsp.splits.cross_screen import cross_screen
@@ -109,10 +110,10 @@ def test_loss_of_one_batch_of_everything_is_the_objective(study: Study, split: S
 def test_rounds_start_with_none_and_log_how_many_they_select(
     study: Study, split: Split, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with caplog.at_level(logging.INFO, logger="dadsp.models.systems.sla"):
+    with caplog.at_level(logging.INFO, logger="dadsp.models.stages.selection"):
         model = system(training={"max_epochs": 6, "learning_rate": 0.01}, intermediate_share=0.5).fit(study, split)
     selected = model.history().query("stage == 'sla_selection'")["train/selected"].tolist()
-    lines = [record.getMessage() for record in caplog.records if record.name == "dadsp.models.systems.sla"]
+    lines = [record.getMessage() for record in caplog.records if record.name == "dadsp.models.stages.selection"]
     assert lines == [f"SLA round {row} selects {n:.0f} of 5 intermediate lines" for row, n in enumerate(selected)]
     assert selected[0] == 0
     assert selected[-1] > 0

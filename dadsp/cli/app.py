@@ -3,7 +3,8 @@
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 from unittest.mock import patch
 
@@ -64,28 +65,33 @@ def run_app(verb: str, config_name: str, arguments: list[str], task: Callable[[D
         patch.object(sys, "argv", [f"dadsp {verb}", *_options_first(readable(arguments))]),
         guarded(),
         patch.dict(os.environ, {"HYDRA_FULL_ERROR": "1"}),
+        _errors_explained(config_name),
     ):
-        try:
-            app()
-        except (HydraException, OmegaConfBaseException) as error:
-            raise explained(error, config_name) from error
-        except ValueError as error:
-            if "Config group override must be" not in str(error):
-                raise
-            # Hydra names no group: a value that is no name of a choice, such as null, stands for one of them.
-            raise ConfigError(
-                f"A configuration group (e.g. data=, model=, experiment=) names its choice, and here it is given "
-                f"{'nothing' if 'NoneType' in str(error) else 'a number or another value'}. Name one, or leave it out."
-            ) from error
-        except BrokenPipeError:
-            raise
-        except OSError as error:
-            what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
-            raise DadspError(
-                f"A file or folder cannot be used: {what}. Choose a writable folder with free space."
-            ) from error
+        app()
     if failures:
         raise failures[0]
+
+
+@contextmanager
+def _errors_explained(config_name: str) -> Iterator[None]:
+    """Errors of Hydra, and of the folders and logs it makes, as errors of dadsp."""
+    try:
+        yield
+    except (HydraException, OmegaConfBaseException) as error:
+        raise explained(error, config_name) from error
+    except ValueError as error:
+        if "Config group override must be" not in str(error):
+            raise
+        # Hydra names no group: a value that is no name of a choice, such as null, stands for one of them.
+        raise ConfigError(
+            f"A configuration group (e.g. data=, model=, experiment=) names its choice, and here it is given "
+            f"{'nothing' if 'NoneType' in str(error) else 'a number or another value'}. Name one, or leave it out."
+        ) from error
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        raise DadspError(f"A file or folder cannot be used: {what}. Choose a writable folder with free space.") from error
 
 
 def _options_first(arguments: list[str]) -> list[str]:

@@ -165,7 +165,7 @@ def of_kind(kind: str, stated: str) -> Any:
 
 def kinds_of(kind: str) -> dict[str, Any]:
     """Registered classes of this kind by the ``kind`` that each states, which is how saved models call them."""
-    found = (registered(kind, name) for name in names_of(kind))
+    found: list[Any] = [registered(kind, name) for name in names_of(kind)]
     return {each.kind: each for each in found if hasattr(each, "kind")}
 
 

@@ -19,13 +19,14 @@ def cpu_seconds(words: list[str], folder: Path) -> float:
     """Of the second of two calls: the first leaves the bytecode."""
     environment = {**os.environ, "PYTHONPATH": str(conf_folder().parent)}
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    command = [sys.executable, "-m", "dadsp", *words]
+    taken = []
     for _ in range(2):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        subprocess.run(
-            [sys.executable, "-m", "dadsp", *words], cwd=folder, env=environment, capture_output=True, check=False
-        )
+        subprocess.run(command, cwd=folder, env=environment, capture_output=True, check=False)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        taken.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    return taken[-1]
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,8 @@ OTHERS = ["CC(=O)Nc1ccc(O)cc1", "BrCCO"]
 
 @pytest.fixture(params=sorted(REPRESENTATIONS))
 def features(request: pytest.FixtureRequest) -> DrugFeatures:
-    return REPRESENTATIONS[request.param]().fit(TRAINING, TRAINING)
+    kind: type[DrugFeatures] = REPRESENTATIONS[request.param]
+    return kind().fit(TRAINING, TRAINING)
 
 
 def test_rows_are_floats_of_the_width_promised_and_depend_on_their_drug_alone(features: DrugFeatures) -> None:

@@ -18,7 +18,7 @@ PAGE = ROOT / "docs" / "licences.md"
 # Licences that an Apache-2.0 program may stand beside and be shipped with. Whatever is not here fails a test.
 ALLOWED = {
     *("0BSD", "Apache-2.0", "Apache-2.0 WITH LLVM-exception", "BSD-2-Clause", "BSD-3-Clause", "BSL-1.0", "CC0-1.0"),
-    *("MIT", "MIT-0", "MIT-CMU", "MPL-2.0", "PSF-2.0", "Zlib", "public domain"),
+    *("ISC", "MIT", "MIT-0", "MIT-CMU", "MPL-2.0", "PSF-2.0", "Zlib", "public domain"),
 }
 
 # What free text and classifiers mean. "BSD" alone names the family; the wheels' texts are of the three clauses.
@@ -29,6 +29,7 @@ MEANING = {
     "BSD License": "BSD-3-Clause",
     "3-Clause BSD License": "BSD-3-Clause",
     "BSD 3-Clause License": "BSD-3-Clause",
+    "ISC License (ISCL)": "ISC",
     "MIT License": "MIT",
     "MIT license": "MIT",
     "Mozilla Public License 2.0 (MPL 2.0)": "MPL-2.0",

@@ -10,10 +10,10 @@ import pytest
 from mlflow import MlflowClient
 
 import dadsp
-from dadsp.cli import single_drug
 from dadsp.cli.main import main
 from dadsp.configuration.compose import build, compose
 from dadsp.files import read_json
+from dadsp.runs import single_drug
 from dadsp.singledrug.protocol import run_repeat
 from tests.support.raw_files import write_rows
 

@@ -47,7 +47,7 @@ smoke: $(READY)  ## a whole run on simulated screens, in about a minute
 	@$(BIN)/dadsp train experiment=smoke $(ARGS)
 
 test: $(READY)  ## unit and quick integration tests (make test ARGS="-k split" chooses some)
-	@$(BIN)/pytest -q -n auto --maxprocesses 8 --dist loadfile $(ARGS)
+	@$(BIN)/pytest -q -n auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-slow: $(READY)  ## the slow tests: servers, the built wheel, real data
 	@$(BIN)/pytest -q -m slow -n auto --maxprocesses 8 --dist loadfile $(ARGS)

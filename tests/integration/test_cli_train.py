@@ -166,7 +166,7 @@ def test_cfg_prints_the_configuration_and_trains_nothing(tmp_path: Path, capsys:
         (["drug_features.bits=4"], r"model\.drug_features\.bits=4 is not valid"),
         (["model._target_=os.system"], "is none that dadsp builds here"),
         (["model.x=[1"], r"\[1"),
-        (["data=own_csv"], "data.root is required"),
+        (["data=own_csv"], "data.source.name is required"),
         (["data=gdsc_ccle_panel", "data.root=nowhere"], "nowhere is not a folder"),
         (["resume=nowhere", "seed=1"], "Leave it out"),
         (["tracking.uri=http://127.0.0.1:9"], "127.0.0.1:9"),

@@ -100,5 +100,5 @@ def test_configuration_page_has_a_row_for_every_key_of_every_file(table: list[li
 
 def test_defaults_and_comments_stand_beside_their_keys(table: list[list[str]]) -> None:
     assert ["min_blocks", "40", "smaller blocks where an epoch would have fewer steps"] in table
-    assert ["target.responses.cap", "8", "the top dose; CCLE writes 8 where the IC50 was not reached"] in table
+    assert ["responses.cap", "8", "the top dose; CCLE writes 8 where the IC50 was not reached"] in table
     assert ["tune.space.trainer.learning_rate", "{low: 3.0e-5, high: 1.0e-3, log: true}", ""] in table

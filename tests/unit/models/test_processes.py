@@ -47,7 +47,7 @@ class NotingStage(DadspStage):
 
 def prepared(monkeypatch: pytest.MonkeyPatch, **training: Any) -> tuple[NotingStage, BlockBatches]:
     """A stage on blocks of unequal size, some of whose pairs are unmeasured; the weights (all but) stand still."""
-    monkeypatch.setattr("dadsp.models.systems.dadsp_a.DadspStage", NotingStage)
+    monkeypatch.setattr("dadsp.models.stages.dadsp_a.DadspStage", NotingStage)
     study = small_study(n_source=13, n_target=9)
     split = cross_screen(study, seed=0, val_fraction=0.2)
     split = replace(split, train_idx=np.delete(split.train_idx, [3, 4, 11, 17, 30]))
@@ -156,7 +156,7 @@ def test_run_whose_process_was_killed_resumes_to_the_same_weights(
     caplog.set_level("INFO")
     whole = fitted(FitContext())
     assert caplog.text.count("dadsp_a epoch 0") == 1  # logged by the first process, heard here once
-    monkeypatch.setattr("dadsp.models.systems.dadsp_a.DadspStage", DyingStage)
+    monkeypatch.setattr("dadsp.models.stages.dadsp_a.DadspStage", DyingStage)
     with pytest.raises(DadspError, match="SIGKILL"):
         fitted(FitContext(checkpoints=tmp_path))
     monkeypatch.undo()

@@ -18,11 +18,12 @@ from dadsp.data.study import make_study
 from dadsp.errors import ConfigError
 from dadsp.evaluation.compare import Comparison
 from dadsp.models.base import FitContext, Predictor
+from dadsp.options import validated
 from dadsp.report.document import write_document
 from dadsp.report.run_report import run_report
 from dadsp.runs import experiment
 from dadsp.runs import run as runs_run
-from dadsp.runs.collection import compare_runs, finished_run, gather, read_expected
+from dadsp.runs.collection import ComparisonOptions, compare_runs, finished_run, gather
 from dadsp.runs.folder import RunFolder, is_single_drug
 from dadsp.runs.identity import sole_process
 from dadsp.runs.job import KEYS, Job, going_on, logged_to, new_folder
@@ -222,25 +223,20 @@ def train(*overrides: str) -> Run:
 def compare(
     runs: "Sequence[runs_run.Run | str | Path] | str",
     *,
-    reference: str | None = None,
-    expected: str | Path | None = None,
-    replicates: int = 2000,
-    seed: int = 0,
     uri: str | None = None,
+    **how: Any,
 ) -> Comparison:
     """Runs on one test side by side: ``table`` has means, intervals, paired differences and ranks, naive rows below.
 
     Args:
         runs: Runs, run folders or folders of them; or the name of an MLflow experiment.
-        reference: The system that differences refer to; None takes the best.
-        expected: CSV file of published numbers: system, rmse, r2.
-        replicates: Of the bootstrap.
-        seed: Of the bootstrap.
         uri: Tracking store of an experiment.
+        how: Fields of ``ComparisonOptions``: reference, expected, replicates, seed.
 
     Raises:
         ConfigError: There is no finished run, or they hold several tests (other data or another split).
     """
+    options = validated(ComparisonOptions, how, "")
     given = [runs] if isinstance(runs, str) else list(runs)
     places = [str(each) for each in given if not isinstance(each, runs_run.Run)]
     finished = [finished_run(each) for each in given if isinstance(each, runs_run.Run)]
@@ -249,8 +245,7 @@ def compare(
         if places:
             more, notes = gather("runs", places, uri, Path(scratch))
             finished += more
-        published = read_expected(Path(expected)) if expected else None
-        found = compare_runs(finished, notes, reference=reference, expected=published, replicates=replicates, seed=seed)
+        found = compare_runs(finished, notes, options)
     if len(found) > 1:
         titles = "; ".join(each.title for each in found)
         raise ConfigError(f"The runs hold {len(found)} different tests ({titles}). Compare those of one at a time.")

@@ -81,7 +81,10 @@ def taken(arguments: Sequence[str]) -> list[str]:
     """
     given = [part.removeprefix("plugins=") for part in arguments if part.startswith("plugins=")]
     names = [name.strip(" '\"") for value in given for name in value.strip("[]").split(",")]
-    use(*(name for name in names if name not in ("", "null")))
+    chosen = [name for name in names if name not in ("", "null")]
+    if strange := [name for name in chosen if not _NAME.fullmatch(name)]:
+        raise ConfigError(f"plugins={examples(strange)} is no name of a plug-in. Give names: plugins=[mylab].")
+    use(*chosen)
     return [part for part in arguments if not part.startswith("plugins=")]
 
 

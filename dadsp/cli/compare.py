@@ -21,20 +21,16 @@ from dadsp.evaluation.compare_tables import render
 from dadsp.files import write_atomically, write_json, write_text
 from dadsp.options import STRICT, validated
 from dadsp.report.compare_page import page
-from dadsp.runs.collection import compare_runs, gather, read_expected
+from dadsp.runs.collection import ComparisonOptions, compare_runs, gather
 from dadsp.written_tables import write_csv
 
 
-@dataclass(frozen=True, config=STRICT)
-class CompareOptions:
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class CompareOptions(ComparisonOptions):
     """Keys of ``conf/compare.yaml``."""
 
     runs: str | list[str]
-    reference: str | None = None
-    expected: str | None = None
     out: str = Field(default="comparison", min_length=1)
-    replicates: int = Field(default=2000, ge=100)
-    seed: int = 0
     uri: str | None = None
     brief: bool = False
 
@@ -50,14 +46,7 @@ def work(config: DictConfig, as_json: bool) -> None:
     options = validated(CompareOptions, plain(config), "")
     with TemporaryDirectory() as scratch:
         finished, notes = gather("runs", options.runs, options.uri, Path(scratch))
-        comparisons = compare_runs(
-            finished,
-            notes,
-            reference=options.reference,
-            expected=read_expected(Path(options.expected)) if options.expected else None,
-            replicates=options.replicates,
-            seed=options.seed,
-        )
+        comparisons = compare_runs(finished, notes, options)
     _write(comparisons, notes, Path(options.out))
     _report(comparisons, notes, options, as_json)
 

@@ -33,6 +33,8 @@ def run(arguments: list[str], as_json: bool, completion: bool = False) -> None:
         ConfigError: There is no such kind or choice.
     """
     if completion:
+        if len(arguments) > 1 or (arguments and " " not in arguments[0]):  # the shell hands over a whole line
+            raise ConfigError('dadsp completion takes no argument: eval "$(dadsp completion)", in bash.')
         print("".join(f"{word}\n" for word in completed(arguments[0])) if arguments else SCRIPT, end="")
         return
     words = plugins.taken(arguments)
@@ -48,6 +50,7 @@ def run(arguments: list[str], as_json: bool, completion: bool = False) -> None:
         for name in names:
             if name not in found:
                 raise ConfigError(f"{kind}={name} is not a valid choice. {nearest(name, found)}")
+        for name in names:
             _show(found[name], as_json)
     elif as_json:
         print(json.dumps({name: choice.what for name, choice in found.items()}))

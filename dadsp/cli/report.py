@@ -17,22 +17,18 @@ from dadsp.report.document import Document, write_document
 from dadsp.report.experiment_report import experiment_report
 from dadsp.report.reported_run import read_run
 from dadsp.report.run_report import run_report
-from dadsp.runs.collection import compare_runs, gather, read_expected
+from dadsp.runs.collection import ComparisonOptions, compare_runs, gather
 from dadsp.runs.folder import RunFolder
 
 
-@dataclass(frozen=True, config=STRICT)
-class ReportOptions:
-    """Keys of ``conf/report.yaml``; those after ``out`` are as for ``dadsp compare``."""
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class ReportOptions(ComparisonOptions):
+    """Keys of ``conf/report.yaml``."""
 
     run: str | None = Field(default=None, min_length=1)
     runs: str | list[str] | None = None
     format: Literal["html", "md"] = "html"
     out: str | None = Field(default=None, min_length=1)
-    reference: str | None = None
-    expected: str | None = None
-    replicates: int = Field(default=2000, ge=100)
-    seed: int = 0
     uri: str | None = None
 
     def __post_init__(self) -> None:
@@ -69,13 +65,6 @@ def _of_experiment(places: str | list[str], options: ReportOptions) -> tuple[Doc
         reported = [read_run(each.run.kept) for each in finished]
     # Copies from a tracking store are gone by now; their folders bore the ids of their runs.
     reported = [each if each.folder.exists() else replace(each, folder=Path(each.folder.name)) for each in reported]
-    comparisons = compare_runs(
-        finished,
-        notes,
-        reference=options.reference,
-        expected=read_expected(Path(options.expected)) if options.expected else None,
-        replicates=options.replicates,
-        seed=options.seed,
-    )
+    comparisons = compare_runs(finished, notes, options)
     name = ", ".join(Path(place).name or place for place in ([places] if isinstance(places, str) else places))
     return experiment_report(name, list(zip(finished, reported, strict=True)), comparisons, notes)

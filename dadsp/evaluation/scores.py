@@ -138,7 +138,7 @@ def ordered(name: str) -> Score:
     """
     valid = [score.name for score in SCORES.values() if score.direction != "none"]
     if name not in valid:
-        raise ConfigError(f"score={name} is nothing to search by. {nearest(name, valid)}")
+        raise ConfigError(f"tune.score={name} is nothing to search by. {nearest(name, valid)}")
     return SCORES[name]
 
 

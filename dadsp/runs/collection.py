@@ -6,12 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from pydantic import Field
+from pydantic.dataclasses import dataclass as options_dataclass
 
 from dadsp.building import today
 from dadsp.errors import ConfigError, SchemaError, examples, nearest
 from dadsp.evaluation.compare import Comparison, compare, compared_scores
 from dadsp.evaluation.compare import Run as ComparedRun
 from dadsp.evaluation.naive_predictions import scored_again
+from dadsp.options import STRICT
 from dadsp.runs.folder import READ_BY_OTHERS, USED_BY_OTHERS, RunFolder, complete
 from dadsp.runs.identity import SUPERSEDED
 from dadsp.runs.run import Run
@@ -22,6 +25,23 @@ SPEED = ("training.threads", "training.device", "training.checkpoint_every_s")  
 SCREENS_OF_SCOPE = {"across": ("source", "target"), "source": ("source",), "target_oracle": ("target",)}
 NO_RUNS = {"mlartifacts", SUPERSEDED}  # folders of copies, by the embedded tracking store, and of what a sweep replaced
 REPETITIONS = ("fold", "repeat")  # settings of a split that repeat one test, beside the seed
+
+
+@options_dataclass(frozen=True, kw_only=True, config=STRICT)
+class ComparisonOptions:
+    """How runs are compared.
+
+    Attributes:
+        reference: The system that differences refer to; None takes the best of each test.
+        expected: CSV file of published numbers: system, rmse, r2.
+        replicates: Of the bootstrap.
+        seed: Of the bootstrap.
+    """
+
+    reference: str | None = None
+    expected: str | None = None
+    replicates: int = Field(default=2000, ge=100)
+    seed: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,27 +171,22 @@ def _run_folders(key: str, places: Sequence[str], uri: str | None, scratch: Path
 
 
 def compare_runs(
-    finished: Sequence[FinishedRun],
-    notes: list[str],
-    *,
-    reference: str | None = None,
-    expected: pd.DataFrame | None = None,
-    replicates: int = 2000,
-    seed: int = 0,
+    finished: Sequence[FinishedRun], notes: list[str], options: "ComparisonOptions | None" = None
 ) -> list[Comparison]:
     """One comparison for each test that the runs hold; adds to ``notes`` what a reader should know of all of them.
 
     Args:
         finished: The runs.
         notes: Is added to.
-        reference: The system that differences refer to; None takes the best of each test.
-        expected: Published numbers, as ``read_expected`` gives them.
-        replicates: Of the bootstrap.
-        seed: Of the bootstrap.
+        options: How to compare.
 
     Raises:
         ConfigError: No run is of the reference, or runs of one replicate were tested on different pairs.
+        SchemaError: The file of published numbers is of no use.
     """
+    options = options or ComparisonOptions()
+    reference = options.reference
+    expected = read_expected(Path(options.expected)) if options.expected else None
     tests: dict[tuple[str, str], list[FinishedRun]] = {}
     for each in finished:
         tests.setdefault(each.test, []).append(each)
@@ -180,7 +195,7 @@ def compare_runs(
     if reference is not None and reference not in systems:
         raise ConfigError(f"reference={reference} is none of the systems found. {nearest(reference, systems)}")
     if expected is not None and (absent := [name for name in expected["system"] if name not in systems]):
-        notes.append(f"{len(absent)} systems of {expected.attrs['path']} have no run here: {examples(absent, 20)}.")
+        notes.append(f"{len(absent)} systems of {options.expected} have no run here: {examples(absent, 20)}.")
     if len(labelled) > 1:
         notes.append(f"The runs hold {len(labelled)} different tests (other data or another split), compared one by one.")
     return [
@@ -190,8 +205,8 @@ def compare_runs(
             naive=_naive(part),
             expected=expected,
             reference=reference if reference in {label for label, _ in part} else None,
-            replicates=replicates,
-            seed=seed,
+            replicates=options.replicates,
+            seed=options.seed,
         )
         for part in labelled
     ]
@@ -250,7 +265,7 @@ def short(value: str) -> str:
 
 
 def read_expected(path: Path) -> pd.DataFrame:
-    """Published numbers: columns system, and rmse or r2 or both; ``attrs["path"]`` says where they are from.
+    """Published numbers: columns system, and rmse or r2 or both.
 
     Raises:
         SchemaError: The file is absent, lacks a column, or holds text where numbers belong.
@@ -269,5 +284,4 @@ def read_expected(path: Path) -> pd.DataFrame:
         raise SchemaError(
             f"expected={path} names {len(repeated)} systems twice (e.g. {examples(repeated)}). Keep one row each."
         )
-    frame.attrs["path"] = str(path)
     return frame

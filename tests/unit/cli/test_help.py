@@ -151,3 +151,20 @@ def test_what_computes_nothing_imports_nothing_heavy(words: list[str], code: int
         [sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path, env={"PYTHONPATH": root, "PATH": ""}
     )
     assert done.stderr.splitlines()[-1] == f"imported [] {code}"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["completion", "fish"], "dadsp completion takes no argument"),
+        (["list", "model", "dadsp_a", "nobody"], "model=nobody is not a valid choice"),
+        (["train", "plugins=[../x]"], "is no name of a plug-in"),
+    ],
+)
+def test_what_cannot_be_listed_completed_or_plugged_in_is_one_line(
+    words: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert message in printed.err

@@ -11,7 +11,7 @@ from dadsp.report import compare_page
 from dadsp.report.document import Document, Section, Table
 from dadsp.report.experiment_report import experiment_report
 from dadsp.report.reported_run import read_run
-from dadsp.runs.collection import compare_runs, gather
+from dadsp.runs.collection import ComparisonOptions, compare_runs, gather
 from tests.support.metrics import BIAS, registered
 from tests.support.run_folders import MEAN, ORACLE, SYSTEM, naive_of, write_run
 
@@ -36,7 +36,7 @@ def runs(tmp_path: Path) -> Path:
 
 def reported(runs: Path) -> tuple[Document, Comparison]:
     finished, notes = gather("runs", str(runs), None, runs)
-    (comparison,) = compare_runs(finished, notes, replicates=100)
+    (comparison,) = compare_runs(finished, notes, ComparisonOptions(replicates=100))
     pairs = [(each, read_run(each.run.kept)) for each in finished]
     return experiment_report("three", pairs, [comparison], notes)[0], comparison
 

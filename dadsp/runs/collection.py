@@ -107,7 +107,6 @@ def finished_run(run: Run) -> FinishedRun:
     """
     with complete(run.folder if run.is_kept else Path("the run")):
         facts, table = run.facts, run.kept.comparison if run.is_kept else run.table
-        own = table[table["system"] == facts["system"]].iloc[0]
         config: Mapping[str, Any] = run.settings if run.is_kept else {"data": {}, "split": {}, "model": {}}
         kind = facts["split"] if "split" in facts else run.kept.split_facts["kind"]
         settings = {key: str(today(value)) for key, value in flat(config["model"])}
@@ -124,7 +123,7 @@ def finished_run(run: Run) -> FinishedRun:
             test=(facts["data_hash"], kind),
             title=_title(config, facts, kind),
             settings={key: value for key, value in settings.items() if key not in SPEED and not key.endswith("_convert_")},
-            saw_target_labels=bool(own["saw_target_labels"]),
+            saw_target_labels=run.saw_target_labels,
             table=predictions.where(predictions.frame["split"] == "test"),
             naive=naive[["system", "kind", "saw_target_labels", *compared_scores()]].assign(replicate=replicate),
             naive_predictions=run.naive_predictions,

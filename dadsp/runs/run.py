@@ -121,10 +121,21 @@ class Run:
         """The genes it reads, in its order; empty where it needs none."""
         return self.model.genes
 
+    @cached_property
+    def results(self) -> dict[str, Any]:
+        """All scores as plain values, the content of ``metrics.json``."""
+        return self._results.to_json() if self._results else self.kept.results
+
     @property
     def facts(self) -> dict[str, Any]:
         """What identifies the run: system, seed, hashes, versions."""
-        return self._results.facts if self._results else dict(self.kept.results["run"])
+        return dict(self.results["run"])
+
+    @property
+    def saw_target_labels(self) -> bool:
+        """Whether labels of the target were used anywhere."""
+        own = next(row for row in self.results["systems"] if row["name"] == self.facts["system"])
+        return bool(own["saw_target_labels"])
 
     @cached_property
     def table(self) -> pd.DataFrame:

@@ -1,5 +1,6 @@
 """Predictions of the naive rows, kept with a run so that a later score can be computed of them as of the system."""
 
+import csv
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -87,7 +88,8 @@ def scored_again(comparison: pd.DataFrame, tables: Mapping[str, PredictionTable]
 
 def lacking(path: Path) -> list[str]:
     """The scores that the comparison in a CSV file was written without."""
-    written = set(pd.read_csv(path, nrows=0).columns)
+    with path.open(encoding="utf-8", newline="") as file:
+        written = set(next(csv.reader(file), []))
     return [name for name in SCORES if name not in written]
 
 

@@ -15,7 +15,7 @@ from dadsp.evaluation.compare import Comparison, compare, compared_scores
 from dadsp.evaluation.compare import Run as ComparedRun
 from dadsp.evaluation.naive_predictions import scored_again
 from dadsp.options import STRICT
-from dadsp.runs.folder import READ_BY_OTHERS, USED_BY_OTHERS, RunFolder, complete
+from dadsp.runs.folder import NAIVE, READ_BY_OTHERS, USED_BY_OTHERS, RunFolder, complete
 from dadsp.runs.identity import SUPERSEDED
 from dadsp.runs.run import Run
 from dadsp.schema import PredictionTable
@@ -58,7 +58,7 @@ class FinishedRun:
         saw_target_labels: As its own table says.
         table: Test predictions.
         naive: Scores of the naive rows beside it, as they were written.
-        naive_predictions: Their test predictions by name; empty where the run's version kept none.
+        keeps_naive: Whether it kept the naive rows' predictions, so that newer scores of theirs are known too.
     """
 
     run: Run
@@ -70,11 +70,12 @@ class FinishedRun:
     saw_target_labels: bool
     table: PredictionTable
     naive: pd.DataFrame
-    naive_predictions: Mapping[str, PredictionTable]
+    keeps_naive: bool
 
     def naive_scores(self) -> pd.DataFrame:
-        """Scores of the naive rows, computed as those of the system where their predictions are kept."""
-        return scored_again(self.naive, self.naive_predictions, compared_scores())
+        """Scores of the naive rows; those that came after the run are computed from the predictions that it kept."""
+        names = self.run.kept.newer_scores() if self.run.is_kept else []
+        return scored_again(self.naive, self.run.kept.naive_predictions, names) if names else self.naive
 
     @property
     def place(self) -> Path:
@@ -126,7 +127,7 @@ def finished_run(run: Run) -> FinishedRun:
             saw_target_labels=run.saw_target_labels,
             table=predictions.where(predictions.frame["split"] == "test"),
             naive=naive[["system", "kind", "saw_target_labels", *compared_scores()]].assign(replicate=replicate),
-            naive_predictions=run.naive_predictions,
+            keeps_naive=not run.is_kept or (run.kept / NAIVE).exists(),
         )
 
 
@@ -215,7 +216,7 @@ def _naive(runs: Sequence[tuple[str, FinishedRun]]) -> pd.DataFrame:
     # All runs of a replicate have the same naive rows: the first that kept their predictions tells most of them.
     first: dict[str, FinishedRun] = {}
     for _, each in runs[::-1]:
-        if each.replicate not in first or each.naive_predictions:
+        if each.replicate not in first or each.keeps_naive:
             first[each.replicate] = each
     return pd.concat([each.naive_scores() for each in first.values()], ignore_index=True)
 

@@ -187,8 +187,12 @@ class RunFolder:
     @property
     def scores(self) -> pd.DataFrame:
         """The same, with scores that are newer computed from the predictions that were kept."""
-        names = lacking(self.path / COMPARISON)
+        names = self.newer_scores()
         return scored_again(self.comparison, self.test_tables(), names) if names else self.comparison
+
+    def newer_scores(self) -> list[str]:
+        """Scores that the comparison was written without."""
+        return lacking(self.path / COMPARISON)
 
     @property
     def predictions(self) -> PredictionTable:

@@ -1,6 +1,6 @@
 """A run as an object: what it scored, what its system says of pairs, and what can be found out about it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -150,11 +150,6 @@ class Run:
     def predictions(self) -> PredictionTable:
         """Of validation and test pairs, with labels and what training had seen of each."""
         return self._results.table if self._results else self.kept.predictions
-
-    @property
-    def naive_predictions(self) -> Mapping[str, PredictionTable]:
-        """Test predictions of the naive rows by name; empty for runs of earlier versions, which kept none."""
-        return self._results.naive if self._results else self.kept.naive_predictions
 
     @property
     def history(self) -> pd.DataFrame:

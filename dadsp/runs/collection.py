@@ -15,7 +15,7 @@ from dadsp.evaluation.compare import Comparison, compare, compared_scores
 from dadsp.evaluation.compare import Run as ComparedRun
 from dadsp.evaluation.naive_predictions import scored_again
 from dadsp.options import STRICT
-from dadsp.runs.folder import NAIVE, READ_BY_OTHERS, USED_BY_OTHERS, RunFolder, complete
+from dadsp.runs.folder import READ_BY_OTHERS, USED_BY_OTHERS, RunFolder, complete
 from dadsp.runs.identity import SUPERSEDED
 from dadsp.runs.run import Run
 from dadsp.schema import PredictionTable
@@ -58,7 +58,8 @@ class FinishedRun:
         saw_target_labels: As its own table says.
         table: Test predictions.
         naive: Scores of the naive rows beside it, as they were written.
-        keeps_naive: Whether it kept the naive rows' predictions, so that newer scores of theirs are known too.
+        newer_scores: Those that ``naive`` was written without.
+        naive_predictions: Of the naive rows, to compute newer scores from; empty where there are none.
     """
 
     run: Run
@@ -70,12 +71,12 @@ class FinishedRun:
     saw_target_labels: bool
     table: PredictionTable
     naive: pd.DataFrame
-    keeps_naive: bool
+    newer_scores: list[str]
+    naive_predictions: Mapping[str, PredictionTable]
 
     def naive_scores(self) -> pd.DataFrame:
         """Scores of the naive rows; those that came after the run are computed from the predictions that it kept."""
-        names = self.run.kept.newer_scores() if self.run.is_kept else []
-        return scored_again(self.naive, self.run.kept.naive_predictions, names) if names else self.naive
+        return scored_again(self.naive, self.naive_predictions, self.newer_scores) if self.newer_scores else self.naive
 
     @property
     def place(self) -> Path:
@@ -116,7 +117,7 @@ def finished_run(run: Run) -> FinishedRun:
         repeated = [f"{key} {config['split'][key]}" for key in REPETITIONS if key in config["split"]]
         replicate = ", ".join([f"seed {facts['seed']}", *repeated])
         naive = table[(table["kind"] != "model") & (table["system"] != facts["system"])]
-        predictions = run.predictions
+        predictions, newer = run.predictions, run.kept.newer_scores() if run.is_kept else []
         return FinishedRun(
             run=run,
             system=facts["system"],
@@ -127,7 +128,8 @@ def finished_run(run: Run) -> FinishedRun:
             saw_target_labels=run.saw_target_labels,
             table=predictions.where(predictions.frame["split"] == "test"),
             naive=naive[["system", "kind", "saw_target_labels", *compared_scores()]].assign(replicate=replicate),
-            keeps_naive=not run.is_kept or (run.kept / NAIVE).exists(),
+            newer_scores=newer,
+            naive_predictions=run.kept.naive_predictions if newer else {},
         )
 
 
@@ -216,7 +218,7 @@ def _naive(runs: Sequence[tuple[str, FinishedRun]]) -> pd.DataFrame:
     # All runs of a replicate have the same naive rows: the first that kept their predictions tells most of them.
     first: dict[str, FinishedRun] = {}
     for _, each in runs[::-1]:
-        if each.replicate not in first or each.keeps_naive:
+        if each.replicate not in first or each.naive_predictions or not each.newer_scores:
             first[each.replicate] = each
     return pd.concat([each.naive_scores() for each in first.values()], ignore_index=True)
 

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, Self, cast, final
+from typing import Any, Literal, NamedTuple, Self, cast, final
 
 import numpy as np
 import pandas as pd
@@ -40,6 +40,20 @@ class FitContext:
     checkpoints: Path | None = None
     on_epoch: Callable[[str, int, dict[str, float]], None] = field(default=lambda stage, epoch, metrics: None)
     progress: bool = False
+
+
+class Uncertainty(NamedTuple):
+    """What a system does not know of pairs, in squares of −log10 IC50(µM).
+
+    Attributes:
+        covariance: Of the potency of each pair with that of each given pair, shape (n_pairs, n_given).
+        variance: Of each pair's potency, without noise, shape (n_pairs,).
+        noise: Variance of a label about it, shape (n_pairs,).
+    """
+
+    covariance: NDArray[np.float64]
+    variance: NDArray[np.float64]
+    noise: NDArray[np.float64]
 
 
 class Predictor(ABC):
@@ -126,6 +140,10 @@ class Predictor(ABC):
             pairs: To predict.
             level: Share of labels that the intervals should hold.
         """
+        return None
+
+    def uncertainty(self, pairs: Pairs, given: Pairs) -> Uncertainty | None:
+        """How the errors of pairs vary with those of given pairs; None: the system cannot tell."""
         return None
 
     def seen_range(self, domain: Domain) -> tuple[float, float] | None:

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal
 
@@ -92,7 +92,13 @@ class Study:
         no_rows = np.zeros(0, dtype=np.int64)
         return (
             replace(study, source=source, raw_source_potency=self.raw_source_potency[rows]),
-            replace(split, train_idx=position[split.train_idx], val_idx=position[split.val_idx], test_idx=no_rows),
+            replace(
+                split,
+                train_idx=position[split.train_idx],
+                val_idx=position[split.val_idx],
+                test_idx=no_rows,
+                calibrate_idx=no_rows,
+            ),
         )
 
     @cached_property
@@ -140,6 +146,7 @@ class Split:
         test_idx: Rows of the target responses that are scored; their labels are never seen.
         adapt_cell_idx: Rows of the target lines whose expression (no label) may be used for adaptation.
         notes: What the rule left out.
+        calibrate_idx: Rows of the target responses whose labels a fitted system is calibrated with; none of them is scored.
     """
 
     kind: str
@@ -148,16 +155,20 @@ class Split:
     test_idx: IntArray
     adapt_cell_idx: IntArray
     notes: tuple[Note, ...] = ()
+    calibrate_idx: IntArray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
 
     def __repr__(self) -> str:
         parts = f"{len(self.train_idx):,} train, {len(self.val_idx):,} validate, {len(self.test_idx):,} test"
-        return f"<{self.kind} split: {parts}>"
+        calibrate = f", {len(self.calibrate_idx):,} calibrate" if len(self.calibrate_idx) else ""
+        return f"<{self.kind} split: {parts}{calibrate}>"
 
     @cached_property
     def content_hash(self) -> str:
         """Hash of the rule's name and all row numbers."""
         digest = hashlib.blake2b(self.kind.encode(), digest_size=16)
-        for rows in (self.train_idx, self.val_idx, self.test_idx, self.adapt_cell_idx):
+        parts = [self.train_idx, self.val_idx, self.test_idx, self.adapt_cell_idx]
+        parts += [self.calibrate_idx] if len(self.calibrate_idx) else []
+        for rows in parts:
             digest.update(rows.astype(np.int64).tobytes() + b"|")
         return digest.hexdigest()
 

@@ -134,6 +134,11 @@ def check_split(study: Study, split: Split) -> None:
                 f"The split's {part} part has {len(rows)} rows that do not name distinct rows of a table of {size}. "
                 "Make the split again for this study."
             )
+    given, scored = split.calibrate_idx, split.test_idx
+    if len(given) and (given.min() < 0 or given.max() >= len(target.responses) or len(np.unique(given)) != len(given)):
+        raise SchemaError("The split's calibrate part does not name distinct rows of the target. Make the split again.")
+    if both := len(np.intersect1d(given, scored)):
+        raise LeakageError(f"{both} pairs of the target both calibrate and are tested. Make the split again.")
     for by in dict.fromkeys((*promise.inner, *promise.outer)):
         groups = group_of_pairs(source, by)
         train, val = set(groups[split.train_idx]), set(groups[split.val_idx])

@@ -12,6 +12,7 @@ from dadsp.schema import Note, Scope, Split, Study
 from dadsp.splits.integrity import PROMISES, check_split
 
 _PARTS = ("train_idx", "val_idx", "test_idx", "adapt_cell_idx")
+_CALIBRATE = "calibrate_idx"  # absent where no target label calibrates
 
 
 def save_split(path: Path, study: Study, split: Split) -> None:
@@ -30,7 +31,8 @@ def save_split(path: Path, study: Study, split: Split) -> None:
         "data_hash": study.content_hash,
         "notes": [asdict(note) for note in split.notes],
     }
-    parts = {part: getattr(split, part).tolist() for part in _PARTS}
+    used = (*_PARTS, _CALIBRATE) if len(split.calibrate_idx) else _PARTS
+    parts = {part: getattr(split, part).tolist() for part in used}
     write_json(path, facts | parts, indent=None)  # one line: a panel has 160,000 row numbers
 
 
@@ -43,7 +45,8 @@ def load_split(path: Path, study: Study) -> Split:
     """
     saved: Any = read_json(path)
     try:
-        rows = {part: np.array(saved[part], dtype=np.int64) for part in _PARTS}
+        used = (*_PARTS, _CALIBRATE) if _CALIBRATE in saved else _PARTS
+        rows = {part: np.array(saved[part], dtype=np.int64) for part in used}
         split = Split(saved["kind"], **rows, notes=tuple(Note(**note) for note in saved.get("notes", ())))
         expected = saved["split_hash"], saved["data_hash"]
     except (AttributeError, KeyError, TypeError, ValueError) as error:

@@ -166,18 +166,23 @@ class PairSystem:
             drugs: Covariance of the drugs with the training drugs, shape (n_new_drugs, n_drugs).
         """
         of_lines, of_drugs = self.measured.any(axis=1), self.measured.any(axis=0)
-        if not (of_lines.all() and of_drugs.all()):
-            return self._labelled_part.explained(lines[:, of_lines], drugs[:, of_drugs])
-        values_l, vectors_l, values_d, vectors_d = self.spectra
-        noise = self.noise * self.measured.size / max(1, int(self.measured.sum()))
-        gain = 1 / (np.outer(values_l, values_d) + noise)
-        result: Values = (lines @ vectors_l) ** 2 @ gain @ ((drugs @ vectors_d) ** 2).T
+        part = self.labelled_part
+        _, vectors_l, _, vectors_d = part.spectra
+        result: Values = (lines[:, of_lines] @ vectors_l) ** 2 @ part.gain @ ((drugs[:, of_drugs] @ vectors_d) ** 2).T
         return result
 
     @cached_property
-    def _labelled_part(self) -> "PairSystem":
-        """The same system on the lines and drugs with any label."""
+    def gain(self) -> Values:
+        """1/(λ_p μ_q + noise'), the inverse on the whole grid between its eigenvectors; noise' as for ``explained``."""
+        values_l, _, values_d, _ = self.spectra
+        return 1 / (np.outer(values_l, values_d) + self.noise * self.measured.size / max(1, int(self.measured.sum())))
+
+    @cached_property
+    def labelled_part(self) -> "PairSystem":
+        """The same system on the lines and drugs with any label; itself where all have one."""
         of_lines, of_drugs = self.measured.any(axis=1), self.measured.any(axis=0)
+        if of_lines.all() and of_drugs.all():
+            return self
         lines, drugs = self.lines[of_lines][:, of_lines], self.drugs[of_drugs][:, of_drugs]
         return PairSystem(lines, drugs, self.measured[of_lines][:, of_drugs], self.noise)
 

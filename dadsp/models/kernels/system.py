@@ -96,7 +96,9 @@ class Query:
     """
 
     expression: FloatArray
+    features: FloatArray
     line_keys: tuple[str, ...]
+    drug_keys: tuple[str, ...]
     targets: tuple[frozenset[str], ...]
     same_drug: Values
     similarity: Values
@@ -253,7 +255,9 @@ class KernelSystem(Predictor):
         features = self.fitted_features(*structures(screen, drugs))
         query = Query(
             expression=self.input.transform(screen, pairs.domain, lines),
+            features=features,
             line_keys=tuple(line_keys[row] for row in lines),
+            drug_keys=tuple(drug_keys[row] for row in drugs),
             targets=tuple(target_names(screen.drugs.targets[row]) for row in drugs),
             same_drug=equal([drug_keys[row] for row in drugs], grid.drug_keys),
             similarity=tanimoto(features, grid.features),

@@ -25,8 +25,9 @@ from pydantic.dataclasses import dataclass
 from scipy.optimize import minimize
 from scipy.special import ndtr, ndtri
 
-from dadsp.models.base import Arrays
+from dadsp.models.base import Arrays, Uncertainty
 from dadsp.models.kernels.drug_level import DrugLevel
+from dadsp.models.kernels.posterior import Posterior, Side, uncertainty_of
 from dadsp.models.kernels.similarity import (
     LineKernel,
     PairSystem,
@@ -35,6 +36,7 @@ from dadsp.models.kernels.similarity import (
     line_similarity,
     median_distance,
     shared_targets,
+    tanimoto,
 )
 from dadsp.models.kernels.system import KernelOptions, KernelSystem, Query
 from dadsp.options import STRICT
@@ -201,10 +203,16 @@ class PairwiseGp(KernelSystem):
         return Distribution(mean, variance, mean if self.cap is None else expected_above(self.cap, mean, np.sqrt(variance)))
 
     def _variance(self, query: Query) -> Values:
-        """Predictive variance of a label, shape (n_lines, n_drugs).
+        """Predictive variance of a label, shape (n_lines, n_drugs)."""
+        left, scale, level = self._spread(query)
+        total: Values = scale**2 * (left + self.kernel.noise) + level
+        return np.maximum(total, np.finfo(np.float32).eps)
 
-        The share of the prior that labels leave, times the variance of the drug's labels about its level in the source; and
-        the variance of the level of a drug that was never measured.
+    def _spread(self, query: Query) -> tuple[Values, Values, Values]:
+        """What the labels leave of the prior variance, the scale of its root, and the variance of each drug's level.
+
+        The scale gives a drug's labels the spread about its level that they have in the source, −log10 IC50(µM); the level
+        of a drug that was measured has no variance. Shapes: (n_lines, n_drugs) twice, and (n_drugs,).
         """
         kernel, fit, options = self.kernel, self.learned, self.options
         system = self._pair_system(fit.measured)
@@ -219,8 +227,50 @@ class PairwiseGp(KernelSystem):
         level = fit.level.uncertainty(
             query.same_drug, query.similarity, self._training_similarity, options.level_power, options.level_penalty
         )
-        total: Values = spread**2 * (left + kernel.noise) / (prior + kernel.noise) + level
-        return np.maximum(total, np.finfo(np.float32).eps)
+        return left, spread / np.sqrt(prior + kernel.noise), level
+
+    def uncertainty(self, pairs: Pairs, given: Pairs) -> Uncertainty:
+        """Covariances that the training labels leave (``dadsp.models.kernels.posterior``)."""
+        of, *rows = self._query(pairs)
+        other, *given_rows = self._query(given)
+        left, scale, level = self._spread(of)
+        posterior = self.posterior(of, other)
+        return uncertainty_of(
+            posterior,
+            scale**2 * left + level,
+            scale**2 * self.kernel.noise,
+            (rows[0], rows[1]),
+            (given_rows[0], given_rows[1]),
+        )
+
+    def posterior(self, of: Query, given: Query) -> Posterior:
+        """Covariances of the pairs of one set of lines and drugs with those of another."""
+        kernel = self.kernel
+        system = self._pair_system(self.learned.measured).labelled_part
+        same = equal(of.drug_keys, given.drug_keys)
+        alike_lines = line_similarity(kernel.lines, of.expression, given.expression, kernel.rbf_width * self.width)
+        alike_drugs = (
+            kernel.all_drugs + kernel.structure * tanimoto(of.features, given.features) + kernel.same_structure * same
+        )
+        if kernel.targets:
+            alike_drugs = alike_drugs + kernel.targets * shared_targets(self._known_targets(of), self._known_targets(given))
+        return Posterior(
+            of=self._side(of),
+            given=self._side(given),
+            alike_lines=alike_lines + kernel.same_line * equal(of.line_keys, given.line_keys),
+            alike_drugs=alike_drugs,
+            same_drug=same,
+            gain=system.gain,
+        )
+
+    def _side(self, query: Query) -> Side:
+        system = self._pair_system(self.learned.measured)
+        measured, part = system.measured, system.labelled_part
+        _, vectors_l, _, vectors_d = part.spectra
+        of_lines, of_drugs = self._similarities(query)
+        lines, drugs = of_lines[:, measured.any(axis=1)] @ vectors_l, of_drugs[:, measured.any(axis=0)] @ vectors_d
+        _, scale, level = self._spread(query)
+        return Side(lines, drugs, scale, np.sqrt(level))
 
     def predict(self, pairs: Pairs) -> FloatArray:
         """As every kernel system; under ``point="expected"`` the expected value under the target's cap."""

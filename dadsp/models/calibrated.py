@@ -3,13 +3,13 @@
 The labels y of given pairs (l, d) differ from the system's predictions p by a process in closed form:
 
     y − p = o + o_d + s·(p − p̄_d) + g(l, d) + ε
-    o ~ N(0, τ₀²)   o_d ~ N(0, τ²)   s ~ N(0, σ²)   g ~ φ·C   ε ~ φ·N
+    o ~ N(0, τ₀²)   o_d ~ N(0, τ²)   s ~ N(0, σ²)   g ~ N(0, φC)   ε ~ N(0, ν²)
 
 o is the assay's level, o_d a structure's own, s stretches or shrinks what the system says of lines about the drug's mean p̄_d
-over them. C and N are covariances and noise that the system itself states of its errors (``Predictor.uncertainty``, with
-which a label speaks for other lines and drugs too); a system that states none has C = 0, N = 1, and s instead where that
-predicts the given labels better, each left out in turn. τ₀, τ, σ and φ maximise the posterior of the given labels under the
-priors below. Few labels therefore move little: the offset of a drug is its mean residual, shrunken.
+over them. C is the covariance that the system itself states of its errors (``Predictor.uncertainty``), with which a label
+speaks for other lines and drugs too; a system that states none has C = 0, and s instead where that predicts the given labels
+better, each left out in turn. All variances maximise the posterior of the given labels under the priors below. Few labels
+therefore move little: the offset of a drug is its mean residual, shrunken.
 
 Reference: Rasmussen and Williams, Gaussian Processes for Machine Learning, 2006, eq. 2.25, 5.12 (leave one out).
 """
@@ -31,8 +31,9 @@ from dadsp.schema import CellLines, Domain, Drugs, FloatArray, Pairs, Responses,
 
 Values = NDArray[np.float64]
 
-# Medians of the priors on variances, log-normal with standard deviation SPREAD; τ: two assays differ by a factor of two.
-PRIORS = {"assay": 0.1**2, "drug": 0.3**2, "stretch": 0.3**2, "noise": 1.0}
+# Medians of the log-normal priors, of standard deviation SPREAD; the three of SHARES as shares of the mean squared residual.
+PRIORS = {"assay": 0.05, "drug": 0.3, "stretch": 0.3**2, "shared": 1.0, "noise": 0.6}
+SHARES = ("assay", "drug", "noise")
 SPREAD = 1.5
 MOST = 5000  # labels; more are a screen to train on
 SEARCHED = 600  # labels that the variances are found with
@@ -41,11 +42,12 @@ FEWEST = 20  # labels from which errors left out in turn tell how wide intervals
 
 @dataclass(frozen=True)
 class Variances:
-    """τ₀², τ², σ² in squares of −log10 IC50(µM) (σ²: a ratio's), and φ."""
+    """τ₀², τ² and ν² in squares of −log10 IC50(µM), σ² and φ as ratios; 0 for what is left out."""
 
     assay: float
     drug: float
     stretch: float
+    shared: float
     noise: float
 
 
@@ -114,18 +116,18 @@ class Calibrated(Predictor):
             deviation=predicted - centres,
             covariance=None if stated is None else stated.covariance,
             variance=np.zeros(len(pairs)) if stated is None else stated.variance,
-            noise=np.ones(len(pairs)) if stated is None else stated.noise,
         )
 
     def _fitted(self, given: "_Parts", *, stretch: bool) -> Variances:
         """The most probable variances, found with the first ``SEARCHED`` labels."""
         given, residuals = given.first(SEARCHED), self.residuals[:SEARCHED]
-        names = [name for name in PRIORS if stretch or name != "stretch"]
-        typical = float(np.mean(residuals**2)) if given.covariance is None else 1.0
-        start = np.log([PRIORS[name] * (typical if name == "noise" else 1) for name in names])
+        absent = {name: 0.0 for name, there in (("stretch", stretch), ("shared", given.stated)) if not there}
+        names = [name for name in PRIORS if name not in absent]
+        typical = float(np.mean(residuals**2)) or 1e-6
+        start = np.log([PRIORS[name] * (typical if name in SHARES else 1) for name in names])
 
         def variances(logs: Values) -> Variances:
-            return Variances(**({"stretch": 0.0} | dict(zip(names, np.exp(logs).tolist(), strict=True))))
+            return Variances(**(absent | dict(zip(names, np.exp(logs).tolist(), strict=True))))
 
         def loss(logs: Values) -> float:
             factor = np.linalg.cholesky(given.prior(variances(logs)))
@@ -133,7 +135,7 @@ class Calibrated(Predictor):
             of_priors = ((logs - start) ** 2).sum() / (2 * SPREAD**2)
             return float(white @ white / 2 + np.log(np.diag(factor)).sum() + of_priors)
 
-        limits = {"bounds": [(-14.0, 6.0)] * len(names), "options": {"maxfev": 200, "xatol": 0.02, "fatol": 1e-3}}
+        limits = {"bounds": [(-14.0, 6.0)] * len(names), "options": {"maxfev": 400, "xatol": 0.02, "fatol": 1e-3}}
         return variances(minimize(loss, start, method="Nelder-Mead", **limits).x)
 
     def _left_out(self, of: Variances, given: "_Parts") -> float:
@@ -173,7 +175,7 @@ class Calibrated(Predictor):
         weights, inverse, errors = self._solved
         covariance = parts.with_given(of, self._given_deviation)
         known = np.einsum("ng,ng->n", covariance @ inverse, covariance)
-        prior = of.assay + of.drug + of.noise * (parts.variance + parts.noise) + of.stretch * parts.deviation**2
+        prior = of.assay + of.drug + of.shared * parts.variance + of.noise + of.stretch * parts.deviation**2
         n = len(errors)
         place = min(int(np.ceil(level * (n + 1))), n) - 1
         reach = (errors[place] if n >= FEWEST else ndtri((1 + level) / 2)) * np.sqrt(np.maximum(prior - known, 0))
@@ -260,7 +262,6 @@ class _Parts:
         deviation: p − p̄_d, the same shape; 0 for a structure without a mean.
         covariance: C, shape (n_pairs, n_given); None where the system states none.
         variance: Of each pair's error as the system states it, without noise, shape (n_pairs,).
-        noise: N, the same shape.
     """
 
     same: Values
@@ -268,7 +269,6 @@ class _Parts:
     deviation: Values
     covariance: Values | None
     variance: Values
-    noise: Values
 
     @property
     def stated(self) -> bool:
@@ -278,20 +278,18 @@ class _Parts:
     def first(self, n: int) -> "_Parts":
         """Of the given pairs against themselves: the first n of both."""
         covariance = None if self.covariance is None else self.covariance[:n, :n]
-        return _Parts(
-            self.same[:n, :n], self.predicted[:n], self.deviation[:n], covariance, self.variance[:n], self.noise[:n]
-        )
+        return _Parts(self.same[:n, :n], self.predicted[:n], self.deviation[:n], covariance, self.variance[:n])
 
     def with_given(self, of: Variances, given_deviation: Values) -> Values:
         """Covariance of the pairs' errors with those of the given ones, shape (n_pairs, n_given)."""
         total = of.assay + of.drug * self.same
         if of.stretch:
             total = total + of.stretch * np.outer(self.deviation, given_deviation)
-        return total if self.covariance is None else total + of.noise * self.covariance
+        return total if self.covariance is None else total + of.shared * self.covariance
 
     def prior(self, of: Variances) -> Values:
         """Covariance of the given residuals, noise included, shape (n_given, n_given); these are the given pairs."""
-        return self.with_given(of, self.deviation) + np.diag(of.noise * self.noise + 1e-9)
+        return self.with_given(of, self.deviation) + (of.noise + 1e-9) * np.eye(len(self.same))
 
 
 def _structures(pairs: Pairs) -> NDArray[Any]:

@@ -71,7 +71,9 @@ def test_guests_train_load_predict_and_compare(capsys: pytest.CaptureFixture[str
     monkeypatch.setenv(plugins.VARIABLE, "guestlab")
     assert command("predict", "run=runs/guest", "pairs=pairs.csv", "out=by_environment.csv") == 0
     assert Path("by_environment.csv").read_bytes() == Path("guest.csv").read_bytes()
+    capsys.readouterr()
     assert command("impute", "run=runs/coral", "alpha=0.4") == 0
+    assert "tenfold" in capsys.readouterr().out  # a column of the back-test
     monkeypatch.delenv(plugins.VARIABLE)
 
     capsys.readouterr()

@@ -20,7 +20,6 @@ from dadsp.singledrug import figures
 from tests.support.documents import ROOT
 from tests.support.guestlab import PARTS
 from tests.support.guests import forget_plugins, install, no_plugins
-from tests.support.undrawn import undrawn
 
 GUESTS = ["drug_features=maccs", "split=every_second_pair", "alignment=median", "plugins=[guestlab]"]
 SMALL = ["model.encoder_widths=[8,4]", "model.pretraining=null", "trainer=tiny"]
@@ -43,8 +42,7 @@ def command(*arguments: str) -> int:
 
 def train(name: str, *arguments: str) -> Path:
     given = ["data=simulated_tiny", "tracking=none", f"hydra.run.dir=runs/{name}", *GUESTS, *arguments]
-    with undrawn():
-        assert command("train", *given) == 0
+    assert command("train", *given) == 0
     return Path("runs") / name
 
 
@@ -104,8 +102,7 @@ SWEEP = ["-m", "tracking=none", "model=guest_ridge", *GUESTS]
 
 def test_a_sweep_takes_plugins_along(capsys: pytest.CaptureFixture[str]) -> None:
     sweep = [*SWEEP, "data=simulated_tiny", "seed=0,1"]
-    with undrawn():
-        assert command("train", *sweep) == 0
+    assert command("train", *sweep) == 0
     assert len(list(Path("runs/sweeps").rglob("metrics.json"))) == 2
     capsys.readouterr()
     assert command("train", *sweep) == 0
@@ -128,10 +125,9 @@ def test_a_sweep_trains_again_where_the_code_of_a_guest_has_changed(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sweep = [*SWEEP, "data=two_plates", "seed=0"]
-    with undrawn():
-        assert command("train", *sweep) == 0
-        monkeypatch.setattr(plugins, "packages_hash", lambda packages: f"other code of {sorted(packages)}")
-        assert command("train", *sweep) == 0
+    assert command("train", *sweep) == 0
+    monkeypatch.setattr(plugins, "packages_hash", lambda packages: f"other code of {sorted(packages)}")
+    assert command("train", *sweep) == 0
     assert "made of other plugins; moved to" in capsys.readouterr().err
     (first,), (again,) = (list(Path("runs/sweeps").glob(f"{place}/*/metrics.json")) for place in ("superseded/*", "dadsp"))
     hashes = [json.loads(path.read_text())["run"]["plugins_hash"] for path in (first, again)]
@@ -181,8 +177,7 @@ def test_a_model_of_a_guest_is_served_where_its_plugin_is_in_use(monkeypatch: py
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "")  # so that it ends as it was: mlflow's own setter writes it, too
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     given = ["data=two_plates", "model=guest_ridge", *GUESTS, "hydra.run.dir=runs/guest"]
-    with undrawn():
-        assert command("train", *given) == 0
+    assert command("train", *given) == 0
     (artifact,) = Path("runs/mlartifacts").glob("models/*/artifacts")
     assert "guestlab-dist==1.2" in (artifact / "requirements.txt").read_text().split()
     run = dadsp.load("runs/guest")

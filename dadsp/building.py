@@ -8,7 +8,7 @@ dict and list, is checked before anything of it is built.
 
 import inspect
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import partial, wraps
 from importlib import import_module
 from typing import Any
 
@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from dadsp.errors import ConfigError, nearest
 from dadsp.options import config_error
+from dadsp.provenance import packages_hash
 
 REGISTERED: dict[str, tuple[str, ...]] = {
     "model": (
@@ -132,6 +133,14 @@ def add_guest(kind: str, what: Any) -> None:
             f"A plug-in registers {name} as {kind}: no class or function at the top of a module of its own. Move it."
         )
     _guests[kind][name] = what
+
+
+def guests_in(node: Any) -> frozenset[str]:
+    """Top packages of all that plug-ins added and that a node, or any value in it, names."""
+    if isinstance(node, Mapping | list):
+        return frozenset().union(*map(guests_in, node.values() if isinstance(node, Mapping) else node))
+    is_guest = isinstance(node, str) and any(node in names for names in _guests.values())
+    return frozenset([str(node).partition(".")[0]] if is_guest else [])
 
 
 def imported(name: str) -> Any:
@@ -271,11 +280,24 @@ def _built(node: Mapping[str, Any], where: str, passed: Mapping[str, Any]) -> An
     parts = {key: _part(value, f"{where}.{key}") for key, value in _arguments(node, where).items()}
     arguments = parts | dict(passed)
     if _kind(where) == LATER:
-        return partial(target, **arguments)
+        return partial(_named_by_code(target, guests_in(node)), **arguments)
     try:
         return target(**arguments)
     except ValidationError as error:
         raise config_error(error, target, where) from None
+
+
+def _named_by_code(target: Callable[..., Any], guests: frozenset[str]) -> Callable[..., Any]:
+    """The target; where guests have a part in it, under a name that tells their code: a cache is known by such names."""
+    if not guests:
+        return target
+
+    @wraps(target)
+    def named(**arguments: Any) -> Any:
+        return target(**arguments)
+
+    named.__qualname__ += f" {packages_hash(guests)}"
+    return named
 
 
 def _part(value: Any, where: str) -> Any:

@@ -5,15 +5,17 @@ A package offers one in the entry point group ``dadsp.plugins``: a module, or a 
 or ``use`` in Python. A file may state with which plug-ins it was made; it never has one imported.
 """
 
+import hashlib
 import os
 import re
 from collections.abc import Iterable, Sequence
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import Distribution, EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
 from dadsp import building
 from dadsp.errors import ConfigError, DadspError, LoadError, examples, nearest
+from dadsp.provenance import packages_hash
 
 GROUP = "dadsp.plugins"
 VARIABLE = "DADSP_PLUGINS"
@@ -117,9 +119,31 @@ def require(names: object, where: object) -> None:
 
 def versions() -> dict[str, str]:
     """Package and version of each plug-in in use, by ``version.plugin.NAME``: part of where a result comes from."""
-    packages = {point.name: point.dist for point in _installed()} if _used else {}
-    found = {name: packages.get(name) for name in _used}
-    return {f"version.plugin.{name}": f"{dist.name} {dist.version}" for name, dist in found.items() if dist is not None}
+    return {f"version.plugin.{name}": f"{package.name} {package.version}" for name, package in _packages().items()}
+
+
+def requirements() -> list[str]:
+    """The same packages as pip takes them."""
+    return sorted({f"{package.name}=={package.version}" for package in _packages().values()})
+
+
+def identity(settings: object) -> dict[str, str]:
+    """``plugins_hash``: of the code of all packages that these settings name something of by a plug-in in use; else nothing.
+
+    The release of a plug-in's own package counts too: compiled code and files of data are told by it alone.
+    """
+    guests = building.guests_in(settings)
+    if not guests:
+        return {}
+    own = [each for name, each in _packages().items() if _entry_point(name).module.partition(".")[0] in guests]
+    text = "\n".join([packages_hash(guests), *sorted(f"{each.name} {each.version}" for each in own)])
+    return {"plugins_hash": hashlib.blake2b(text.encode(), digest_size=16).hexdigest()}
+
+
+def _packages() -> dict[str, Distribution]:
+    """The installed package of each plug-in in use."""
+    points = {point.name: point for point in _installed()} if _used else {}
+    return {name: dist for name in _used if name in points and (dist := points[name].dist) is not None}
 
 
 def _of_environment() -> list[str]:

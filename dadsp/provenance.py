@@ -4,8 +4,10 @@ import ast
 import hashlib
 import subprocess
 import sys
+from collections.abc import Iterable, Iterator
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent
@@ -39,15 +41,49 @@ def code_hash(package: Path = PACKAGE) -> str:
 
     They count as Python reads them: comments, docstrings and layout do not.
     """
-    digest = hashlib.blake2b(digest_size=16)
     deciding = (path for name in NUMBERS for path in [*package.glob(name), *(package / name).rglob("*.py")])
-    for path in sorted(path for path in deciding if path.is_file()):
-        tree = ast.parse(path.read_bytes())
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
-                node.body = [part for part in node.body if not _is_docstring(part)]
-        digest.update(f"{path.relative_to(package).as_posix()}\n{ast.dump(tree)}\n".encode())
+    return _hash((path.relative_to(package).as_posix(), path) for path in sorted(deciding) if path.is_file())
+
+
+@cache
+def packages_hash(names: frozenset[str]) -> str:
+    """Hash of all Python files of installed packages or modules, given by their top names; as ``code_hash``."""
+    return _hash((f"{name} {inside}", path) for name in sorted(names) for inside, path in _files_of(name))
+
+
+def _files_of(name: str) -> Iterator[tuple[str, Path]]:
+    """Python files of a package or module, each with its path inside; none of what was typed into a notebook."""
+    try:
+        spec = find_spec(name)
+    except (ImportError, ValueError):  # ValueError: __main__
+        return
+    if spec is None:
+        return
+    if spec.submodule_search_locations is None:
+        module = Path(spec.origin or "")
+        yield from [("", module)] if module.suffix == ".py" and module.is_file() else []
+        return
+    for folder in map(Path, spec.submodule_search_locations):
+        yield from ((path.relative_to(folder).as_posix(), path) for path in sorted(folder.rglob("*.py")))
+
+
+def _hash(files: Iterable[tuple[str, Path]]) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    for name, path in files:
+        digest.update(f"{name}\n{_as_read(path.read_bytes())}\n".encode())
     return digest.hexdigest()
+
+
+def _as_read(source: bytes) -> str:
+    """What Python makes of a module, without comments, docstrings and layout; the bytes where it is none."""
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError):  # a template among the files of a package
+        return repr(source)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+            node.body = [part for part in node.body if not _is_docstring(part)]
+    return ast.dump(tree)
 
 
 def _is_docstring(statement: ast.stmt) -> bool:

@@ -1,7 +1,7 @@
 """A model as MLflow keeps it: flavour python_function, with signature and example."""
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -24,12 +24,14 @@ class FinishedModel(NamedTuple):
         loader_module: The installed module whose ``_load_pyfunc`` reads them.
         example: Gives a request that it can answer.
         facts: Stand in its metadata and on its page.
+        requirements: Packages that it needs beside dadsp, as pip takes them.
     """
 
     write: Callable[[Path], None]
     loader_module: str
     example: Callable[[], "pd.DataFrame"]
     facts: Mapping[str, object]
+    requirements: Sequence[str] = ()
 
 
 def track_model(
@@ -80,7 +82,7 @@ def _upload(client: "MlflowClient", experiment_id: str, run_id: str, model: Fini
             signature=_signature(),
             input_example=model.example(),
             # Named rather than inferred, which would load the model in another process.
-            pip_requirements=[f"{package}=={version(package)}" for package in ("dadsp", "mlflow")],
+            pip_requirements=[*(f"{package}=={version(package)}" for package in ("dadsp", "mlflow")), *model.requirements],
         )
         client.log_model_artifacts(logged.model_id, str(folder))
     client.finalize_logged_model(logged.model_id, "READY")

@@ -81,6 +81,13 @@ def back_test(model: Predictor, study: Study, split: Split, scored: Scored, miss
     return pd.DataFrame(rows)
 
 
+def score_columns(rows: pd.DataFrame) -> dict[str, str]:
+    """Those columns of a back-test that are scores, in their order, by heading."""
+    headings = {score.name: score.heading for score in scores_of("back_test")}
+    headings |= {"rmse_matched": "RMSE, drugs as missing", "rank_correlation": "ρ of drugs"}
+    return {headings[name]: name for name in map(str, rows) if name in headings}
+
+
 def _row(predictor: Predictor, table: PredictionTable, missing: "pd.Series[int]") -> dict[str, Any]:
     scores = evaluate(table)
     per_drug = scores.per_drug.set_index("drug_id")

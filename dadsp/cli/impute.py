@@ -9,6 +9,7 @@ from omegaconf import DictConfig
 from rich.table import Table
 from rich.text import Text
 
+from dadsp.analysis.back_test import score_columns
 from dadsp.analysis.missing_pairs import NEAR_CAP, Imputation, ImputeOptions, impute
 from dadsp.cli.console import console, number, table_of
 from dadsp.cli.places import Places, open_run
@@ -76,13 +77,12 @@ def _flags_table(facts: dict[str, Any]) -> Table:
 
 
 def _back_test_table(rows: pd.DataFrame, facts: dict[str, Any]) -> Table:
-    headings = ["System", "RMSE", "RMSE, drugs as missing", "R²", "r per drug", "ρ of drugs"]
-    table = table_of(f"Back-test on {rows['n'].iloc[0]:,} measured pairs that trained nothing", headings)
+    columns = score_columns(rows)
+    table = table_of(f"Back-test on {rows['n'].iloc[0]:,} measured pairs that trained nothing", ["System", *columns])
     table.caption = f"† saw target labels. The drugs of {facts['share_back_tested']:.1%} of the missing pairs are tested."
     for row in rows.to_dict("records"):
         name = f"† {row['system']}" if row["saw_target_labels"] else row["system"]
-        scores = ("rmse", "rmse_matched", "r2", "median_drug_pearson", "rank_correlation")
-        table.add_row(Text(name), *(number(row[score]) for score in scores))
+        table.add_row(Text(name), *(number(row[column]) for column in columns.values()))
     return table
 
 

@@ -69,7 +69,7 @@ def work(config: DictConfig, as_json: bool, arguments: list[str]) -> None:
         raise ConfigError("This split trains on target labels, and tune chooses without them. Choose another split.")
     split: Split = build(config.split, "split", study=study, seed=config.seed)
     with sole_process(folder, job=True, wait=tell):
-        claim(RunFolder(folder), identity(settings_hash(config), study), tell)
+        claim(RunFolder(folder), identity(settings_hash(config), plain(config), study), tell)
     search = Search(folder, partial(_model, config), how, space, study, split, int(config.seed), tell)
     helpers = [
         subprocess.Popen([sys.executable, "-m", "dadsp", "tune", *arguments, "tune.workers=1"], stdout=subprocess.DEVNULL)

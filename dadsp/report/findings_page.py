@@ -8,11 +8,11 @@ from typing import Any
 
 import pandas as pd
 
+from dadsp.analysis.back_test import score_columns
 from dadsp.analysis.embedding import MEASURES
 from dadsp.analysis.enrichment_figures import SIGNIFICANT
 from dadsp.errors import examples
 from dadsp.evaluation.compare_tables import marked
-from dadsp.evaluation.scores import scores_of
 from dadsp.files import read_json
 from dadsp.report.document import Block, Facts, Figure, Figures, Section, Table, Text
 from dadsp.report.words import LONG, MISSING, decimal, number, percent
@@ -135,9 +135,7 @@ def _distances(facts: Mapping[str, Any]) -> Table:
 
 def _back_test(facts: Mapping[str, Any]) -> Table:
     frame = pd.DataFrame(facts["back_test"])
-    own = {score.heading: score.name for score in scores_of("back_test") if score.name in frame}
-    first = {"RMSE": own.pop("RMSE"), "RMSE, drugs as missing": "rmse_matched"}
-    columns = first | own | {"ρ of drugs": "rank_correlation"}
+    columns = score_columns(frame)
     values = frame[list(columns.values())].astype(float).to_numpy()
     rows = [[name, *map(decimal, row)] for name, row in zip(marked(frame), values, strict=True)]
     return Table("Back-test on measured pairs that trained nothing", ["System", *columns], rows)

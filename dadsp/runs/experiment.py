@@ -96,7 +96,8 @@ def work_in(
     """The run of a folder that holds the split already and in which this process works alone, brought to its end."""
     model.name = row_name(model, study)
     folder.keep_settings(origin.settings)
-    facts = {"command": origin.command, **_facts(study, split, context), **environment_tags(), **plugins.versions()}
+    made_with = environment_tags() | plugins.identity(origin.settings) | plugins.versions()
+    facts = {"command": origin.command, **_facts(study, split, context), **made_with}
     tags = {name: value for name, value in facts.items() if name not in ("command", "seed")}
     name = f"{model.name} seed {context.seed}"
     with tracked_run(tracking, origin.runs, folder, name, origin.command, {**tags, **origin.tags}) as tracker:

@@ -7,9 +7,11 @@ else decides the result: data and code.
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
+from dadsp import plugins
 from dadsp.errors import ConfigError, StorageError
 from dadsp.files import read_json, refusal, remove_temporaries, write_json
 from dadsp.provenance import code_hash
@@ -22,9 +24,13 @@ SUPERSEDED = "superseded"  # folder beside the sweeps, of jobs made of other dat
 Tell = Callable[[str], None]
 
 
-def identity(settings: str, study: Study) -> dict[str, str]:
-    """All that decides a result: settings (their hash), data, code. Runs of one identity differ in nothing that matters."""
-    return {"settings": settings, "data_hash": study.content_hash, "code_hash": code_hash()}
+def identity(settings_hash: str, settings: Mapping[str, Any], study: Study) -> dict[str, str]:
+    """All that decides a result: settings, data, code, that of plug-ins too where the settings name something of theirs.
+
+    Runs of one identity differ in nothing that matters.
+    """
+    own = {"settings": settings_hash, "data_hash": study.content_hash, "code_hash": code_hash()}
+    return own | plugins.identity(settings)
 
 
 def claim(folder: RunFolder, made_of: Mapping[str, str], tell: Tell) -> bool:

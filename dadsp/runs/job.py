@@ -95,7 +95,7 @@ def train(job: Job, context: FitContext, begun: Callable[[Study, Split, str], No
     options, tracking = job.options()
     model = model_of(settings)
     study = load_study(settings, folder.path)
-    if job.sweep is not None and claim(folder, identity(job.settings_hash, study), job.tell):
+    if job.sweep is not None and claim(folder, identity(job.settings_hash, settings, study), job.tell):
         return Run(folder, study=study), "skipped"
     split = split_of(settings, options.seed, study, folder.path)
     begun(study, split, row_name(model, study))

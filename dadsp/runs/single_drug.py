@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import pandas as pd
 
+from dadsp import plugins
 from dadsp.files import read_json, write_atomically
 from dadsp.models.base import FitContext
 from dadsp.provenance import environment_tags
@@ -56,7 +57,8 @@ def run_single_drug(
         Whether it had been compared before, so that only tracking was left.
     """
     folder.keep_settings(origin.settings)
-    tags = {"data_hash": panel.content_hash, **environment_tags()}
+    made_with = environment_tags() | plugins.identity(origin.settings) | plugins.versions()
+    tags = {"data_hash": panel.content_hash, **made_with}
     tracked = partial(tracked_run, tracking, origin.runs, command=origin.command)
     results: list[dict[str, Any]] = []
     with tracked(folder, f"single-drug {panel.name} seed {seed}", tags=tags) as tracker:

@@ -11,6 +11,7 @@ from typing import Any, Self
 from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
+from dadsp import plugins
 from dadsp.errors import DadspError
 from dadsp.evaluation.scores import scores_of
 from dadsp.options import STRICT
@@ -97,6 +98,7 @@ def _log_model(tracker: Tracker, tracking: TrackingOptions, folder: RunFolder, s
         loader_module=served_model.__name__,
         example=partial(served_model.example_request, model, study, split, expression=tracking.log_expression),
         facts={**facts, "saw_target_labels": own["saw_target_labels"]},
+        requirements=plugins.requirements(),
     )
     tracker.log_model(finished, tracking.register, tracking.alias)
 

@@ -22,7 +22,6 @@ from dadsp.runs.tracked import final_metrics
 from dadsp.schema import PREDICTION_COLUMNS
 from dadsp.tracked_runs import download_runs
 from tests.support.metrics import BIAS, registered
-from tests.support.undrawn import undrawn
 
 TINY = ["train", "data=simulated_tiny"]
 
@@ -40,9 +39,8 @@ def tracked(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def three_runs(runs: Path, tracking: str) -> Path:
-    with undrawn():
-        for model in (["model=naive_mean"], ["model=naive_drug_mean"], ["model=linear", "model.features=raw"]):
-            assert main([*TINY, *model, tracking, f"runs={runs}"]) == 0
+    for model in (["model=naive_mean"], ["model=naive_drug_mean"], ["model=linear", "model.features=raw"]):
+        assert main([*TINY, *model, tracking, f"runs={runs}"]) == 0
     return runs
 
 
@@ -260,7 +258,7 @@ def test_old_runs_gain_a_metric_that_is_registered_later(
 
 
 def test_new_runs_hold_a_registered_metric_in_every_file(tmp_path: Path) -> None:
-    with registered(BIAS), undrawn():
+    with registered(BIAS):
         assert main([*TINY, "model=naive_mean", "tracking=none", f"hydra.run.dir={tmp_path / 'run'}"]) == 0
         tracked = final_metrics(RunFolder(tmp_path / "run"))
     own, *naive = json.loads((tmp_path / "run" / "metrics.json").read_text())["systems"]

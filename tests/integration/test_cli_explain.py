@@ -17,7 +17,6 @@ from dadsp.configuration.compose import compose
 from dadsp.data.sources.simulated import simulated_study
 from dadsp.models.base import load_model
 from dadsp.schema import Pairs, Study
-from tests.support.undrawn import undrawn
 
 # Few shuffles and lines, for speed; the smoke run has 60 genes.
 TINY = ["attribution.random_lines=3", "shuffles=2", "other_drugs=2", "top=5", "critical_genes=12"]
@@ -28,9 +27,8 @@ GMT = "DRIVERS\tplanted\t{drivers}\nOTHERS\tnot\tG00001\tG00002\tG00003\tG00004\
 def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Two finished runs of the same system on the same data, from seeds 0 and 1."""
     folder = tmp_path_factory.mktemp("explain") / "runs"
-    with undrawn():
-        for seed in (0, 1):
-            assert main(["train", "experiment=smoke", "tracking=none", f"runs={folder}", f"seed={seed}"]) == 0
+    for seed in (0, 1):
+        assert main(["train", "experiment=smoke", "tracking=none", f"runs={folder}", f"seed={seed}"]) == 0
     first, second = sorted(path.parent for path in folder.glob("*/metrics.json"))
     return first, second
 
@@ -164,9 +162,8 @@ def test_explanation_replaces_the_one_before_and_nothing_else(runs: tuple[Path, 
 
 
 def test_drug_features_without_atoms_are_skipped_with_a_note(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with undrawn():
-        train = ["train", "experiment=smoke", "tracking=none", "drug_features=ssp", "model.pretraining=null"]
-        assert main([*train, "trainer.max_epochs=1", f"runs={tmp_path}"]) == 0
+    train = ["train", "experiment=smoke", "tracking=none", "drug_features=ssp", "model.pretraining=null"]
+    assert main([*train, "trainer.max_epochs=1", f"runs={tmp_path}"]) == 0
     (folder,) = (path.parent for path in tmp_path.glob("*/metrics.json"))
     assert main(["explain", f"run={folder}", "drug=TD001", *TINY]) == 0
     assert "drug atoms     skipped: the run's drug features are no Morgan fingerprints" in capsys.readouterr().out
@@ -217,9 +214,8 @@ def test_run_that_did_not_finish_or_has_no_gradient_is_refused(
     shutil.copytree(runs[0], tmp_path / "killed")
     (tmp_path / "killed" / "metrics.json").unlink()
     refused([f"run={tmp_path / 'killed'}", "drug=TD001"], "holds no finished run", capsys)
-    with undrawn():
-        train = ["train", "data=simulated_tiny", "model=naive_drug_mean", "tracking=none", f"runs={tmp_path / 'naive'}"]
-        assert main(train) == 0
+    train = ["train", "data=simulated_tiny", "model=naive_drug_mean", "tracking=none", f"runs={tmp_path / 'naive'}"]
+    assert main(train) == 0
     (naive,) = (path.parent for path in (tmp_path / "naive").glob("*/metrics.json"))
     refused([f"run={naive}", "drug=TD001"], "has no gradients to integrate", capsys)
 

@@ -1,17 +1,23 @@
 """A guest's system, drug representation, split, alignment and reader, from training to comparison on the command line."""
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import mlflow
 import pandas as pd
 import pytest
 import yaml
+from joblib.externals.loky import get_reusable_executor  # type: ignore[import-untyped]
 
 import dadsp
 from dadsp import plugins
 from dadsp.cli.main import main
 from dadsp.errors import LoadError
+from dadsp.runs.tuning import Search
+from dadsp.singledrug import figures
+from tests.support.documents import ROOT
 from tests.support.guestlab import PARTS
 from tests.support.guests import forget_plugins, install, no_plugins
 
@@ -63,7 +69,9 @@ def test_guests_train_load_predict_and_compare(capsys: pytest.CaptureFixture[str
     monkeypatch.setenv(plugins.VARIABLE, "guestlab")
     assert command("predict", "run=runs/guest", "pairs=pairs.csv", "out=by_environment.csv") == 0
     assert Path("by_environment.csv").read_bytes() == Path("guest.csv").read_bytes()
+    capsys.readouterr()
     assert command("impute", "run=runs/coral", "alpha=0.4") == 0
+    assert "tenfold" in capsys.readouterr().out  # a column of the back-test
     monkeypatch.delenv(plugins.VARIABLE)
 
     capsys.readouterr()
@@ -89,13 +97,99 @@ def test_guests_are_resumed_and_loaded_from_python(capsys: pytest.CaptureFixture
     assert dadsp.load(run).name == "ridge of a guest"
 
 
+SWEEP = ["-m", "tracking=none", "model=guest_ridge", *GUESTS]
+
+
 def test_a_sweep_takes_plugins_along(capsys: pytest.CaptureFixture[str]) -> None:
-    sweep = ["-m", "data=simulated_tiny", "tracking=none", "model=guest_ridge", *GUESTS, "seed=0,1"]
+    sweep = [*SWEEP, "data=simulated_tiny", "seed=0,1"]
     assert command("train", *sweep) == 0
     assert len(list(Path("runs/sweeps").rglob("metrics.json"))) == 2
     capsys.readouterr()
     assert command("train", *sweep) == 0
     assert capsys.readouterr().err.count("skipped") == 2
+
+
+@pytest.mark.slow
+def test_workers_of_a_sweep_use_the_plugins_too(capsys: pytest.CaptureFixture[str]) -> None:
+    sweep = [*SWEEP, "data=two_plates", "seed=0"]
+    try:
+        assert command("train", *sweep, "hydra/launcher=parallel") == 0
+    finally:
+        get_reusable_executor().shutdown(wait=True)
+    assert "1 jobs, 1 trained" in capsys.readouterr().err
+    assert command("train", *sweep) == 0  # this process finds the same code
+    assert "1 jobs, 0 trained, 1 finished before" in capsys.readouterr().err
+
+
+def test_a_sweep_trains_again_where_the_code_of_a_guest_has_changed(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep = [*SWEEP, "data=two_plates", "seed=0"]
+    assert command("train", *sweep) == 0
+    monkeypatch.setattr(plugins, "packages_hash", lambda packages: f"other code of {sorted(packages)}")
+    assert command("train", *sweep) == 0
+    assert "made of other plugins; moved to" in capsys.readouterr().err
+    (first,), (again,) = (list(Path("runs/sweeps").glob(f"{place}/*/metrics.json")) for place in ("superseded/*", "dadsp"))
+    hashes = [json.loads(path.read_text())["run"]["plugins_hash"] for path in (first, again)]
+    assert hashes[0] != hashes[1]
+    assert json.loads((again.parent / "identity.json").read_text())["plugins_hash"] == hashes[1]
+
+
+@pytest.mark.slow
+def test_helpers_of_a_search_use_the_plugins_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path / "site"), str(ROOT), str(ROOT / "dadsp/cli/plugins")]))
+    monkeypatch.setattr(Search, "work", lambda self: None)  # all trials are left to the helper
+    space = ["~tune.space.trainer", "~tune.space.model", "+tune.space.model.penalty={low: 0.1, high: 10.0}"]
+    given = ["data=two_plates", "model=guest_ridge", *GUESTS, *space, "tune.trials=2", "tune.workers=2"]
+    assert command("tune", *given) == 0
+    (trials,) = Path("runs/tune").glob("*/trials.csv")
+    assert pd.read_csv(trials)["state"].tolist() == ["complete", "complete"]
+    best = json.loads((trials.parent / "best.json").read_text())
+    assert "plugins=[guestlab]" in best["command"]
+
+
+def test_a_guest_brings_the_panel_of_single_drug_models(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for figure in ("mse_per_drug", "accuracy_against_time"):
+        monkeypatch.setattr(figures, figure, lambda *given: None)
+    small = [
+        "protocol.repeats=1",
+        "protocol.methods=[mean]",
+        "selection.n_genes=12",
+        "selection.step=0.5",
+        "compression=null",
+    ]
+    given = ["single-drug", "panel=one_plate", *small, "tracking=none", "hydra.run.dir=runs/single"]
+    assert command(*given) == 2
+    assert "panel=one_plate is not a valid choice" in capsys.readouterr().err
+    assert command(*given, "plugins=[guestlab]") == 0
+    facts = json.loads(Path("runs/single/metrics.json").read_text())["run"]
+    assert facts["version.plugin.guestlab"] == "guestlab-dist 1.2"
+    assert facts["plugins_hash"]
+    Path("runs/single/metrics.json").unlink()  # as if it had been killed
+    assert command("single-drug", "resume=runs/single") == 2
+    assert "add plugins=[guestlab] to the command" in capsys.readouterr().err
+    assert command("single-drug", "resume=runs/single", "plugins=[guestlab]") == 0
+
+
+def test_a_model_of_a_guest_is_served_where_its_plugin_is_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")  # so that it ends as it was: mlflow's own setter writes it, too
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    given = ["data=two_plates", "model=guest_ridge", *GUESTS, "hydra.run.dir=runs/guest"]
+    assert command("train", *given) == 0
+    (artifact,) = Path("runs/mlartifacts").glob("models/*/artifacts")
+    assert "guestlab-dist==1.2" in (artifact / "requirements.txt").read_text().split()
+    run = dadsp.load("runs/guest")
+    expected = run.predict(pd.read_json(artifact / "input_example.json", orient="split"))
+    forget_plugins()
+    with pytest.raises(LoadError, match=r"plug-in\(s\) not in use here: guestlab\..*set DADSP_PLUGINS=guestlab\.$") as told:
+        mlflow.pyfunc.load_model(str(artifact))
+    assert "\n" not in str(told.value)
+    assert plugins.used() == ()
+    monkeypatch.setenv(plugins.VARIABLE, "guestlab")
+    served = mlflow.pyfunc.load_model(str(artifact))
+    pd.testing.assert_frame_equal(served.predict(served.input_example), expected)
 
 
 def test_a_guest_reads_expression() -> None:

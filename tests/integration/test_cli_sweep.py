@@ -12,7 +12,6 @@ from dadsp.cli.main import main
 from dadsp.configuration.compose import compose, settings_hash
 from dadsp.models.base import Predictor, save_model
 from dadsp.runs import experiment
-from tests.support.undrawn import undrawn
 
 SWEEP = ["train", "-m", "data=simulated_tiny", "tracking=none", "sweep=naive", "model=naive_mean,naive_drug_mean"]
 
@@ -34,8 +33,7 @@ def written(runs: Path) -> dict[Path, int]:
 
 
 def sweep(runs: Path, *overrides: str) -> int:
-    with undrawn():
-        return main([*SWEEP, f"runs={runs}", *overrides])
+    return main([*SWEEP, f"runs={runs}", *overrides])
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ from mlflow import MlflowClient
 from sklearn.metrics import r2_score, root_mean_squared_error
 
 from dadsp.cli.main import main
+from tests.support.drawing import drawn
 
 SMOKE = ["train", "experiment=smoke"]
 FILES = {
@@ -41,7 +42,8 @@ def folder_of(tmp_path: Path) -> Path:
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tmp_path = tmp_path_factory.mktemp("finished")
-    assert train(tmp_path) == 0
+    with drawn():
+        assert train(tmp_path) == 0
     return folder_of(tmp_path)
 
 

@@ -16,7 +16,6 @@ from dadsp.cli.main import main
 from dadsp.errors import ConfigError, LeakageError
 from dadsp.runs.tuning import Choices, Range, parameters
 from tests.support.studies import small_study
-from tests.support.undrawn import undrawn
 
 SMALL = [
     *("model=source_only", "data=simulated_tiny", "trainer=tiny", "~tune.space.model.encoder_widths", "trainer.threads=1"),
@@ -56,8 +55,7 @@ def test_search_ends_in_a_table_and_a_command_that_trains_the_best(
     words = shlex.split(printed["best"]["command"])
     assert words[:2] == ["dadsp", "train"]
     assert not [word for word in words if "tune" in word]
-    with undrawn():
-        assert main(["train", *words[2:], "tracking=none"]) == 0
+    assert main(["train", *words[2:], "tracking=none"]) == 0
     (folder,) = (path.parent for path in tmp_path.glob("*/metrics.json"))
     rows = pd.read_parquet(folder / "predictions.parquet").query("split == 'val'")
     rmse = float(((rows["y_pred"] - rows["y_true"]) ** 2).mean() ** 0.5)

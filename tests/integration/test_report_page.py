@@ -11,7 +11,7 @@ import pytest
 
 from dadsp.cli.main import main
 from tests.support.browser import CHROMIUM, MISSING, open_page, typed_at
-from tests.support.undrawn import undrawn
+from tests.support.drawing import drawn
 
 MEASURE = """(page) => {
   const root = page.documentElement;
@@ -65,7 +65,8 @@ needs_browser = pytest.mark.skipif(CHROMIUM is None, reason=MISSING)
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run with every analysis done."""
     runs = tmp_path_factory.mktemp("report") / "runs"
-    assert main(["train", "experiment=smoke", "tracking=none", "split.val_fraction=0.3", f"runs={runs}"]) == 0
+    with drawn():
+        assert main(["train", "experiment=smoke", "tracking=none", "split.val_fraction=0.3", f"runs={runs}"]) == 0
     folder = next(path.parent for path in runs.glob("*/metrics.json"))
     drug = pd.read_parquet(folder / "predictions.parquet").query("split == 'test'")["drug_id"].iloc[0]
     quick = ["attribution.random_lines=3", "shuffles=2", "other_drugs=2", "top=5", "critical_genes=12"]
@@ -85,9 +86,8 @@ def page(run: Path) -> str:
 def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three runs of two systems, with copies in a tracking store."""
     runs = tmp_path_factory.mktemp("sweep") / "runs"
-    with undrawn():
-        for model in (["model=naive_mean"], ["model=naive_drug_mean"], ["model=naive_drug_mean", "seed=1"]):
-            assert main(["train", "data=simulated_tiny", *model, "tracking.experiment=three", f"runs={runs}"]) == 0
+    for model in (["model=naive_mean"], ["model=naive_drug_mean"], ["model=naive_drug_mean", "seed=1"]):
+        assert main(["train", "data=simulated_tiny", *model, "tracking.experiment=three", f"runs={runs}"]) == 0
     return runs
 
 

@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +20,13 @@ from dadsp.runs import experiment
 from dadsp.runs.folder import RunFolder
 from dadsp.runs.scoring import write_results
 from dadsp.tracking import RunTracker
-from tests.support.undrawn import undrawn
 
 NAIVE = ["train", "data=simulated_tiny", "model=naive_drug_mean"]
 
 
 @pytest.fixture(autouse=True)
-def _undrawn(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _own_tracking_store(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    with undrawn():
-        yield
 
 
 class Killed(BaseException):
@@ -74,7 +71,7 @@ def artifacts(runs: Path) -> set[str]:
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     runs = tmp_path_factory.mktemp("whole")
-    with pytest.MonkeyPatch.context() as patch, undrawn():
+    with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         assert main([*NAIVE, f"runs={runs}"]) == 0
     return runs

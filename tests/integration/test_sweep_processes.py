@@ -14,7 +14,6 @@ from mlflow import MlflowClient
 
 from dadsp.cli.main import main
 from tests.support.interrupts import interrupted_at
-from tests.support.undrawn import undrawn
 
 pytestmark = pytest.mark.slow
 
@@ -29,8 +28,7 @@ def command(runs: Path, *overrides: str) -> list[str]:
 def run(capsys: pytest.CaptureFixture[str], runs: Path, *overrides: str) -> str:
     """What a sweep that must succeed says on its way; its jobs may start processes, it starts none of its own."""
     capsys.readouterr()
-    with undrawn():
-        assert main(["train", "-m", f"runs={runs}", *overrides]) == 0
+    assert main(["train", "-m", f"runs={runs}", *overrides]) == 0
     return capsys.readouterr().err
 
 

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from dadsp.cli.main import main
+from tests.support.drawing import drawn
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "tutorial.md").read_text(encoding="utf-8")
 
@@ -21,7 +22,7 @@ def followed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[tuple
     """The folder in which all commands of the page ran, and each block with what it printed."""
     folder = tmp_path_factory.mktemp("tutorial")
     blocks = re.findall(r"^```bash\n(.*?)^```$", PAGE, flags=re.M | re.S)
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, drawn():
         patch.chdir(folder)
         for name in ("DADSP_REAL_DATA", "MLFLOW_TRACKING_URI"):
             patch.delenv(name, raising=False)

@@ -23,7 +23,7 @@ def install(folder: Path, monkeypatch: pytest.MonkeyPatch, **offered: str) -> No
 
 
 def forget_plugins() -> None:
-    """As in a process that has used no plug-in yet."""
+    """As in a process that has used no plug-in yet, but for modules and hashes of code, which last as long as it does."""
     plugins._used.clear()
     plugins._conf.clear()
     for names in building._guests.values():

@@ -11,7 +11,6 @@ import os
 import re
 import tempfile
 from collections.abc import Callable
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +89,7 @@ PASSING = {  # what differs from run to run, or from version to version
 def run_all(work: Path) -> dict[str, str]:
     """Runs every command in ``work``; its standard output and some of its files as text by name, scores of every system."""
     from dadsp.cli.main import main
-    from tests.support.undrawn import undrawn
+    from tests.support.drawing import drawn, undrawn
 
     def call(*arguments: str) -> str:
         out, err = io.StringIO(), io.StringIO()
@@ -107,7 +106,7 @@ def run_all(work: Path) -> dict[str, str]:
             scope = ("split=pair",) if model.startswith("deepdsc1") else ()
             own = TRAIN if model in NETWORKS else ("data=simulated_tiny", "tracking=none")
             place = "runs" if model in COMPARED else "more"
-            with nullcontext() if model == "dadsp_a" else undrawn():  # one run with its figures is enough
+            with drawn() if model == "dadsp_a" else undrawn():  # one run with its figures is enough
                 text = call("train", *own, f"model={model}", *scope, f"hydra.run.dir={place}/{model}", "--json")
             systems[model] = _scores(text)
             if model == "dadsp_a":

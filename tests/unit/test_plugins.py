@@ -1,5 +1,6 @@
 """Who may have code of others imported: the user alone."""
 
+import importlib
 import json
 import sys
 from collections.abc import Iterator
@@ -9,12 +10,15 @@ import pytest
 
 from dadsp import plugins
 from dadsp.building import build, names_of, registered
-from dadsp.configuration.compose import compose
+from dadsp.configuration.compose import compose, plain, settings_hash
 from dadsp.configuration.folder import conf_folder
 from dadsp.errors import ConfigError, LoadError
 from dadsp.evaluation.metric import METRICS
 from dadsp.models.base import load_model
+from dadsp.provenance import code_hash, packages_hash
 from dadsp.runs.folder import RunFolder
+from dadsp.runs.identity import identity
+from dadsp.schema import Study
 from tests.support.guestlab import PARTS
 from tests.support.guestlab.metrics import WITHIN_TENFOLD
 from tests.support.guests import forget_plugins, install, no_plugins
@@ -131,6 +135,79 @@ def test_a_metric_goes_to_the_metrics() -> None:
     assert WITHIN_TENFOLD.name not in METRICS
     plugins.use("guestlab")
     assert METRICS[WITHIN_TENFOLD.name] is WITHIN_TENFOLD
+
+
+# Identity
+
+OWN_LAB = """from dadsp.plugins import register
+from tests.support.guestlab.studies import two_plates
+
+def study(seed):  # of the lab
+    return two_plates(seed)
+
+register("data", study)
+"""
+
+
+def own_lab(folder: Path, monkeypatch: pytest.MonkeyPatch, source: str = OWN_LAB, release: str = "1.2") -> None:
+    """The plug-in in a fresh process, with this code."""
+    forget_plugins()
+    packages_hash.cache_clear()
+    sys.modules.pop("own_lab", None)
+    if not folder.exists():
+        install(folder, monkeypatch, own_lab="own_lab")
+    metadata = f"Metadata-Version: 2.1\nName: guestlab-dist\nVersion: {release}\n"
+    (folder / "guestlab_dist-1.2.dist-info" / "METADATA").write_text(metadata)
+    (folder / "own_lab.py").write_text(source)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)  # written twice within a second, it would be taken for the same
+    importlib.invalidate_caches()
+    plugins.use("own_lab")
+
+
+def test_identity_without_something_of_a_guest_is_that_of_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = compose("config", ["data=simulated_tiny", "model=linear"])
+    folder, study = settings_hash(config), simulated()
+    before = {"settings": folder, "data_hash": study.content_hash, "code_hash": code_hash()}
+    assert identity(folder, plain(config), study) == before
+    own_lab(tmp_path / "lab", monkeypatch)
+    again = compose("config", ["data=simulated_tiny", "model=linear"])
+    assert again.plugins == ["own_lab"]
+    assert identity(settings_hash(again), plain(again), study) == before
+
+
+def test_identity_follows_what_the_code_of_a_guest_does_and_its_release(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = {"data": {"_target_": "own_lab.study", "seed": 0}}
+    variants: dict[str, tuple[str, str]] = {
+        "same": (OWN_LAB, "1.2"),
+        "explained": (OWN_LAB.replace("of the lab", "of our lab"), "1.2"),
+        "changed": (OWN_LAB.replace("two_plates(seed)", "two_plates(seed + 1)"), "1.2"),
+        "released": (OWN_LAB, "1.3"),
+    }
+    found = {}
+    for name, (source, release) in variants.items():
+        own_lab(tmp_path / "lab", monkeypatch, source, release)
+        found[name] = plugins.identity(settings)["plugins_hash"]
+    assert found["same"] == found["explained"]
+    assert len(set(found.values())) == 3
+
+
+def test_a_cache_is_made_anew_when_the_code_of_a_guest_has_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    node = {"_target_": "dadsp.data.cache.cached_study", "folder": str(tmp_path / "cache")}
+    node |= {"study": {"_target_": "own_lab.study", "seed": 0}}  # type: ignore[dict-item]
+    found = []
+    for source in (OWN_LAB, OWN_LAB, OWN_LAB.replace("two_plates(seed)", "two_plates(seed + 1)")):
+        own_lab(tmp_path / "lab", monkeypatch, source)
+        study = build(node, "data")
+        found.append((study.content_hash, (tmp_path / "cache" / "manifest.json").stat().st_mtime_ns))
+    assert found[0] == found[1]
+    assert found[2][0] != found[0][0]
+
+
+def simulated() -> Study:
+    study: Study = build(plain(compose("config", ["data=simulated_tiny"]).data), "data")
+    return study
 
 
 # Files

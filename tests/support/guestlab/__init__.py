@@ -10,6 +10,8 @@ PARTS = {
     "expression": "tests.support.guestlab.parts.RoundedExpression",
     "split": "tests.support.guestlab.parts.every_second_pair",
     "alignment": "tests.support.guestlab.parts.Median",
+    "data": "tests.support.guestlab.studies.two_plates",
+    "panel": "tests.support.guestlab.studies.one_plate",
 }
 
 

@@ -16,9 +16,9 @@ from dadsp.models.systems.naive import Naive
 from dadsp.models.systems.pairwise_gp import PairwiseGp
 from dadsp.schema import Study
 from dadsp.splits.cross_screen import cross_screen
+from tests.support.drawing import undrawn
 from tests.support.studies import holey_study
 from tests.support.systems import poisoned
-from tests.support.undrawn import undrawn
 
 
 @pytest.fixture(scope="module")

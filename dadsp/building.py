@@ -20,6 +20,7 @@ from dadsp.provenance import packages_hash
 
 REGISTERED: dict[str, tuple[str, ...]] = {
     "model": (
+        "dadsp.models.calibrated.Calibrated",
         "dadsp.models.systems.boosting.LightGbm",
         "dadsp.models.systems.classical.Linear",
         "dadsp.models.systems.classical.RandomForest",

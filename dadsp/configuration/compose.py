@@ -37,7 +37,9 @@ NOT_DECISIVE_INSIDE = ("data.root", "trainer.threads", "trainer.checkpoint_every
 def settings_hash(config: DictConfig) -> str:
     """Hash of all settings that decide a result, 12 hexadecimal digits."""
     content: Any = OmegaConf.to_container(config)
-    settings = OmegaConf.create({key: value for key, value in content.items() if key not in NOT_DECISIVE})
+    given = content.get("calibration") or {}
+    off = () if given.get("labels_per_drug") or given.get("pairs") else ("calibration",)  # jobs of before had no such keys
+    settings = OmegaConf.create({key: value for key, value in content.items() if key not in (*NOT_DECISIVE, *off)})
     for key in NOT_DECISIVE_INSIDE:  # before interpolations copy them to other places
         OmegaConf.update(settings, key, None)
     text = json.dumps(OmegaConf.to_container(settings, resolve=True), sort_keys=True)

@@ -23,6 +23,9 @@ def compared_scores() -> list[str]:
     return [score.name for score in SCORES.values() if "compare" in score.tables]
 
 
+SYSTEMS = ("calibrated", "model")  # kinds of rows that are no naive ones (``dadsp.evaluation.report.Row``)
+
+
 @dataclass(frozen=True, eq=False)
 class Run:
     """One finished run of one system.
@@ -32,12 +35,14 @@ class Run:
         replicate: What its repetitions differ in, e.g. ``"seed 0"``; runs of one replicate are paired.
         saw_target_labels: Whether labels of the target screen were used anywhere.
         table: Its test predictions.
+        kind: One of ``SYSTEMS``.
     """
 
     system: str
     replicate: str
     saw_target_labels: bool
     table: PredictionTable
+    kind: str = "model"
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,7 +155,7 @@ def _check_pairs(runs: Sequence[Run], evaluations: Sequence[Evaluation]) -> None
 
 
 def _scores(run: Run, evaluation: Evaluation) -> dict[str, Any]:
-    told = {"system": run.system, "kind": "model", "saw_target_labels": run.saw_target_labels, "replicate": run.replicate}
+    told = {"system": run.system, "kind": run.kind, "saw_target_labels": run.saw_target_labels, "replicate": run.replicate}
     return told | {name: SCORES[name].value(evaluation) for name in compared_scores()}
 
 
@@ -165,7 +170,7 @@ def _summary(scores: pd.DataFrame) -> pd.DataFrame:
     table = systems[["kind", "saw_target_labels"]].first().assign(runs=systems.size())
     names = compared_scores()
     table = table.join(systems[names].mean()).join(systems[names].std().add_suffix("_sd"))
-    is_model = table["kind"] == "model"
+    is_model = table["kind"].isin(SYSTEMS)
     return pd.concat([table[is_model].sort_values("rmse", kind="stable"), table[~is_model]]).reset_index()
 
 

@@ -7,8 +7,8 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from dadsp.evaluation.compare import DIFFERENCES, Comparison, R
-from dadsp.evaluation.compare_tables import MISSING, marked, number
+from dadsp.evaluation.compare import DIFFERENCES, SYSTEMS, Comparison, R
+from dadsp.evaluation.compare_tables import FEW, MISSING, marked, number
 
 CEILING = "label ceiling"
 
@@ -17,7 +17,7 @@ def brief_columns(comparison: Comparison) -> pd.DataFrame:
     """The systems, the naive source row of least RMSE and the label ceiling, as text."""
     table = comparison.table
     naive = table[table["kind"] == "naive_source"].nsmallest(1, "rmse")
-    rows = pd.concat([table[table["kind"] == "model"], naive])
+    rows = pd.concat([table[table["kind"].isin(SYSTEMS)], naive])
     ends = zip(rows[f"{R}_low"], rows[f"{R}_high"], strict=True)
     within = ["" if pd.isna(low) else f" [{number(low, 2)}, {number(high, 2)}]" for low, high in ends]
     text = pd.DataFrame(
@@ -41,7 +41,7 @@ def brief_columns(comparison: Comparison) -> pd.DataFrame:
 
 def render_brief(comparison: Comparison) -> Table:
     """The short table for a terminal of 100 columns."""
-    text, n_models = brief_columns(comparison), int((comparison.table["kind"] == "model").sum())
+    text, n_models = brief_columns(comparison), int(comparison.table["kind"].isin(SYSTEMS).sum())
     facts = comparison.facts
     caption = (
         f"{facts['pairs']:,} tested pairs of {facts['lines']:,} lines and {facts['drugs']:,} drugs.  r per drug: how well "
@@ -50,6 +50,8 @@ def render_brief(comparison: Comparison) -> Table:
     )
     if any(name.startswith("†") for name in text["System"]):
         caption += "  †: saw labels of the target screen, no fair rival."
+    if any(name.startswith("‡") for name in text["System"]):
+        caption += f"  {FEW}"
     table = Table(
         title=Text(comparison.title),
         caption=Text(caption),

@@ -23,9 +23,20 @@ def number(value: float, digits: int = 3) -> str:
     return MISSING if np.isnan(value) else f"{value:.{digits}f}".replace("-", "−")
 
 
+FEW = "‡: given a few target labels, none of which is scored; a rival to its like alone."
+CALIBRATED = ("calibrated", "naive_calibrated")  # kinds of rows that were given them
+
+
 def marked(table: pd.DataFrame) -> list[str]:
-    """The systems' names, with † where target labels were seen."""
-    return [f"† {name}" if saw else name for name, saw in zip(table["system"], table["saw_target_labels"], strict=True)]
+    """The systems' names, with ‡ where a few target labels were given, † where they were seen otherwise."""
+    given = table["kind"].isin(CALIBRATED)
+    marks = np.where(given, "‡ ", np.where(table["saw_target_labels"].astype(bool), "† ", ""))
+    return [f"{mark}{name}" for mark, name in zip(marks, table["system"], strict=True)]
+
+
+def seen_otherwise(table: pd.DataFrame) -> bool:
+    """Whether a row bears a †."""
+    return bool((table["saw_target_labels"].astype(bool) & ~table["kind"].isin(CALIBRATED)).any())
 
 
 def main_columns(comparison: Comparison, *, page: bool = True) -> pd.DataFrame:
@@ -95,7 +106,9 @@ def caption(comparison: Comparison, *, page: bool = True) -> list[str]:
             f"Mean rank: by RMSE within each of {ranks.n_blocks} drugs, 1 is best. Ranks closer than "
             f"{number(ranks.critical_difference, 2)} cannot be told apart (Nemenyi, {ranks.level:.0%}).{p_value}"
         )
-    if comparison.table["saw_target_labels"].any():
+    if comparison.table["kind"].isin(CALIBRATED).any():
+        lines.append(FEW)
+    if seen_otherwise(comparison.table):
         lines.append("†: saw labels of the target screen, no fair rival to the other rows.")
     return lines
 

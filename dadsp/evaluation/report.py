@@ -16,12 +16,12 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from dadsp.evaluation.compare_tables import marked, meaning
+from dadsp.evaluation.compare_tables import CALIBRATED, FEW, marked, meaning, seen_otherwise
 from dadsp.evaluation.metric import Score
 from dadsp.evaluation.metrics import Evaluation, null_if_nan, skill
 from dadsp.evaluation.scores import SCORES, scores_of
 
-Kind = Literal["model", "naive_source", "naive_target", "naive_oracle"]
+Kind = Literal["calibrated", "model", "naive_calibrated", "naive_source", "naive_target", "naive_oracle"]
 
 _R = "median_drug_pearson"
 _INTERVAL = (f"{_R}_low", f"{_R}_high")
@@ -33,8 +33,10 @@ class Row:
     """One system in a comparison.
 
     Attributes:
-        name: Display name, unique in its comparison. Contains ``oracle`` exactly where target labels were seen.
-        kind: ``"model"``; ``"naive_source"``, a trivial predictor fitted on source labels; ``"naive_target"``, one fitted on
+        name: Display name, unique in its comparison. Contains ``oracle`` where target labels were seen; those of calibrated
+            kinds say how many.
+        kind: ``"model"``; ``"calibrated"``, one given a few target labels that are not scored, and ``"naive_calibrated"``,
+            their means; ``"naive_source"``, a trivial predictor fitted on source labels; ``"naive_target"``, one fitted on
             target labels that are not scored; ``"naive_oracle"``, one fitted on the very labels it is scored on.
         evaluation: Its scores.
         r_interval: 95 % bootstrap interval of the median r per drug (``dadsp.evaluation.statistics``); NaN where unknown.
@@ -57,13 +59,15 @@ class Row:
             raise ValueError(f"Row '{self.name}' is of unknown kind '{self.kind}'. Valid: {', '.join(get_args(Kind))}.")
         if self.kind in ("naive_target", "naive_oracle") and not self.saw_target_labels:
             raise ValueError(f"Row '{self.name}' saw target labels. Put the word 'oracle' into its name.")
+        if self.kind in CALIBRATED and "target label" not in self.name:
+            raise ValueError(f"Row '{self.name}' was given target labels. Say in its name how many.")
         if self.kind == "naive_source" and self.saw_target_labels:
             raise ValueError(f"Row '{self.name}' saw source labels only. Take the word 'oracle' out of its name.")
 
     @property
     def saw_target_labels(self) -> bool:
-        """Whether labels of the target screen, or those scored, were used anywhere; told by the name."""
-        return "oracle" in self.name.lower()
+        """Whether labels of the target screen, or those scored, were used anywhere; told by kind and name."""
+        return self.kind in CALIBRATED or "oracle" in self.name.lower()
 
 
 @dataclass(frozen=True)
@@ -88,10 +92,11 @@ class Skill:
 def skill_of(row: Row, rows: Sequence[Row]) -> Skill:
     """Skill of one row against the yardstick of least RMSE among ``rows`` over the same pairs and labels.
 
-    Naive rows fitted on source labels count, and for a row that saw target labels those fitted on target labels not scored.
+    Naive rows fitted on source labels count, and for a row that saw target labels those fitted on target labels not scored,
+    or on those that calibrated it.
     """
     key = row.evaluation.pairs_key
-    kinds = ("naive_source", "naive_target") if row.saw_target_labels else ("naive_source",)
+    kinds = ("naive_source", "naive_target", "naive_calibrated") if row.saw_target_labels else ("naive_source",)
     naive = [other for other in rows if other.kind in kinds and other.yardstick and other.evaluation.pairs_key == key]
     naive = [other for other in naive if np.isfinite(other.evaluation.pooled.rmse)]
     if not naive:
@@ -172,7 +177,15 @@ def render(rows: Sequence[Row] | pd.DataFrame, title: str) -> Table:
     kinds = [*frame["kind"], ""]
     for position, cells in enumerate(text.itertuples(index=False)):
         kind = kinds[position]
-        style = "dim" if frame["saw_target_labels"].iloc[position] else "bold" if kind == "model" else ""
+        style = (
+            "bold"
+            if kind == "calibrated"
+            else "dim"
+            if frame["saw_target_labels"].iloc[position]
+            else "bold"
+            if kind == "model"
+            else ""
+        )
         # Text, since a name such as "DADSP-A [capped]" would be read as markup.
         table.add_row(*map(Text, cells), style=style, end_section=kind != kinds[position + 1])
     return table
@@ -282,6 +295,8 @@ def caption(frame: pd.DataFrame, *, page: bool = False) -> list[str]:
         lines.append("Skill is undefined: no mean fitted on training labels only was scored on the same pairs.")
     noted = frame[frame["note"] != ""].groupby("note", sort=False)["system"]
     lines += [f"{'; '.join(names)}: {note}." for note, names in noted]
-    if frame["saw_target_labels"].any():
+    if frame["kind"].isin(CALIBRATED).any():
+        lines.append(FEW)
+    if seen_otherwise(frame):
         lines.append("† oracle: saw labels of the target screen, or the very labels scored; no fair rival to unmarked rows.")
     return lines

@@ -289,3 +289,16 @@ def seen_in_training(
 def under(prefix: str, arrays: Arrays) -> Arrays:
     """The arrays whose names begin with ``prefix``, without it."""
     return {name.removeprefix(prefix): value for name, value in arrays.items() if name.startswith(prefix)}
+
+
+def structures_of(pairs: Pairs) -> NDArray[Any]:
+    """The structure key of each pair's drug, shape (n_pairs,)."""
+    return np.array(pairs.screen.drug_keys, dtype=object)[pairs.drug_idx]
+
+
+def label_words(given: Pairs) -> str:
+    """How tables call a system's given labels: ``5 target labels per drug``, or their number where drugs differ."""
+    counts = np.unique(structures_of(given).astype(str), return_counts=True)[1]
+    alike = bool((counts == counts[0]).all())
+    n = int(counts[0]) if alike else len(given)
+    return f"{n} target label{'s' if n > 1 else ''}{' per drug' if alike else ''}"

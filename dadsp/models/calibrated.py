@@ -26,7 +26,7 @@ from scipy.special import ndtri
 
 from dadsp.building import registered
 from dadsp.errors import ConfigError
-from dadsp.models.base import Arrays, FitContext, Predictor, under
+from dadsp.models.base import Arrays, FitContext, Predictor, label_words, structures_of, under
 from dadsp.schema import CellLines, Domain, Drugs, FloatArray, Pairs, Responses, Screen, Split, Study
 
 Values = NDArray[np.float64]
@@ -108,10 +108,10 @@ class Calibrated(Predictor):
 
     def _against_given(self, pairs: Pairs) -> "_Parts":
         stated, predicted = self.inner.uncertainty(pairs, self.given), self.inner.predict(pairs).astype(np.float64)
-        keys = _structures(pairs)
+        keys = structures_of(pairs)
         centres = np.array([self.centres.get(key, value) for key, value in zip(keys, predicted, strict=True)])
         return _Parts(
-            same=(keys[:, None] == _structures(self.given)).astype(np.float64),
+            same=(keys[:, None] == structures_of(self.given)).astype(np.float64),
             predicted=predicted,
             deviation=predicted - centres,
             covariance=None if stated is None else stated.covariance,
@@ -245,11 +245,17 @@ def calibrated(model: Predictor, study: Study, split: Split) -> Predictor:
     """The fitted model, calibrated with those target labels that the split gives; itself where it gives none."""
     if not len(split.calibrate_idx):
         return model
-    given = study.target.responses.take(split.calibrate_idx)
+    labels = study.target.responses.potency[split.calibrate_idx]
     asked = study.target.responses.take(split.test_idx)
     cap = study.target.cap if study.label_cap == "target" else None
-    pairs, lines = (Pairs(study.target, "target", part.cell_idx, part.drug_idx) for part in (given, asked))
-    return Calibrated.of(model, pairs, given.potency, lines, cap)
+    lines = Pairs(study.target, "target", asked.cell_idx, asked.drug_idx)
+    return Calibrated.of(model, given_pairs(study, split), labels, lines, cap)
+
+
+def given_pairs(study: Study, split: Split) -> Pairs:
+    """The target's pairs whose labels the split gives."""
+    given = study.target.responses.take(split.calibrate_idx)
+    return Pairs(study.target, "target", given.cell_idx, given.drug_idx)
 
 
 @dataclass(frozen=True, eq=False)
@@ -292,12 +298,8 @@ class _Parts:
         return self.with_given(of, self.deviation) + (of.noise + 1e-9) * np.eye(len(self.same))
 
 
-def _structures(pairs: Pairs) -> NDArray[Any]:
-    return np.array(pairs.screen.drug_keys, dtype=object)[pairs.drug_idx]
-
-
 def _means(pairs: Pairs, predicted: FloatArray) -> dict[str, float]:
-    keys, which = np.unique(_structures(pairs).astype(str), return_inverse=True)
+    keys, which = np.unique(structures_of(pairs).astype(str), return_inverse=True)
     means = np.bincount(which, weights=predicted.astype(np.float64)) / np.bincount(which)
     return dict(zip(keys.tolist(), means.tolist(), strict=True))
 
@@ -332,11 +334,3 @@ def _given(words: dict[str, Any], arrays: Arrays) -> Pairs:
         Responses.none(),
     )
     return Pairs(screen, words["domain"], arrays["cell_idx"], arrays["drug_idx"])
-
-
-def label_words(given: Pairs) -> str:
-    """How tables call a system's given labels: ``5 target labels per drug``, or their number where drugs differ."""
-    counts = np.unique(_structures(given).astype(str), return_counts=True)[1]
-    alike = bool((counts == counts[0]).all())
-    n = int(counts[0]) if alike else len(given)
-    return f"{n} target label{'s' if n > 1 else ''}{' per drug' if alike else ''}"

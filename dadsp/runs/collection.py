@@ -11,7 +11,7 @@ from pydantic.dataclasses import dataclass as options_dataclass
 
 from dadsp.building import today
 from dadsp.errors import ConfigError, SchemaError, examples, nearest
-from dadsp.evaluation.compare import Comparison, compare, compared_scores
+from dadsp.evaluation.compare import SYSTEMS, Comparison, compare, compared_scores
 from dadsp.evaluation.compare import Run as ComparedRun
 from dadsp.evaluation.naive_predictions import scored_again
 from dadsp.options import STRICT
@@ -52,9 +52,11 @@ class FinishedRun:
         run: Itself.
         system: Its name in tables.
         replicate: Seed, and fold and repeat where the split has them.
-        test: Hash of the data, and the kind of split: runs that differ in these are not compared.
+        test: Hash of the data, and the kind of split with what target labels it gives: runs that differ in these are not
+            compared.
         title: ``test`` for readers.
         settings: The model's, flat, without what only concerns speed.
+        kind: As its own table says.
         saw_target_labels: As its own table says.
         table: Test predictions.
         naive: Scores of the naive rows beside it, as they were written.
@@ -68,6 +70,7 @@ class FinishedRun:
     test: tuple[str, str]
     title: str
     settings: Mapping[str, str]
+    kind: str
     saw_target_labels: bool
     table: PredictionTable
     naive: pd.DataFrame
@@ -115,16 +118,20 @@ def finished_run(run: Run) -> FinishedRun:
         if settings.get("alignment._target_", "").endswith(".NoAlignment"):
             del settings["alignment._target_"]  # as in runs made before there were alignments
         repeated = [f"{key} {config['split'][key]}" for key in REPETITIONS if key in config["split"]]
+        given = facts.get("target_labels", "")
+        if given and (config.get("calibration") or {}).get("labels_per_drug"):
+            repeated.append(f"draw {config['calibration']['draw']}")
         replicate = ", ".join([f"seed {facts['seed']}", *repeated])
-        naive = table[(table["kind"] != "model") & (table["system"] != facts["system"])]
+        naive = table[~table["kind"].isin(SYSTEMS) & (table["system"] != facts["system"])]
         predictions, newer = run.predictions, run.kept.newer_scores() if run.is_kept else []
         return FinishedRun(
             run=run,
             system=facts["system"],
             replicate=replicate,
-            test=(facts["data_hash"], kind),
+            test=(facts["data_hash"], f"{kind} {given}"),
             title=_title(config, facts, kind),
             settings={key: value for key, value in settings.items() if key not in SPEED and not key.endswith("_convert_")},
+            kind="calibrated" if given else "model",
             saw_target_labels=run.saw_target_labels,
             table=predictions.where(predictions.frame["split"] == "test"),
             naive=naive[["system", "kind", "saw_target_labels", *compared_scores()]].assign(replicate=replicate),
@@ -137,7 +144,8 @@ def _title(config: Mapping[str, Any], facts: Mapping[str, Any], kind: str) -> st
     roles = SCREENS_OF_SCOPE[facts.get("split_scope", "across")]
     given = [config["data"].get(role) for role in roles]
     screens = [screen if isinstance(screen, str) else (screen or {}).get("name") for screen in given]
-    return f"{' → '.join(filter(None, screens)) or 'simulated screens'}, {kind} split, data {facts['data_hash'][:8]}"
+    given = f" + {facts['target_labels']}" if "target_labels" in facts else ""
+    return f"{' → '.join(filter(None, screens)) or 'simulated screens'}, {kind} split{given}, data {facts['data_hash'][:8]}"
 
 
 def _run_folders(key: str, places: Sequence[str], uri: str | None, scratch: Path) -> tuple[list[RunFolder], list[str]]:
@@ -202,7 +210,7 @@ def compare_runs(
         notes.append(f"The runs hold {len(labelled)} different tests (other data or another split), compared one by one.")
     return [
         compare(
-            [ComparedRun(label, each.replicate, each.saw_target_labels, each.table) for label, each in part],
+            [ComparedRun(label, each.replicate, each.saw_target_labels, each.table, each.kind) for label, each in part],
             part[0][1].title,
             naive=_naive(part),
             expected=expected,

@@ -11,7 +11,8 @@ from dadsp import plugins
 from dadsp.building import name_of
 from dadsp.data.cache import keep_study
 from dadsp.errors import ConfigError
-from dadsp.models.base import FitContext, Predictor, save_model
+from dadsp.models.base import FitContext, Predictor, label_words, save_model
+from dadsp.models.calibrated import calibrated, given_pairs
 from dadsp.provenance import environment_tags
 from dadsp.runs.folder import MODEL, SPLIT, STUDY, RunFolder
 from dadsp.runs.identity import sole_process
@@ -67,7 +68,7 @@ def run_experiment(
     context = context or FitContext()
     if folder is None:
         model.name = row_name(model, study)
-        model.fit(study, split, context)
+        model = calibrated(model.fit(study, split, context), study, split)
         return Run(model=model, study=study, split=split, results=score(model, study, split, _facts(study, split, context)))
     place = RunFolder(folder)
     place.path.parent.mkdir(parents=True, exist_ok=True)
@@ -99,7 +100,8 @@ def work_in(
     made_with = environment_tags() | plugins.identity(origin.settings) | plugins.versions()
     facts = {"command": origin.command, **_facts(study, split, context), **made_with}
     tags = {name: value for name, value in facts.items() if name not in ("command", "seed")}
-    name = f"{model.name} seed {context.seed}"
+    given = f" + {facts['target_labels']}" if "target_labels" in facts else ""
+    name = f"{model.name}{given} seed {context.seed}"
     with tracked_run(tracking, origin.runs, folder, name, origin.command, {**tags, **origin.tags}) as tracker:
         tracker.log_params(origin.settings)
         if folder.scored:
@@ -110,6 +112,7 @@ def work_in(
             with redirect_stdout(sys.stderr):  # progress bars; standard output is for results
                 on_epoch = _both(model, tracker, context)
                 model.fit(study, split, replace(context, checkpoints=folder / "checkpoints", on_epoch=on_epoch))
+            model = calibrated(model, study, split)
             save_model(model, folder / MODEL)
             results = score(model, study, split, {"seed": context.seed, **facts})
             write_results(folder, results, model, study)
@@ -125,13 +128,14 @@ def epochs(folder: RunFolder) -> list[tuple[str, int, dict[str, float]]]:
 
 
 def _facts(study: Study, split: Split, context: FitContext) -> dict[str, Any]:
-    return {
+    facts = {
         "seed": context.seed,
         "data_hash": study.content_hash,
         "split_hash": split.content_hash,
         "split": split.kind,
         "split_scope": study.scope,
     }
+    return facts if not len(split.calibrate_idx) else {**facts, "target_labels": label_words(given_pairs(study, split))}
 
 
 def _both(model: Predictor, tracker: Tracker, context: FitContext) -> Callable[[str, int, dict[str, float]], None]:

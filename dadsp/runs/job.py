@@ -26,9 +26,9 @@ from dadsp.tracking import PARENT, RunTracker
 
 Ending = Literal["trained", "skipped", "failed"]
 GROUPS = ("data", "split", "drug_features", "alignment", "model", "trainer", "tracking")
-KEYS = (*GROUPS, "seed", "resume", "runs", "sweep", "plugins")
+KEYS = (*GROUPS, "calibration", "seed", "resume", "runs", "sweep", "plugins")
 NEEDED = ("data", "panel", "split", "model", "tracking", "seed", "runs")  # keys that a run of any version has
-PATHS = ("data.root", "split.path")  # keys that name files
+PATHS = ("data.root", "split.path", "calibration.pairs")  # keys that name files
 
 
 @dataclass(frozen=True, config=STRICT)

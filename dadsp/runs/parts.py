@@ -12,6 +12,7 @@ from dadsp.models.base import Predictor
 from dadsp.models.systems.naive import Naive
 from dadsp.runs.folder import SPLIT, STUDY, RunFolder
 from dadsp.schema import Scope, Split, Study
+from dadsp.splits.calibration import with_calibration
 from dadsp.splits.store import load_split, save_split, saved_scope
 
 KEPT_STUDY = "dadsp.data.cache.kept_study"
@@ -87,6 +88,7 @@ def split_of(settings: Mapping[str, Any], seed: int, study: Study, folder: Path)
     if path.exists():
         return load_split(path, study)
     split: Split = build(settings["split"], "split", study=study, seed=seed)
+    split = with_calibration(study, split, settings.get("calibration") or {})
     save_split(path, study, split)
     return split
 

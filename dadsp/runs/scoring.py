@@ -14,7 +14,8 @@ from dadsp.evaluation.report import Kind, Row, comparison, skill_of, to_json
 from dadsp.evaluation.statistics import bootstrap_pearson, interval
 from dadsp.files import write_atomically, write_json
 from dadsp.models.base import Predictor, predict_split
-from dadsp.models.systems.naive import LabelLookup, Naive, naive_rows
+from dadsp.models.calibrated import Calibrated
+from dadsp.models.systems.naive import GivenLabels, LabelLookup, Naive, naive_rows
 from dadsp.runs.folder import COMPARISON, DATA_FACTS, DATA_NOTES, FIGURES, HISTORY, NAIVE, PREDICTIONS, RunFolder
 from dadsp.schema import Pairs, PredictionTable, Split, Study
 from dadsp.written_tables import write_csv
@@ -55,6 +56,10 @@ def row_name(predictor: Predictor, study: Study) -> str:
 
 
 def _kind(predictor: Predictor, study: Study) -> Kind:
+    if isinstance(predictor, Calibrated):
+        return "calibrated"
+    if isinstance(predictor, GivenLabels):
+        return "naive_calibrated"
     if not isinstance(predictor, Naive):
         return "model"
     if predictor.sees_target_labels:
@@ -69,6 +74,9 @@ def score(model: Predictor, study: Study, split: Split, facts: Mapping[str, Any]
     """
     table = predict_split(model, study, split)
     scored: list[tuple[str, Predictor, PredictionTable]] = [(model.name, model, table.where(table.frame["split"] == "test"))]
+    if isinstance(model, Calibrated):  # beside itself without the given labels, and these without it
+        means = GivenLabels.of(study, split)
+        scored += [(each.name, each, predict_split(each, study, split, parts=("test",))) for each in (model.inner, means)]
     for naive in naive_rows(study):
         name = row_name(naive.fit(study, split), study)
         if name != model.name:  # otherwise the system itself is this naive row
@@ -87,8 +95,8 @@ def score(model: Predictor, study: Study, split: Split, facts: Mapping[str, Any]
         )
         for (name, predictor, tested), drawn in zip(scored, samples.T, strict=True)
     ]
-    naive_tables = {name: tested for name, _, tested in scored[1:]}
-    return Results(rows, table, {"system": model.name, **facts}, naive_tables)
+    naive_tables = {name: tested for name, predictor, tested in scored[1:] if isinstance(predictor, Naive)}
+    return Results(rows, table, {**facts, "system": model.name}, naive_tables)
 
 
 def write_results(folder: RunFolder, results: Results, model: Predictor, study: Study) -> None:

@@ -57,6 +57,8 @@ def with_calibration(study: Study, split: Split, options: dict[str, Any]) -> Spl
     chosen = validated(CalibrationOptions, options, "calibration")
     if not chosen.wanted:
         return split
+    if len(split.calibrate_idx):
+        raise ConfigError("The saved split gives target labels already. Leave calibration out.")
     if study.scope != "across":
         raise ConfigError("calibration gives labels of another screen, and this split stands inside one. Leave it out.")
     rows = _named(study, split, Path(chosen.pairs)) if chosen.pairs else _drawn(study, split, chosen)

@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dadsp.errors import ConfigError, nearest
-from dadsp.models.base import Arrays, FitContext, Predictor
+from dadsp.models.base import Arrays, FitContext, Predictor, label_words
 from dadsp.schema import FloatArray, IntArray, Pairs, Responses, Screen, Split, Study
 
 Names = NDArray[Any]
@@ -198,6 +198,25 @@ class OracleNaive(Naive):
         """The means, by structure key and link id."""
         facts, arrays = super().state()
         return {**facts, "options": {"effects": self.effects}}, arrays
+
+
+class GivenLabels(Naive):
+    """Means of the few target labels that calibrate a system: what these say without any system.
+
+    A structure that was given none takes the mean of all. It is made of the labels, not fitted.
+    """
+
+    @classmethod
+    def of(cls, study: Study, split: Split) -> Self:
+        """From those target labels that the split gives."""
+        self = cls("drug_mean")
+        given = study.target.responses.take(split.calibrate_idx)
+        self._means = _Means.of(study.target, given, None)
+        self.name = f"mean of {label_words(Pairs(study.target, 'target', given.cell_idx, given.drug_idx))}"
+        return self
+
+    def _fit(self, study: Study, split: Split, context: FitContext) -> None:
+        raise ConfigError("Means of given labels are made of them (GivenLabels.of).")
 
 
 def naive_rows(study: Study) -> list[Naive]:

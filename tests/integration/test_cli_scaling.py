@@ -16,7 +16,7 @@ from omegaconf import OmegaConf
 from dadsp.cli.main import main
 from dadsp.configuration.compose import threads_per_job
 
-SMOKE = ["train", "experiment=smoke", "tracking=none"]
+SMOKE = ["train", "experiment=smoke", "model.pretraining=null", "tracking=none"]  # one stage: each starts its processes anew
 
 
 def trained(runs: Path, *overrides: str) -> Path:

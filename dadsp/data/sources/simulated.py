@@ -9,6 +9,7 @@ from math import log10
 from typing import Any, Literal, get_args
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from dadsp.data.sources.simulated_biology import (
     Biology,
@@ -87,6 +88,11 @@ def simulated_screens(simulation: Simulation) -> tuple[Screen, Screen]:
           variance of ``line_effect``;
         - ``label_noise``: standard deviation of the assay noise.
     """
+    with threadpool_limits(1):  # sums are rounded alike on any number of threads, so that a seed names one study
+        return _drawn(simulation)
+
+
+def _drawn(simulation: Simulation) -> tuple[Screen, Screen]:
     cells = draw_cells(simulation)
     pathway_of_gene = simulation.rng("pathways").permutation(np.arange(simulation.n_genes) % simulation.n_pathways)
     latent = latent_expression(simulation, cells.programs, pathway_of_gene)

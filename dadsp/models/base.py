@@ -56,6 +56,24 @@ class Uncertainty(NamedTuple):
     noise: NDArray[np.float64]
 
 
+class GridUncertainty(ABC):
+    """What a system does not know of all pairs of some lines and drugs, in squares of −log10 IC50(µM)."""
+
+    noise: float  # variance of a label about a pair's potency, on average
+
+    @abstractmethod
+    def with_pair(self, line: int, drug: int) -> NDArray[np.float64]:
+        """Covariance of every pair with one of them, shape (n_lines, n_drugs)."""
+
+    @abstractmethod
+    def times(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The covariance matrix times a vector over pairs; both as grids of shape (n_lines, n_drugs)."""
+
+    @abstractmethod
+    def variance(self) -> NDArray[np.float64]:
+        """Variance of every pair's potency, without noise, shape (n_lines, n_drugs)."""
+
+
 class Predictor(ABC):
     """One system: learns from a study's split, predicts potency for pairs.
 
@@ -140,6 +158,10 @@ class Predictor(ABC):
             pairs: To predict.
             level: Share of labels that the intervals should hold.
         """
+        return None
+
+    def grid_uncertainty(self, screen: Screen, domain: Domain) -> GridUncertainty | None:
+        """Covariances of the errors of all lines × drugs of a screen; None: the system cannot tell."""
         return None
 
     def uncertainty(self, pairs: Pairs, given: Pairs) -> Uncertainty | None:

@@ -12,7 +12,7 @@ from functools import cached_property
 
 import numpy as np
 
-from dadsp.models.base import Uncertainty
+from dadsp.models.base import GridUncertainty, Uncertainty
 from dadsp.models.kernels.similarity import Values
 from dadsp.schema import IntArray
 
@@ -35,7 +35,7 @@ class Side:
 
 
 @dataclass(frozen=True, eq=False)
-class Posterior:
+class Posterior(GridUncertainty):
     """Covariances of potency between two sets of lines and drugs, −log10 IC50(µM) squared.
 
     Attributes:
@@ -45,6 +45,7 @@ class Posterior:
         alike_drugs: K_D, shape (n_drugs, n_given_drugs).
         same_drug: 1 where both are one structure, the same shape.
         gain: 1/(λ_p μ_q + ν'), shape (n_training_lines, n_training_drugs).
+        noise: Variance of a label, on average.
     """
 
     of: Side
@@ -53,6 +54,7 @@ class Posterior:
     alike_drugs: Values
     same_drug: Values
     gain: Values
+    noise: float
 
     @cached_property
     def _through(self) -> Values:
@@ -65,6 +67,22 @@ class Posterior:
         left = np.outer(self.alike_lines[:, line], self.alike_drugs[:, drug]) - explained
         level = self.of.level * self.given.level[drug] * self.same_drug[:, drug]
         result: Values = self.of.scale * self.given.scale[line, drug] * left + level
+        return result
+
+    def times(self, weights: Values) -> Values:
+        """The covariance matrix times a vector over the given pairs, both as grids; no matrix of pairs is made."""
+        scaled = self.given.scale * weights
+        explained = self.of.lines @ (self.gain * (self.given.lines.T @ scaled @ self.given.drugs)) @ self.of.drugs.T
+        left = self.alike_lines @ scaled @ self.alike_drugs.T - explained
+        level = self.of.level * (self.same_drug @ (self.given.level * weights.sum(axis=0)))
+        result: Values = self.of.scale * left + level
+        return result
+
+    def variance(self) -> Values:
+        """Of every pair, where both sets are one, shape (n_lines, n_drugs)."""
+        explained = self.of.lines**2 @ self.gain @ (self.of.drugs**2).T
+        left = np.outer(np.diag(self.alike_lines), np.diag(self.alike_drugs)) - explained
+        result: Values = np.maximum(self.of.scale**2 * left + self.of.level**2, 0)
         return result
 
 

@@ -40,7 +40,7 @@ from dadsp.models.kernels.similarity import (
 )
 from dadsp.models.kernels.system import KernelOptions, KernelSystem, Query
 from dadsp.options import STRICT
-from dadsp.schema import BoolArray, FloatArray, Pairs
+from dadsp.schema import BoolArray, Domain, FloatArray, Pairs, Screen
 
 log = logging.getLogger(__name__)
 
@@ -243,6 +243,13 @@ class PairwiseGp(KernelSystem):
             (given_rows[0], given_rows[1]),
         )
 
+    def grid_uncertainty(self, screen: Screen, domain: Domain) -> Posterior:
+        """Of all pairs of a screen."""
+        lines, drugs = (np.arange(n, dtype=np.int64) for n in (len(screen.cells), len(screen.drugs)))
+        n = max(len(lines), len(drugs))
+        query, _, _ = self._query(Pairs(screen, domain, np.resize(lines, n), np.resize(drugs, n)))
+        return self.posterior(query, query)
+
     def posterior(self, of: Query, given: Query) -> Posterior:
         """Covariances of the pairs of one set of lines and drugs with those of another."""
         kernel = self.kernel
@@ -261,6 +268,7 @@ class PairwiseGp(KernelSystem):
             alike_drugs=alike_drugs,
             same_drug=same,
             gain=system.gain,
+            noise=float(np.mean(self._spread(of)[1] ** 2) * kernel.noise),
         )
 
     def _side(self, query: Query) -> Side:

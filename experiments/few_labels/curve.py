@@ -1,8 +1,8 @@
 """What k labels per drug of the new assay are worth: RMSE on all other pairs, over random draws of the labels.
 
 Each system is fitted once without any target label, then calibrated with k = 0, 1, 2, … labels of every drug and scored on
-the pairs left. Draws nest: the labels of k are among those of more. ``mean of labels`` predicts each drug's mean of the k labels
-and no more. results.csv has a row per system, k and draw; summary.csv their means with 95 % intervals over draws.
+the pairs left. Draws nest: the labels of k are among those of more. ``mean of labels`` predicts each drug's mean of the k
+labels and no more. results.csv has a row per system, k and draw; summary.csv their means with 95 % intervals over draws.
 
     python experiments/few_labels/curve.py --study gdsc12_ccle --model pairwise_gp alignment=bridge
 """

@@ -8,7 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import dadsp
 from dadsp.cli.main import main
+from tests.support.expression import lines_like
 
 
 @pytest.fixture(scope="module")
@@ -20,8 +22,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def write_new(run: Path, folder: Path, *, genes: int | None = None, smiles: str = "CCN") -> list[str]:
     """Files of two new lines, two new drugs and three pairs, as arguments."""
-    names = json.loads((run / "model" / "model.json").read_text())["genes"][:genes]
-    lines = pd.DataFrame(np.random.default_rng(0).normal(5, 1, size=(2, len(names))), columns=names)
+    lines = lines_like(dadsp.load(run).model, 2).iloc[:, :genes]
     lines.insert(0, "cell_id", ["N1", "N2"])
     lines["NOT_A_GENE_OF_THE_MODEL"] = 1.0
     lines.to_csv(folder / "lines.csv", index=False)
@@ -73,8 +74,8 @@ def refused(arguments: list[str], message: str, capsys: pytest.CaptureFixture[st
 
 
 def test_missing_genes_are_counted_and_named(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = write_new(run, tmp_path, genes=-2)
-    refused([*arguments, f"out={tmp_path / 'out.csv'}"], r"lacks 2 of the model's 60 genes", capsys)
+    arguments = write_new(run, tmp_path, genes=-7)
+    refused([*arguments, f"out={tmp_path / 'out.csv'}"], r"lacks 7 of the model's 60 genes", capsys)
     assert not (tmp_path / "out.csv").exists()
 
 

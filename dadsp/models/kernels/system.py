@@ -19,6 +19,7 @@ from threadpoolctl import threadpool_limits
 
 from dadsp.data.alignment.base import Alignment
 from dadsp.data.expression_input import ExpressionInput
+from dadsp.data.new_platform.reference import Reference
 from dadsp.data.scaling import ScalerKind, ScalerScope
 from dadsp.drugs.features import DrugFeatures
 from dadsp.drugs.morgan import Morgan
@@ -345,6 +346,10 @@ class KernelSystem(Predictor):
     def seen_range(self, domain: Domain) -> tuple[float, float] | None:
         """Of the raw expression that alignment and scaler were fitted on."""
         return self.input.seen_range(domain)
+
+    def reference(self, domain: Domain) -> Reference | None:
+        """Of the raw expression that alignment and scaler were fitted on."""
+        return self.input.reference(domain)
 
     def input_facts(self) -> dict[str, Any]:
         """What the alignment states of itself."""

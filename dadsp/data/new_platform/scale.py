@@ -216,14 +216,15 @@ def shift_error(
 
 
 def _remedy(values: FloatArray, fit: Fit, other: str | None) -> str:
-    if other is not None:
-        return f"It fits the lines of the other screen: set domain={other}."
     align = f"new_platform.align=zscore or rank, or bridge with {SHARED} lines that the training screen holds too"
     if fit.n_lines < COHORT:
         align = f"new_platform.align=quantile, or give {COHORT} lines or more and align=zscore"
+    choices = (
+        [] if other is None else [f"It fits the other screen's lines: if it was measured as they were, set domain={other}."]
+    )
     if values.min() < 0 and np.abs(np.median(values)) < 1:
-        return f"If these are z-scores of genes, set new_platform.scale=zscore; else {align}."
-    return f"Give expression processed as theirs was, or set {align}."
+        return " ".join([*choices, f"If these are z-scores of genes, set new_platform.scale=zscore; else {align}."])
+    return " ".join([*choices, f"Give expression processed as theirs was, or set {align}."])
 
 
 def odd_lines(fit: Fit, lines: Sequence[str]) -> tuple[Note, ...]:

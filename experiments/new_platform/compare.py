@@ -174,7 +174,7 @@ def main() -> None:
         rows += list(holes(bench, draw, random))
         rows += list(few_lines(bench, draw, random))
         print(f"draw {draw + 1} of {DRAWS}", file=sys.stderr)
-    facts = {"commit": run.facts.get("commit"), "data_hash": run.facts.get("data_hash"), "seed": run.facts.get("seed")}
+    facts = {"commit": run.facts["git.sha"], "data_hash": run.facts["data_hash"], "seed": run.facts["seed"]}
     Frame(rows).assign(**facts).to_csv(arguments.out, index=False, float_format="%.4f")
     arguments.out.with_name("summary.csv").write_text(summary(Frame(rows)).to_csv(float_format="%.3f"))
 

@@ -89,9 +89,10 @@ def harmonised(
     others: Domain = "source" if domain == "target" else "target"
     lines, said = _on_scale(lines, matrix, options, kept, (others, reference(others)), where)
     notes = (*notes, *said)
+    n_given = len(lines.genes)
     lines, said = _without_fillings(lines, kept, options)
     notes = (*notes, *said)
-    _refuse_lacking(lines, genes, options.max_missing, where)
+    _refuse_lacking(lines, genes, options.max_missing, where, n_given - len(lines.genes))
     if own is None and (options.align == "bridge" or len(lines.genes) < len(genes)):
         own = _with_genes(training(), genes)
     if options.align != "none":
@@ -141,13 +142,13 @@ def _refuse_two_values(matrix: Matrix, where: str) -> None:
         )
 
 
-def _refuse_lacking(lines: _Lines, genes: Sequence[str], most: float, where: str) -> None:
+def _refuse_lacking(lines: _Lines, genes: Sequence[str], most: float, where: str, n_filled: int = 0) -> None:
     lacking = [genes[number] for number in np.setdiff1d(np.arange(len(genes)), lines.columns)]
     if len(lacking) > most * len(genes):
+        filled = f", {n_filled} of them with one impossible value in all lines" if n_filled else ""
         raise SchemaError(
-            f"{where} lacks {len(lacking)} of the model's {len(genes)} genes (e.g. {examples(lacking)}), those of one "
-            f"impossible value in all lines among them; {most:.0%} may be imputed. Add them, set new_platform.max_missing "
-            "(0.5 at most), or train a model on the genes you have."
+            f"{where} lacks {len(lacking)} of the model's {len(genes)} genes (e.g. {examples(lacking)}{filled}), and "
+            f"{most:.0%} may be imputed. Add them, set new_platform.max_missing (0.5 at most), or train a model on the genes you have."
         )
 
 

@@ -148,7 +148,8 @@ def _refuse_lacking(lines: _Lines, genes: Sequence[str], most: float, where: str
         filled = f", {n_filled} of them with one impossible value in all lines" if n_filled else ""
         raise SchemaError(
             f"{where} lacks {len(lacking)} of the model's {len(genes)} genes (e.g. {examples(lacking)}{filled}), and "
-            f"{most:.0%} may be imputed. Add them, set new_platform.max_missing (0.5 at most), or train a model on the genes you have."
+            f"{most:.0%} may be imputed. Add them, set new_platform.max_missing (0.5 at most), or train a model on the "
+            "genes you have."
         )
 
 

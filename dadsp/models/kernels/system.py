@@ -265,8 +265,7 @@ class KernelSystem(Predictor):
         """Level plus deviation, before any cap, for every query line and drug, shape (n_lines, n_drugs)."""
         of_lines, of_drugs = self._similarities(query)
         level = self.learned.level(query.same_drug, query.similarity, self.options.level_power)
-        result: Values = level + (of_lines @ self.learned.weights) @ of_drugs.T
-        return result
+        return np.asarray(level + (of_lines @ self.learned.weights) @ of_drugs.T)
 
     def predict(self, pairs: Pairs) -> FloatArray:
         """Potency of each pair, float32, shape (n_pairs,), no lower than the target's cap where labels were clipped at it.
@@ -398,5 +397,4 @@ def target_names(text: str | None) -> frozenset[str]:
     """The names in a published list of targets, separated by commas, semicolons or slashes."""
     if text is None:
         return frozenset()
-    parts = text.replace(";", ",").replace("/", ",").split(",")
-    return frozenset(part.strip().casefold() for part in parts) - {""}
+    return frozenset(part.strip().casefold() for part in text.replace("/", ",").replace(";", ",").split(",")) - {""}

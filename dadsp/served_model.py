@@ -128,7 +128,11 @@ def example_request(predictor: Predictor, study: Study, split: Split, *, express
     cells, drugs = np.array(study.target.cells.ids), np.array(study.target.drugs.ids)
     frame = pd.DataFrame({"cell_id": cells[pairs.cell_idx], "drug_id": drugs[pairs.drug_idx]})
     if predictor.genes and not expression:
-        levels: list[Any] = [dict.fromkeys(predictor.genes, 0.0), *[None] * (len(frame) - 1)]
+        reference = predictor.reference("target")
+        made_up = np.zeros(len(predictor.genes)) if reference is None else reference.mean.astype(np.float64)
+        if reference is not None:
+            made_up[::2] += reference.sd[::2]  # no line is the mean
+        levels: list[Any] = [dict(zip(predictor.genes, made_up.tolist(), strict=True)), *[None] * (len(frame) - 1)]
         frame = frame.assign(cell_id=MADE_UP, expression=levels)
     return frame
 

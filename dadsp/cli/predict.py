@@ -12,6 +12,7 @@ from pydantic.dataclasses import dataclass
 
 from dadsp.configuration.compose import plain
 from dadsp.data.new_pairs import OnUnknown
+from dadsp.data.new_platform.options import NewPlatformOptions
 from dadsp.errors import ConfigError, nearest
 from dadsp.files import write_atomically
 from dadsp.models.prediction import Predicted
@@ -35,6 +36,7 @@ class PredictOptions:
     repeat: StrictInt = Field(ge=0)
     expression: str | None = None
     drugs: str | None = None
+    new_platform: NewPlatformOptions = NewPlatformOptions()
 
 
 def work(config: DictConfig, as_json: bool) -> None:
@@ -51,9 +53,18 @@ def work(config: DictConfig, as_json: bool) -> None:
         raise ConfigError(f"run={folder} is not a folder. Give a run folder of dadsp train or dadsp single-drug.")
     if not is_single_drug(folder):
         model = Run(RunFolder(folder))
-        predicted = model.predicted(options.pairs, expression, drugs, domain=options.domain, on_unknown=options.on_unknown)
+        predicted = model.predicted(
+            options.pairs,
+            expression,
+            drugs,
+            domain=options.domain,
+            on_unknown=options.on_unknown,
+            new_platform=options.new_platform,
+        )
     elif drugs:
         raise ConfigError("drugs has no use here: a single-drug network knows its own drug alone. Leave it out.")
+    elif options.new_platform != NewPlatformOptions():
+        raise ConfigError("new_platform has no use here: it is for runs across screens. Leave it out.")
     else:
         from dadsp.runs.predict_single_drug import SingleDrugRun  # pulls in what other runs do not need
 

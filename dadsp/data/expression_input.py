@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from dadsp.data.alignment.base import Alignment, AlignmentLines, FittedAlignment
 from dadsp.data.alignment.identity import Identity
 from dadsp.data.alignment.registry import load_alignment
+from dadsp.data.new_platform.reference import Reference, from_arrays, references_of, to_array
 from dadsp.data.scaling import ExpressionScaler, ScalerKind, ScalerScope, fit_scaler, shift_and_scale
 from dadsp.errors import SchemaError, examples
 from dadsp.schema import Domain, FloatArray, IntArray, Screen, Split, Study
@@ -28,12 +29,14 @@ class ExpressionInput:
             aligned source lines and the same for both screens, since scaling the target by itself would undo an alignment.
         ranges: Least and largest raw value among the fitted lines, float32, shape (2, 2): source, then target. None for a
             model that was saved before they were kept.
+        references: What new tables are held against, of source and target; None as for ``ranges``.
     """
 
     genes: tuple[str, ...]
     alignment: FittedAlignment
     scaler: ExpressionScaler
     ranges: FloatArray | None = None
+    references: tuple[Reference, Reference] | None = None
 
     @classmethod
     def fit(cls, study: Study, split: Split, *, alignment: Alignment | None, kind: ScalerKind, scope: ScalerScope) -> Self:
@@ -51,16 +54,18 @@ class ExpressionInput:
             ConfigError: The lines do not allow this alignment.
         """
         train_lines = np.unique(study.source.responses.cell_idx[split.train_idx])
-        ranges = ranges_of(
-            study.source.cells.expression[train_lines], study.target.cells.expression[np.unique(split.adapt_cell_idx)]
+        fitted_on = (
+            study.source.cells.expression[train_lines],
+            study.target.cells.expression[np.unique(split.adapt_cell_idx)],
         )
+        kept = ranges_of(*fitted_on), references_of(*fitted_on)
         if alignment is None or alignment.kind == "none":
             scaler = fit_scaler(kind, scope, study, train_lines, split.adapt_cell_idx)
-            return cls(study.genes, Identity(), scaler, ranges)
+            return cls(study.genes, Identity(), scaler, *kept)
         lines = AlignmentLines.of(study, split)
         fitted = alignment.fit(lines)
         scaler = ExpressionScaler(*shift_and_scale(kind, [fitted.transform(lines.source, "source")]) * 2)
-        return cls(study.genes, fitted, scaler, ranges)
+        return cls(study.genes, fitted, scaler, *kept)
 
     def transform(self, screen: Screen, domain: Domain, rows: IntArray | None = None) -> FloatArray:
         """Expression as the system takes it, float32, shape (n_lines, n_genes), of the lines in ``rows`` (all by default).
@@ -93,15 +98,23 @@ class ExpressionInput:
         low, high = self.ranges[0 if domain == "source" else 1]
         return float(low), float(high)
 
+    def reference(self, domain: Domain) -> Reference | None:
+        """Raw expression of the fitted lines of that screen; None where it is not known."""
+        return None if self.references is None else self.references[0 if domain == "source" else 1]
+
     def facts(self) -> dict[str, Any]:
         """What the alignment states of itself, JSON-able: its kind, its options, the lines it used, what it chose."""
         return dict(self.alignment.stated)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """What was fitted, under ``scaler.`` and ``alignment.``, and ``expression_ranges``."""
+        """What was fitted, under ``scaler.`` and ``alignment.``; ``expression_ranges`` and ``expression_references``."""
         parts = {"scaler": self.scaler.to_arrays(), "alignment": self.alignment.arrays()}
         fitted = {f"{part}.{name}": value for part, arrays in parts.items() for name, value in arrays.items()}
-        return fitted if self.ranges is None else {**fitted, "expression_ranges": self.ranges}
+        if self.ranges is not None:
+            fitted["expression_ranges"] = self.ranges
+        if self.references is not None:
+            fitted["expression_references"] = to_array(self.references)
+        return fitted
 
     @classmethod
     def from_state(
@@ -120,7 +133,8 @@ class ExpressionInput:
         alignment = Identity() if facts is None else load_alignment(facts, _under("alignment.", arrays))
         ranges = arrays.get("expression_ranges")
         kept = None if ranges is None else np.asarray(ranges, dtype=np.float32).reshape(2, 2)
-        return cls(genes, alignment, ExpressionScaler.from_arrays(_under("scaler.", arrays)), kept)
+        scaler = ExpressionScaler.from_arrays(_under("scaler.", arrays))
+        return cls(genes, alignment, scaler, kept, from_arrays(arrays, "expression_references"))
 
 
 def ranges_of(source: FloatArray, target: FloatArray) -> FloatArray | None:

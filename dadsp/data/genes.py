@@ -16,9 +16,9 @@ from dadsp.schema import Note, duplicates
 
 GeneIds = Literal["symbol", "symbol_entrez", "ensembl", "entrez"]
 
-_FORMS: dict[GeneIds, re.Pattern[str]] = {
+FORMS: dict[GeneIds, re.Pattern[str]] = {
     "symbol": re.compile(r"(.+)"),
-    "symbol_entrez": re.compile(r"(.+?) *\((?:\d+|nan)?\)"),
+    "symbol_entrez": re.compile(r"(.+?)(?: *\((?:\d+|nan|ENS[A-Z]*G\d+(?:\.\d+)?)?\)|\|\d+)"),
     "ensembl": re.compile(r"(ENS[A-Z]*G\d+)(?:\.\d+)?(?:_PAR_Y)?"),
     "entrez": re.compile(r"(\d+)(?:\.0)?(?:_at)?"),
 }
@@ -28,7 +28,7 @@ class GeneOptions(BaseModel):
     """How the genes of an expression file are named.
 
     Attributes:
-        ids: What the names are. Versions of Ensembl ids, the Entrez id behind a symbol and the probe suffix ``_at`` go.
+        ids: What the names are. Versions of Ensembl ids, an id behind a symbol and the probe suffix ``_at`` go.
         table: Table in the layout of HGNC's complete set; maps outdated symbols, Ensembl and Entrez ids to symbols.
         duplicates: What to do with genes that stand more than once, or do so after renaming.
     """
@@ -59,18 +59,18 @@ def harmonised(matrix: Matrix, options: GeneOptions, root: Path, where: str) -> 
     what = {"symbol": "trimmed", "symbol_entrez": "cut to the symbol"}.get(options.ids, "cut to the bare id")
     notes += _noted(f"gene names {what}", *_changes([n for n in matrix.columns if n.strip()], names))
     if options.table is not None:
-        names, more = _renamed(names, options.ids, root / options.table)
+        names, more = renamed(names, options.ids, root / options.table)
         notes += more
     numbers = matrix.numbers if named.all() else matrix.numbers[:, named]
-    columns, numbers, more = _once(names, numbers, options.duplicates, where)
+    columns, numbers, more = once(names, numbers, options.duplicates, where)
     return Matrix(matrix.rows, columns, np.ascontiguousarray(numbers)), (*notes, *more)
 
 
 def _plain(written: Sequence[str], ids: GeneIds, where: str) -> list[str]:
-    matches = [_FORMS[ids].fullmatch(name) for name in written]
+    matches = [FORMS[ids].fullmatch(name) for name in written]
     other = [name for name, match in zip(written, matches, strict=True) if match is None]
     if other:
-        fitting = [kind for kind, form in _FORMS.items() if all(form.fullmatch(name) for name in written)]
+        fitting = [kind for kind, form in FORMS.items() if all(form.fullmatch(name) for name in written)]
         refuse(
             SchemaError(
                 f"{where}: {len(other)} of {len(written)} gene names are not of the form {ids} (e.g. {examples(other)}). "
@@ -80,7 +80,13 @@ def _plain(written: Sequence[str], ids: GeneIds, where: str) -> list[str]:
     return [match[1] if match else name for name, match in zip(written, matches, strict=True)]
 
 
-def _renamed(names: list[str], ids: GeneIds, path: Path) -> tuple[list[str], tuple[Note, ...]]:
+def renamed(names: list[str], ids: GeneIds, path: Path) -> tuple[list[str], tuple[Note, ...]]:
+    """Present symbols of bare names by a table in HGNC's layout, and notes; a name it does not know stays.
+
+    Raises:
+        ConfigError: There is no such file.
+        SchemaError: It is no such table.
+    """
     columns = {
         "symbol": "symbol",
         "alias": "alias_symbol",
@@ -101,19 +107,20 @@ def _renamed(names: list[str], ids: GeneIds, path: Path) -> tuple[list[str], tup
     ambiguous = {name: sorted(known[name]) for name in outdated if len(known.get(name, ())) > 1}
     unknown = [name for name in outdated if name not in known]
     present = {name: next(iter(known[name])) for name in outdated if len(known.get(name, ())) == 1}
-    renamed = [present.get(name, name) for name in names]
+    now = [present.get(name, name) for name in names]
     what = "ids mapped to symbols" if by_id else "outdated symbols renamed"
     listed = [f"{name} ({' or '.join(choices)})" for name, choices in ambiguous.items()]
-    return renamed, (
-        *_noted(f"genes: {what} by {path.name}", *_changes(names, renamed)),
+    return now, (
+        *_noted(f"genes: {what} by {path.name}", *_changes(names, now)),
         *_noted("genes: ambiguous names left alone", len(listed), examples(listed)),
         *_noted(f"genes: names that {path.name} does not know, left alone", len(unknown), examples(unknown)),
     )
 
 
-def _once(
+def once(
     names: list[str], numbers: np.ndarray, policy: Literal["error", "mean", "first"], where: str
 ) -> tuple[tuple[str, ...], np.ndarray, tuple[Note, ...]]:
+    """Names and columns with each name once, by ``GeneOptions.duplicates``, and notes."""
     repeated = duplicates(names)
     if not repeated:
         return tuple(names), numbers, ()

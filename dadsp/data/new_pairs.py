@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from dadsp.data.new_platform.harmonise import NewLines
 from dadsp.data.table_files import Frame
 from dadsp.data.tables import places, read_matrix, read_table
 from dadsp.drugs.structures import structure_keys
@@ -21,7 +22,7 @@ REACH = 5  # widths of the range of training expression beyond which no measured
 def read_pairs(
     pairs: Path | Frame,
     *,
-    expression: Path | Frame | None,
+    expression: Path | Frame | NewLines | None,
     drugs: Path | Frame | None,
     known: Sequence[Screen],
     domain: Domain,
@@ -31,7 +32,7 @@ def read_pairs(
 
     Args:
         pairs: Table with columns cell_id, drug_id.
-        expression: Table of lines: column cell_id, every other column a gene. None takes the lines of ``known[0]``.
+        expression: Table of lines: column cell_id, every other column a gene; or lines. None takes those of ``known[0]``.
         drugs: Table with columns drug_id, smiles. None takes the drugs of all ``known`` screens, the first to name an id.
         known: Screens to fall back on; may be empty when both tables are given.
         domain: Which screen's platform measured the expression.
@@ -107,7 +108,9 @@ def refuse_impossible(screen: Screen, genes: Sequence[str], seen: tuple[float, f
     )
 
 
-def _read_lines(path: Path | Frame) -> tuple[CellLines, tuple[str, ...]]:
+def _read_lines(path: Path | Frame | NewLines) -> tuple[CellLines, tuple[str, ...]]:
+    if isinstance(path, NewLines):
+        return CellLines(path.ids, (None,) * len(path.ids), (None,) * len(path.ids), path.expression), path.genes
     matrix = read_matrix(path, "cell_id")
     _refuse_repeated(matrix.rows, "cell lines", path)
     nobody = (None,) * len(matrix.rows)

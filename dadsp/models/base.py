@@ -14,6 +14,7 @@ from safetensors.numpy import load_file, save_file
 
 from dadsp import plugins
 from dadsp.building import registered
+from dadsp.data.new_platform.reference import Reference
 from dadsp.errors import ConfigError, LoadError, examples
 from dadsp.files import read_json, write_atomically, write_json
 from dadsp.models.source_labels import Codes, profiled_in_source, source_labels
@@ -170,6 +171,10 @@ class Predictor(ABC):
 
     def seen_range(self, domain: Domain) -> tuple[float, float] | None:
         """Least and largest raw expression among the lines of that screen that it was fitted on; None where not known."""
+        return None
+
+    def reference(self, domain: Domain) -> Reference | None:
+        """Raw expression, gene by gene, of the lines of that screen that it was fitted on; None where not known."""
         return None
 
     def without_validation_labels(self) -> "Predictor":

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from dadsp.data.alignment.base import Alignment
 from dadsp.data.expression_input import ExpressionInput
+from dadsp.data.new_platform.reference import Reference
 from dadsp.data.scaling import LabelScaler, ScalerKind, ScalerScope
 from dadsp.drugs.features import DrugFeatures
 from dadsp.drugs.morgan import Morgan
@@ -199,6 +200,10 @@ class CrossScreenPredictor(Predictor):
     def seen_range(self, domain: Domain) -> tuple[float, float] | None:
         """Of the raw expression that alignment and scaler were fitted on."""
         return self.expression_input.seen_range(domain)
+
+    def reference(self, domain: Domain) -> Reference | None:
+        """Of the raw expression that alignment and scaler were fitted on."""
+        return self.expression_input.reference(domain)
 
     def input_facts(self) -> dict[str, Any]:
         """How the platforms were aligned."""

@@ -9,9 +9,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dadsp.data.new_pairs import OnUnknown, read_pairs, refuse_impossible
+from dadsp.data.new_platform.harmonise import NewLines
+from dadsp.data.new_platform.options import NewPlatformOptions
 from dadsp.data.table_files import Frame
 from dadsp.errors import LoadError, examples
 from dadsp.models.base import Predictor
+from dadsp.models.new_lines import imputation_variance, new_lines
 from dadsp.options import check_choice
 from dadsp.schema import Domain, Note, Screen
 
@@ -43,20 +46,23 @@ def predict_new(
     known: Callable[[], tuple[Screen, Screen]],
     domain: Domain,
     on_unknown: OnUnknown,
+    new_platform: NewPlatformOptions | None = None,
 ) -> Predicted:
     """Potency of the pairs by a cross-screen system.
 
     Args:
         model: The fitted system.
         pairs: Table with columns cell_id, drug_id.
-        expression: Table of lines: column cell_id, every other column a gene. None takes the known lines of ``domain``.
+        expression: Table of lines, as ``read_lines`` takes it. None takes the known lines of ``domain``.
         drugs: Table with columns drug_id, smiles. None takes the known drugs of both screens.
         known: Source and target screen; called only where a table is missing.
         domain: Which screen's platform measured the expression.
         on_unknown: As for ``read_pairs``.
+        new_platform: Scale and repair of ``expression``; None takes the defaults.
 
     Returns:
-        Columns cell_id, drug_id, neg_log10_ic50_um (−log10 IC50(µM)) and ic50_um.
+        Columns cell_id, drug_id, neg_log10_ic50_um (−log10 IC50(µM)) and ic50_um; where genes were imputed,
+        imputation_variance ((−log10 µM)²), what that adds to the variance of each prediction.
 
     Raises:
         ConfigError: ``domain`` or ``on_unknown`` is no choice, or a file is absent.
@@ -65,17 +71,17 @@ def predict_new(
     check_choice("domain", domain, Domain)
     check_choice("on_unknown", on_unknown, OnUnknown)
     screens = [] if expression and drugs else list(known())
+    lines = new_lines(model, expression, new_platform or NewPlatformOptions(), known, domain)
     read, frame, notes = read_pairs(
         pairs,
-        expression=expression,
+        expression=lines,
         drugs=drugs,
         known=screens if domain == "source" else screens[::-1],
         domain=domain,
         on_unknown=on_unknown,
     )
-    unused = sorted(set(read.screen.genes) - set(model.genes)) if model.genes else []
-    if unused:
-        notes = (*notes, Note("genes the model does not know, not used", len(unused), examples(unused)))
+    if isinstance(lines, NewLines):
+        notes = (*lines.notes, *notes)
     seen = None if expression is None else model.seen_range(domain)
     if seen is not None:
         refuse_impossible(read.screen, model.genes, seen, str(expression))
@@ -85,6 +91,8 @@ def predict_new(
     refuse_undefined(model.name, frame, ic50_um)
     frame["neg_log10_ic50_um"] = potency
     frame["ic50_um"] = ic50_um
+    if isinstance(lines, NewLines) and lines.imputer is not None:
+        frame["imputation_variance"] = imputation_variance(model, read, lines)
     return Predicted(model.name, frame, "neg_log10_ic50_um", "−log10 IC50(µM)", notes)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from dadsp.data.new_pairs import OnUnknown
+from dadsp.data.new_platform.options import NewPlatformOptions, with_table_of
 from dadsp.data.tables import Frame
 from dadsp.errors import LoadError
 from dadsp.evaluation.report import comparison
@@ -164,28 +165,41 @@ class Run:
         *,
         domain: Domain = "target",
         on_unknown: OnUnknown = "error",
+        new_platform: dict[str, Any] | NewPlatformOptions | None = None,
     ) -> pd.DataFrame:
         """Potency of each pair: what ``dadsp predict`` writes.
 
         Args:
             pairs: Columns cell_id, drug_id; a table in memory or a file.
-            expression: New lines: column cell_id, then one column per gene. None takes the run's own lines of ``domain``.
+            expression: New lines × genes, or genes × lines. None takes the run's own lines of ``domain``.
             drugs: New drugs: columns drug_id, smiles. None takes the run's own drugs.
             domain: Which screen's platform measured the expression.
             on_unknown: ``"drop"`` leaves out pairs of unknown lines or drugs, ``"error"`` refuses them.
+            new_platform: Keys of ``new_platform`` in ``conf/predict.yaml``: scale, align, max_missing, gene_table.
 
         Returns:
-            Columns cell_id, drug_id, neg_log10_ic50_um (−log10 IC50(µM)) and ic50_um.
+            Columns cell_id, drug_id, neg_log10_ic50_um (−log10 IC50(µM)) and ic50_um; imputation_variance where genes were
+            imputed.
 
         Raises:
             DadspError: An option is no choice, or a table cannot be used.
         """
-        return self.predicted(pairs, expression, drugs, domain=domain, on_unknown=on_unknown).frame
+        return self.predicted(
+            pairs, expression, drugs, domain=domain, on_unknown=on_unknown, new_platform=new_platform
+        ).frame
 
     def predicted(
-        self, pairs: Table, expression: Table | None, drugs: Table | None, *, domain: Domain, on_unknown: OnUnknown
+        self,
+        pairs: Table,
+        expression: Table | None,
+        drugs: Table | None,
+        *,
+        domain: Domain,
+        on_unknown: OnUnknown,
+        new_platform: dict[str, Any] | NewPlatformOptions | None = None,
     ) -> Predicted:
-        """The same with notes on what was left out."""
+        """The same with notes on what was left out, and on what was done to expression."""
+        platform = validated(NewPlatformOptions, new_platform or {}, "new_platform")
         return predict_new(
             self.model,
             readable(pairs, "pairs"),
@@ -194,6 +208,7 @@ class Run:
             known=self._screens,
             domain=domain,
             on_unknown=on_unknown,
+            new_platform=with_table_of(platform, self.settings.get("data", {})) if self.is_kept else platform,
         )
 
     def _screens(self) -> tuple[Screen, Screen]:

@@ -8,7 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import dadsp
 from dadsp.cli.main import main
+from tests.support.expression import lines_like
 
 
 @pytest.fixture(scope="module")
@@ -20,8 +22,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def write_new(run: Path, folder: Path, *, genes: int | None = None, smiles: str = "CCN") -> list[str]:
     """Files of two new lines, two new drugs and three pairs, as arguments."""
-    names = json.loads((run / "model" / "model.json").read_text())["genes"][:genes]
-    lines = pd.DataFrame(np.random.default_rng(0).normal(5, 1, size=(2, len(names))), columns=names)
+    lines = lines_like(dadsp.load(run).model, 2).iloc[:, :genes]
     lines.insert(0, "cell_id", ["N1", "N2"])
     lines["NOT_A_GENE_OF_THE_MODEL"] = 1.0
     lines.to_csv(folder / "lines.csv", index=False)
@@ -73,9 +74,36 @@ def refused(arguments: list[str], message: str, capsys: pytest.CaptureFixture[st
 
 
 def test_missing_genes_are_counted_and_named(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = write_new(run, tmp_path, genes=-2)
-    refused([*arguments, f"out={tmp_path / 'out.csv'}"], r"lacks 2 of the model's 60 genes", capsys)
+    arguments = write_new(run, tmp_path, genes=-7)
+    refused([*arguments, f"out={tmp_path / 'out.csv'}"], r"lacks 7 of the model's 60 genes", capsys)
     assert not (tmp_path / "out.csv").exists()
+
+
+def test_a_foreign_scale_is_repaired_with_a_note_or_refused(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [*write_new(run, tmp_path), f"out={tmp_path / 'out.csv'}"]
+    assert main(["predict", *arguments]) == 0
+    right = pd.read_csv(tmp_path / "out.csv")["neg_log10_ic50_um"].to_numpy()
+    lines = pd.read_csv(tmp_path / "lines.csv", index_col=0)
+    (2**lines - 1).T.to_csv(tmp_path / "lines.csv")
+    capsys.readouterr()
+    assert main(["predict", *arguments, "--json"]) == 0
+    notes = [note["what"] for note in json.loads(capsys.readouterr().out)["notes"]]
+    assert [note for note in notes if "genes × lines" in note]
+    assert [note for note in notes if "log2(x + 1)" in note]
+    assert pd.read_csv(tmp_path / "out.csv")["neg_log10_ic50_um"].to_numpy() == pytest.approx(right, abs=1e-4)
+    refused([*arguments, "new_platform.scale=as_trained"], r"not on the scale of the training lines", capsys)
+    refused([*arguments, "new_platform.align=rank"], r"20 at least, and there are 2", capsys)
+    refused([*arguments, "new_platform.scale=tmp"], r"Did you mean 'tpm'", capsys)
+
+
+def test_missing_genes_are_imputed_up_to_a_share(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = [*write_new(run, tmp_path, genes=-2), f"out={tmp_path / 'out.csv'}"]
+    assert main(["predict", *arguments]) == 0
+    assert re.search(r"imputed by regression on the others, .*: 2 \(", capsys.readouterr().err)
+    assert (pd.read_csv(tmp_path / "out.csv")["imputation_variance"] > 0).all()
+    refused([*arguments, "new_platform.max_missing=0"], r"lacks 2 of the model's 60 genes", capsys)
 
 
 def test_unknown_ids_are_refused_or_dropped_by_choice(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

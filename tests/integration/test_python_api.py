@@ -12,6 +12,7 @@ import dadsp
 from dadsp.cli.main import main
 from dadsp.errors import ConfigError, DadspError, LoadError, MissingIdsError, SchemaError
 from tests.support.documents import ROOT, run_python_blocks
+from tests.support.expression import lines_like
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +62,7 @@ def test_predictions_of_known_pairs_are_those_that_were_scored(model: dadsp.Run)
 
 
 def test_new_lines_and_drugs_are_predicted_as_the_command_does(model: dadsp.Run, tmp_path: Path) -> None:
-    lines = pd.DataFrame(np.random.default_rng(0).normal(5, 1, size=(2, len(model.genes))), columns=list(model.genes))
+    lines = lines_like(model.model, 2)
     lines.insert(0, "cell_id", ["N1", "N2"])
     drugs = pd.DataFrame({"drug_id": [11, 12], "smiles": ["CCO", "CCN"]})  # numbers are names too
     pairs = pd.DataFrame({"cell_id": ["N1", "N2", "N2"], "drug_id": [11, 11, 12]})

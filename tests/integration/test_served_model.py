@@ -66,7 +66,7 @@ def logged(folder: Path) -> Any:
 
 def new_pairs(run: dadsp.Run) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Pairs of two new lines and two new drugs, their tables, and the same as one request."""
-    levels = run.study.source.cells.expression[:2]
+    levels = run.study.target.cells.expression[:2]
     lines = pd.DataFrame(levels, columns=list(run.genes))
     lines.insert(0, "cell_id", ["N1", "N2"])
     drugs = pd.DataFrame({"drug_id": ["D1", "D2"], "smiles": ["CCO", "CCN"]})

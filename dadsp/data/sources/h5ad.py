@@ -90,9 +90,16 @@ def _matrix(node: Any) -> np.ndarray:
     """float32 values of a dense array, or of a csr or csc group."""
     kind = node.attrs.get("encoding-type", "array")
     if kind not in ("csr_matrix", "csc_matrix"):
-        return np.asarray(node[:], dtype=np.float32)
+        return _real(node[:])
     build = sparse.csr_matrix if kind == "csr_matrix" else sparse.csc_matrix
     parts = (node["data"][:], node["indices"][:], node["indptr"][:])
     matrix = build(parts, shape=tuple(node.attrs["shape"]))
     matrix.check_format(full_check=True)  # indices beyond the shape would be written outside the array
-    return np.asarray(matrix.toarray(), dtype=np.float32)
+    return _real(matrix.toarray())
+
+
+def _real(values: np.ndarray) -> np.ndarray:
+    """The values as float32; what would become numbers without being any is damage, too."""
+    if values.dtype.kind not in "iuf":
+        raise TypeError(f"its values are {values.dtype}, not real numbers")
+    return np.asarray(values, dtype=np.float32)

@@ -19,6 +19,7 @@ from threadpoolctl import threadpool_limits
 
 from dadsp.data.alignment.base import Alignment
 from dadsp.data.expression_input import ExpressionInput
+from dadsp.data.new_platform.reference import Reference
 from dadsp.data.scaling import ScalerKind, ScalerScope
 from dadsp.drugs.features import DrugFeatures
 from dadsp.drugs.morgan import Morgan
@@ -268,8 +269,7 @@ class KernelSystem(Predictor):
         """Level plus deviation, before any cap, for every query line and drug, shape (n_lines, n_drugs)."""
         of_lines, of_drugs = self._similarities(query)
         level = self.learned.level(query.same_drug, query.similarity, self.options.level_power)
-        result: Values = level + (of_lines @ self.learned.weights) @ of_drugs.T
-        return result
+        return np.asarray(level + (of_lines @ self.learned.weights) @ of_drugs.T)
 
     def predict(self, pairs: Pairs) -> FloatArray:
         """Potency of each pair, float32, shape (n_pairs,), no lower than the target's cap where labels were clipped at it.
@@ -350,6 +350,10 @@ class KernelSystem(Predictor):
         """Of the raw expression that alignment and scaler were fitted on."""
         return self.input.seen_range(domain)
 
+    def reference(self, domain: Domain) -> Reference | None:
+        """Of the raw expression that alignment and scaler were fitted on."""
+        return self.input.reference(domain)
+
     def input_facts(self) -> dict[str, Any]:
         """What the alignment states of itself."""
         return {"alignment": self.input.facts()}
@@ -397,5 +401,4 @@ def target_names(text: str | None) -> frozenset[str]:
     """The names in a published list of targets, separated by commas, semicolons or slashes."""
     if text is None:
         return frozenset()
-    parts = text.replace(";", ",").replace("/", ",").split(",")
-    return frozenset(part.strip().casefold() for part in parts) - {""}
+    return frozenset(part.strip().casefold() for part in text.replace("/", ",").replace(";", ",").split(",")) - {""}

@@ -11,6 +11,7 @@ from pydantic.dataclasses import dataclass
 
 from dadsp.data.alignment.base import Alignment
 from dadsp.data.expression_input import ranges_of
+from dadsp.data.new_platform.reference import Reference, references_of
 from dadsp.data.scaling import fit_scaler
 from dadsp.drugs.features import DrugFeatures
 from dadsp.errors import ConfigError
@@ -114,10 +115,10 @@ class DeepDsc1(Predictor):
                 scaler = replace(
                     network.expression_input.scaler, target_shift=outside.source_shift, target_scale=outside.source_scale
                 )
-                ranges = ranges_of(
-                    screen.cells.expression[split.adapt_cell_idx], study.source.cells.expression[np.unique(source_lines)]
+                lines = screen.cells.expression[split.adapt_cell_idx], study.source.cells.expression[np.unique(source_lines)]
+                network.expression_input = replace(
+                    network.expression_input, scaler=scaler, ranges=ranges_of(*lines), references=references_of(*lines)
                 )
-                network.expression_input = replace(network.expression_input, scaler=scaler, ranges=ranges)
             self.networks.append(network)
         self.genes, self.cell_ids, self.drug_ids = study.genes, screen.cells.ids, screen.drugs.ids
         # One row and one column more than there are: −1, the position of an unknown id, finds −1 there, no fold.
@@ -179,6 +180,10 @@ class DeepDsc1(Predictor):
     def seen_range(self, domain: Domain) -> tuple[float, float] | None:
         """Of the raw expression that the first network's scaler was fitted on."""
         return self.networks[0].seen_range(DOMAIN_INSIDE[domain])
+
+    def reference(self, domain: Domain) -> Reference | None:
+        """Of the raw expression that the first network's scaler was fitted on."""
+        return self.networks[0].reference(DOMAIN_INSIDE[domain])
 
     def _fold(self, pairs: Pairs) -> IntArray:
         """The fold that holds each pair out, −1 where all networks speak for it."""

@@ -39,9 +39,15 @@ def predict(model: DadspA, changed: dict[tuple[int, str], float]) -> Predicted:
     lines.insert(0, "cell_id", list(screen.cells.ids))
     drugs = pd.DataFrame({"drug_id": screen.drugs.ids, "smiles": screen.drugs.smiles})
     pairs = pd.DataFrame({"cell_id": screen.cells.ids, "drug_id": screen.drugs.ids[0]})
-    tables = {"expression": Frame("lines.csv", lines), "drugs": Frame("drugs.csv", drugs)}
-    known = (screen, screen)
-    return predict_new(model, Frame("pairs.csv", pairs), **tables, known=lambda: known, domain="target", on_unknown="error")
+    return predict_new(
+        model,
+        Frame("pairs.csv", pairs),
+        expression=Frame("lines.csv", lines),
+        drugs=Frame("drugs.csv", drugs),
+        known=lambda: (screen, screen),
+        domain="target",
+        on_unknown="error",
+    )
 
 
 @pytest.mark.parametrize("value", [-99999.0, 1e38, 25431.0, float("inf"), float("nan")])

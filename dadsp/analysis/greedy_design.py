@@ -105,7 +105,9 @@ class _Process:
         if n <= PROBES:
             self.probes = np.eye(n, dtype=np.float32) * root.astype(np.float32)
         else:
-            signs = np.random.default_rng(derive_seed(seed, "design")).choice(np.float32([-1, 1]), (PROBES, n))
+            signs = np.random.default_rng(derive_seed(seed, "design")).choice(
+                np.array([-1, 1], dtype=np.float32), (PROBES, n)
+            )
             self.probes = signs * root.astype(np.float32)
         self.images = np.stack(
             [errors.times(probe.reshape(errors.shape).astype(np.float64)).ravel() for probe in self.probes]

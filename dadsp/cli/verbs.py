@@ -17,6 +17,7 @@ WHAT = {
     "tune": "search hyper-parameters that predict held-out source lines best",
     "predict": "potency of new lines and drugs by a trained model",
     "impute": "the pairs of a screen that nobody measured: potency, interval, distance to training, drugs ranked",
+    "design": "which pairs to measure next: the list, a plate map, what they are expected to gain",
     "embed": "both screens' lines before and after training: a map, and how far the screens are apart",
     "explain": "critical genes, enriched gene sets and drug atoms behind a run's predictions",
     "compare": "finished runs in one table: intervals, paired differences, ranks, an HTML page",

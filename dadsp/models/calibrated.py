@@ -25,6 +25,7 @@ from scipy.optimize import minimize
 from scipy.special import ndtri
 
 from dadsp.building import registered
+from dadsp.data.new_platform.reference import Reference
 from dadsp.errors import ConfigError
 from dadsp.models.base import Arrays, FitContext, Predictor, label_words, structures_of, under
 from dadsp.schema import CellLines, Domain, Drugs, FloatArray, Pairs, Responses, Screen, Split, Study
@@ -146,7 +147,7 @@ class Calibrated(Predictor):
     @cached_property
     def _solved(self) -> tuple[Values, Values, Values]:
         """Weights of the given residuals, the inverse covariance, and errors left out in turn in standard deviations."""
-        inverse = np.linalg.inv(self._against_given(self.given).prior(self.variances))
+        inverse: Values = np.linalg.inv(self._against_given(self.given).prior(self.variances)).astype(np.float64)
         weights = inverse @ self.residuals
         return weights, inverse, np.sort(np.abs(weights) / np.sqrt(np.diag(inverse)))
 
@@ -183,6 +184,10 @@ class Calibrated(Predictor):
         return self._capped(middle - reach).astype(np.float32), self._capped(middle + reach).astype(np.float32)
 
     # What the system without the labels says of itself
+
+    def reference(self, domain: Domain) -> Reference | None:
+        """As of the system."""
+        return self.inner.reference(domain)
 
     def seen_range(self, domain: Domain) -> tuple[float, float] | None:
         """As of the system."""

@@ -3,6 +3,7 @@
 from functools import partial
 from pathlib import Path
 
+from dadsp.analysis.design import Design, DesignOptions, plate_map
 from dadsp.analysis.embedding import Embedding
 from dadsp.analysis.missing_pairs import Imputation, ImputeOptions
 from dadsp.files import write_atomically, write_json
@@ -28,6 +29,20 @@ def write_imputation(found: Imputation, study: Study, options: ImputeOptions, ou
     title = f"{found.facts['system']}\nintervals from held-out lines"
     coverage_figure(found.coverage, out / "coverage.png", title, study.source.name, study.target.name)
     write_json(out / "impute.json", found.facts)
+
+
+def write_design(found: Design, options: DesignOptions, out: Path) -> None:
+    """Writes the list, the plate map, figures and ``design.json``."""
+    from dadsp.analysis.design_figures import gain_figure, plates_figure  # pulls in matplotlib
+
+    (out / "design.json").unlink(missing_ok=True)
+    write_atomically(out / "design.csv", partial(write_csv, found.pairs))
+    write_atomically(out / "plate_map.csv", partial(write_csv, plate_map(found.pairs, options.plate)))
+    plates_figure(found.pairs, options.plate, out / "plates.png")
+    facts = found.facts
+    title = f"{facts['n_pairs']} pairs of {facts['screen']}"
+    gain_figure(found.pairs, facts["expected_rmse_before"], facts["label_noise_sd"], out / "gain.png", title)
+    write_json(out / "design.json", facts)
 
 
 def write_embedding(found: Embedding, out: Path) -> None:

@@ -144,8 +144,8 @@ def _title(config: Mapping[str, Any], facts: Mapping[str, Any], kind: str) -> st
     roles = SCREENS_OF_SCOPE[facts.get("split_scope", "across")]
     given = [config["data"].get(role) for role in roles]
     screens = [screen if isinstance(screen, str) else (screen or {}).get("name") for screen in given]
-    given = f" + {facts['target_labels']}" if "target_labels" in facts else ""
-    return f"{' → '.join(filter(None, screens)) or 'simulated screens'}, {kind} split{given}, data {facts['data_hash'][:8]}"
+    labels = f" + {facts['target_labels']}" if "target_labels" in facts else ""
+    return f"{' → '.join(filter(None, screens)) or 'simulated screens'}, {kind} split{labels}, data {facts['data_hash'][:8]}"
 
 
 def _run_folders(key: str, places: Sequence[str], uri: str | None, scratch: Path) -> tuple[list[RunFolder], list[str]]:

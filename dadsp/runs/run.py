@@ -21,6 +21,7 @@ from dadsp.runs.scoring import Results
 from dadsp.schema import Domain, PredictionTable, Screen, Split, Study
 
 if TYPE_CHECKING:
+    from dadsp.analysis.design import Design
     from dadsp.analysis.embedding import Embedding
     from dadsp.analysis.missing_pairs import Imputation
     from dadsp.runs.explaining import Explained
@@ -229,6 +230,21 @@ class Run:
         from dadsp.analysis.missing_pairs import ImputeOptions, impute  # seconds of imports that predicting does without
 
         return impute(self.model, self.study, self.split, validated(ImputeOptions, options, ""))
+
+    def design(self, **options: Any) -> "Design":
+        """Which pairs to measure next: ``pairs`` in the order of choice with their wells, ``facts``.
+
+        Args:
+            options: Keys of ``dadsp design``: budget, per_line, per_drug, about …
+
+        Raises:
+            ConfigError: An option is no choice, or nothing may be chosen.
+            MissingIdsError: A line or drug is not known.
+        """
+        from dadsp.analysis.design import DesignOptions, design  # as above
+
+        chosen = validated(DesignOptions, options, "")
+        return design(self.model, self.study.target if chosen.domain == "target" else self.study.source, chosen)
 
     def embed(self, **options: Any) -> "Embedding":
         """Both screens' lines before and after training: ``coordinates``, ``measures``, ``facts``.

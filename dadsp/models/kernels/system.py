@@ -27,6 +27,7 @@ from dadsp.drugs.representations import from_facts
 from dadsp.errors import ConfigError
 from dadsp.models.base import Arrays, FitContext, Predictor, under
 from dadsp.models.kernels.drug_level import DrugLevel
+from dadsp.models.kernels.grid import Query, TrainingGrid
 from dadsp.models.kernels.similarity import LineKernel, Values, equal, line_similarity, tanimoto
 from dadsp.models.structures import structures
 from dadsp.models.training.options import TrainingOptions
@@ -66,43 +67,6 @@ class KernelOptions:
         if not self.name.strip():
             raise ValueError("name is empty, and tables need one. Give one, or leave it out")
         return self
-
-
-@plain_dataclass(frozen=True, eq=False)
-class TrainingGrid:
-    """Lines and drugs that a system learned from, whatever of them has labels in one fit or the other.
-
-    Attributes:
-        expression: Scaled, float32, shape (n_lines, n_genes).
-        features: Of the drugs, float32, shape (n_drugs, d).
-        line_keys: Identity of each line across screens.
-        drug_keys: Identity of each drug across screens.
-        targets: Names of each drug's targets.
-    """
-
-    expression: FloatArray
-    features: FloatArray
-    line_keys: tuple[str, ...]
-    drug_keys: tuple[str, ...]
-    targets: tuple[frozenset[str], ...]
-
-
-@plain_dataclass(frozen=True, eq=False)
-class Query:
-    """Distinct lines and drugs to predict, beside a ``TrainingGrid``; fields as there.
-
-    Attributes:
-        same_drug: 1 where a drug has the identity of a training drug, shape (n, n_drugs).
-        similarity: Tanimoto similarity to the training drugs, shape (n, n_drugs).
-    """
-
-    expression: FloatArray
-    features: FloatArray
-    line_keys: tuple[str, ...]
-    drug_keys: tuple[str, ...]
-    targets: tuple[frozenset[str], ...]
-    same_drug: Values
-    similarity: Values
 
 
 @plain_dataclass(frozen=True, eq=False)

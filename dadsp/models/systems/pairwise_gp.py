@@ -27,6 +27,7 @@ from scipy.special import ndtr, ndtri
 
 from dadsp.models.base import Arrays, Uncertainty
 from dadsp.models.kernels.drug_level import DrugLevel
+from dadsp.models.kernels.grid import Query
 from dadsp.models.kernels.posterior import Posterior, Side, uncertainty_of
 from dadsp.models.kernels.similarity import (
     LineKernel,
@@ -38,7 +39,7 @@ from dadsp.models.kernels.similarity import (
     shared_targets,
     tanimoto,
 )
-from dadsp.models.kernels.system import KernelOptions, KernelSystem, Query
+from dadsp.models.kernels.system import KernelOptions, KernelSystem
 from dadsp.options import STRICT
 from dadsp.schema import BoolArray, Domain, FloatArray, Pairs, Screen
 

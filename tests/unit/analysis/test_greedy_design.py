@@ -2,12 +2,14 @@
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from dadsp.analysis import greedy_design
 from dadsp.analysis.greedy_design import Chosen, Errors, choose
 from dadsp.models.base import GridUncertainty
 from dadsp.models.calibrated import Variances
 
+Values = NDArray[np.float64]
 VARIANCES = Variances(assay=0.1, drug=0.4, stretch=0.0, shared=1.0, noise=0.5)
 N_LINES, N_DRUGS = 6, 4
 SAME = np.eye(N_DRUGS)
@@ -22,25 +24,27 @@ class Dense(GridUncertainty):
 
     def __init__(self, seed: int, shape: tuple[int, int] = (N_LINES, N_DRUGS)) -> None:
         root = np.random.default_rng(seed).normal(size=(shape[0] * shape[1], 8))
-        self.shape, self.matrix = shape, root @ root.T / 8
+        self.shape = shape
+        self.matrix: Values = np.asarray(root @ root.T / 8, dtype=np.float64)
 
-    def with_pair(self, line: int, drug: int) -> np.ndarray:
-        return self.matrix[line * self.shape[1] + drug].reshape(self.shape)
+    def with_pair(self, line: int, drug: int) -> Values:
+        return np.reshape(self.matrix[line * self.shape[1] + drug], self.shape)
 
-    def times(self, weights: np.ndarray) -> np.ndarray:
-        return (self.matrix @ weights.ravel()).reshape(self.shape)
+    def times(self, weights: Values) -> Values:
+        return np.reshape(self.matrix @ weights.ravel(), self.shape)
 
-    def variance(self) -> np.ndarray:
-        return np.diag(self.matrix).reshape(self.shape)
+    def variance(self) -> Values:
+        return np.reshape(np.diag(self.matrix), self.shape)
 
 
-def brute(stated: Dense, weights: np.ndarray, budget: int) -> tuple[list[int], list[float], np.ndarray]:
+def brute(stated: Dense, weights: Values, budget: int) -> tuple[list[int], list[float], Values]:
     """Each step tries every pair by conditioning the whole matrix on it."""
     n_lines, n_drugs = stated.shape
     same = np.kron(np.ones((n_lines, n_lines)), np.eye(n_drugs))
     left = VARIANCES.assay + VARIANCES.drug * same + stated.matrix
     share = weights.ravel() / weights.sum()
-    chosen, gains = [], []
+    chosen: list[int] = []
+    gains: list[float] = []
     for _ in range(budget):
         tried = {}
         for place in set(range(len(left))) - set(chosen):
@@ -54,7 +58,7 @@ def brute(stated: Dense, weights: np.ndarray, budget: int) -> tuple[list[int], l
 
 
 def places(found: Chosen, n_drugs: int = N_DRUGS) -> list[int]:
-    return (found.line * n_drugs + found.drug).tolist()
+    return [int(place) for place in found.line * n_drugs + found.drug]
 
 
 @pytest.mark.parametrize("seed", range(3))

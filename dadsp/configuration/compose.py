@@ -38,6 +38,8 @@ def settings_hash(config: DictConfig) -> str:
     """Hash of all settings that decide a result, 12 hexadecimal digits."""
     content: Any = OmegaConf.to_container(config)
     settings = OmegaConf.create({key: value for key, value in content.items() if key not in NOT_DECISIVE})
+    if settings.get("intervals") == "auto":  # what every version did; jobs of earlier ones keep their folders
+        del settings["intervals"]
     for key in NOT_DECISIVE_INSIDE:  # before interpolations copy them to other places
         OmegaConf.update(settings, key, None)
     text = json.dumps(OmegaConf.to_container(settings, resolve=True), sort_keys=True)

@@ -12,6 +12,7 @@ from dadsp.data.tables import Frame
 from dadsp.errors import LoadError
 from dadsp.evaluation.report import comparison
 from dadsp.models.base import Predictor
+from dadsp.models.trust.trust import Trust
 from dadsp.models.prediction import Predicted, predict_new
 from dadsp.options import validated
 from dadsp.runs.folder import COMPARISON, RunFolder
@@ -38,6 +39,7 @@ class Run:
         study: What it learned from.
         split: Of that study.
         results: What it scored.
+        trust: How far to trust it.
     """
 
     def __init__(
@@ -48,10 +50,13 @@ class Run:
         study: Study | None = None,
         split: Split | None = None,
         results: Results | None = None,
+        trust: Trust | None = None,
     ) -> None:
         self._folder, self._results = folder, results
         given = {"model": model, "study": study, "split": split}
         self.__dict__.update({name: value for name, value in given.items() if value is not None})
+        if folder is None or trust is not None:
+            self.__dict__["trust"] = trust
 
     def __repr__(self) -> str:
         own = self.table.iloc[0]
@@ -110,6 +115,15 @@ class Run:
             LoadError: The file is damaged, or the data have changed since.
         """
         return self.kept.split(self.study)
+
+    @cached_property
+    def trust(self) -> Trust | None:
+        """How far to trust its predictions (docs/intervals.md); None in runs of earlier versions.
+
+        Raises:
+            LoadError: The files are damaged.
+        """
+        return self.kept.trust()
 
     @property
     def name(self) -> str:

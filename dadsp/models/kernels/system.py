@@ -26,6 +26,7 @@ from dadsp.drugs.representations import from_facts
 from dadsp.errors import ConfigError
 from dadsp.models.base import Arrays, FitContext, Predictor, under
 from dadsp.models.kernels.drug_level import DrugLevel
+from dadsp.models.kernels.grid import Query, TrainingGrid
 from dadsp.models.kernels.similarity import LineKernel, Values, equal, line_similarity, tanimoto
 from dadsp.models.structures import structures
 from dadsp.models.training.options import TrainingOptions
@@ -65,41 +66,6 @@ class KernelOptions:
         if not self.name.strip():
             raise ValueError("name is empty, and tables need one. Give one, or leave it out")
         return self
-
-
-@plain_dataclass(frozen=True, eq=False)
-class TrainingGrid:
-    """Lines and drugs that a system learned from, whatever of them has labels in one fit or the other.
-
-    Attributes:
-        expression: Scaled, float32, shape (n_lines, n_genes).
-        features: Of the drugs, float32, shape (n_drugs, d).
-        line_keys: Identity of each line across screens.
-        drug_keys: Identity of each drug across screens.
-        targets: Names of each drug's targets.
-    """
-
-    expression: FloatArray
-    features: FloatArray
-    line_keys: tuple[str, ...]
-    drug_keys: tuple[str, ...]
-    targets: tuple[frozenset[str], ...]
-
-
-@plain_dataclass(frozen=True, eq=False)
-class Query:
-    """Distinct lines and drugs to predict, beside a ``TrainingGrid``; fields as there.
-
-    Attributes:
-        same_drug: 1 where a drug has the identity of a training drug, shape (n, n_drugs).
-        similarity: Tanimoto similarity to the training drugs, shape (n, n_drugs).
-    """
-
-    expression: FloatArray
-    line_keys: tuple[str, ...]
-    targets: tuple[frozenset[str], ...]
-    same_drug: Values
-    similarity: Values
 
 
 @plain_dataclass(frozen=True, eq=False)
@@ -260,9 +226,14 @@ class KernelSystem(Predictor):
         )
         return query, line.astype(np.int64), drug.astype(np.int64)
 
-    def latent(self, query: Query) -> Values:
-        """Level plus deviation, before any cap, for every query line and drug, shape (n_lines, n_drugs)."""
-        of_lines, of_drugs = self._similarities(query)
+    def latent(self, query: Query, similarities: tuple[Values, Values] | None = None) -> Values:
+        """Level plus deviation, before any cap, for every query line and drug, shape (n_lines, n_drugs).
+
+        Args:
+            query: Lines and drugs.
+            similarities: Theirs to what trained, where known already.
+        """
+        of_lines, of_drugs = similarities or self._similarities(query)
         level = self.learned.level(query.same_drug, query.similarity, self.options.level_power)
         result: Values = level + (of_lines @ self.learned.weights) @ of_drugs.T
         return result
@@ -333,6 +304,15 @@ class KernelSystem(Predictor):
     def scaled_expression(self, screen: Screen, domain: Domain, rows: IntArray | None = None) -> FloatArray:
         """Expression as the system takes it, float32, shape (n_lines, n_genes)."""
         return self.input.transform(screen, domain, rows)
+
+    def _chosen(self) -> dict[str, Any]:
+        """Options that say what was chosen."""
+        return {}
+
+    def settled(self) -> Self:
+        """The same system, not fitted, choosing nothing."""
+        options = {**asdict(self.options), **self._chosen()}
+        return type(self)(self.drug_features, asdict(self.training), self.alignment, **options)
 
     def without_validation_labels(self) -> Self:
         """The system as it was before it learned from validation pairs."""

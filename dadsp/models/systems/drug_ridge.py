@@ -10,8 +10,9 @@ from pydantic.dataclasses import dataclass
 from scipy.linalg import cho_factor, cho_solve
 
 from dadsp.models.base import Arrays
+from dadsp.models.kernels.grid import Query
 from dadsp.models.kernels.similarity import LineKernel, Values, line_similarity
-from dadsp.models.kernels.system import KernelOptions, KernelSystem, Query
+from dadsp.models.kernels.system import KernelOptions, KernelSystem
 from dadsp.options import STRICT
 from dadsp.schema import BoolArray, FloatArray, Pairs, Split, Study
 
@@ -87,6 +88,9 @@ class DrugRidge(KernelSystem):
                 best, chosen = rmse, penalty
         self.penalty = chosen
         log.info("%s: penalty %g", self.name, chosen)
+
+    def _chosen(self) -> dict[str, Any]:
+        return {"penalties": (self.penalty,)}
 
     def _weights(self, residuals: Values, measured: BoolArray, start: Values | None) -> Values:
         n_genes = self.grid.expression.shape[1]

@@ -24,9 +24,11 @@ from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 from scipy.optimize import minimize
 from scipy.special import ndtr, ndtri
+from threadpoolctl import threadpool_limits
 
 from dadsp.models.base import Arrays
 from dadsp.models.kernels.drug_level import DrugLevel
+from dadsp.models.kernels.grid import Query
 from dadsp.models.kernels.similarity import (
     LineKernel,
     PairSystem,
@@ -34,9 +36,10 @@ from dadsp.models.kernels.similarity import (
     equal,
     line_similarity,
     median_distance,
+    own_similarity,
     shared_targets,
 )
-from dadsp.models.kernels.system import KernelOptions, KernelSystem, Query
+from dadsp.models.kernels.system import KernelOptions, KernelSystem
 from dadsp.options import STRICT
 from dadsp.schema import BoolArray, FloatArray, Pairs
 
@@ -196,11 +199,12 @@ class PairwiseGp(KernelSystem):
     def distribution(self, pairs: Pairs) -> Distribution:
         """Mean, variance and expected capped value of each pair's label."""
         query, line, drug = self._query(pairs)
-        mean = self.latent(query)[line, drug]
-        variance = self._variance(query)[line, drug]
+        of_lines, of_drugs = self._similarities(query)
+        mean = self.latent(query, (of_lines, of_drugs))[line, drug]
+        variance = self._variance(query, of_lines, of_drugs)[line, drug]
         return Distribution(mean, variance, mean if self.cap is None else expected_above(self.cap, mean, np.sqrt(variance)))
 
-    def _variance(self, query: Query) -> Values:
+    def _variance(self, query: Query, of_lines: Values, of_drugs: Values) -> Values:
         """Predictive variance of a label, shape (n_lines, n_drugs).
 
         The share of the prior that labels leave, times the variance of the drug's labels about its level in the source; and
@@ -208,9 +212,8 @@ class PairwiseGp(KernelSystem):
         """
         kernel, fit, options = self.kernel, self.learned, self.options
         system = self._pair_system(fit.measured)
-        of_lines, of_drugs = self._similarities(query)
-        own = line_similarity(kernel.lines, query.expression, query.expression, kernel.rbf_width * self.width)
-        prior = np.outer(np.diag(own) + kernel.same_line, np.full(len(of_drugs), kernel.of_one_drug + kernel.targets))
+        own = own_similarity(kernel.lines, query.expression)
+        prior = np.outer(own + kernel.same_line, np.full(len(of_drugs), kernel.of_one_drug + kernel.targets))
         left = np.maximum(prior - system.explained(of_lines, of_drugs), 0)
         same = query.same_drug * (fit.spread > 0)
         count = same.sum(axis=1)
@@ -221,6 +224,19 @@ class PairwiseGp(KernelSystem):
         )
         total: Values = spread**2 * (left + kernel.noise) / (prior + kernel.noise) + level
         return np.maximum(total, np.finfo(np.float32).eps)
+
+    def predict_with_sd(self, pairs: Pairs) -> tuple[FloatArray, FloatArray]:
+        """What ``predict`` gives, and the standard deviation of each pair's label, from one look at the pairs."""
+        if not len(pairs):
+            nothing = np.zeros(0, dtype=np.float32)
+            return nothing, nothing
+        with threadpool_limits(self.training.threads):
+            mean, variance, expected = self.distribution(pairs)
+        potency = self._capped(mean) if self.options.point == "mean" else expected
+        return potency.astype(np.float32), np.sqrt(variance).astype(np.float32)
+
+    def _chosen(self) -> dict[str, Any]:
+        return {"kernel": asdict(self.kernel), "choose": "given"}
 
     def predict(self, pairs: Pairs) -> FloatArray:
         """As every kernel system; under ``point="expected"`` the expected value under the target's cap."""

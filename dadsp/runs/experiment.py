@@ -18,7 +18,7 @@ from dadsp.options import check_choice
 from dadsp.provenance import environment_tags
 from dadsp.runs.folder import MODEL, SPLIT, STUDY, TRUST, RunFolder
 from dadsp.runs.identity import sole_process
-from dadsp.runs.run import Run
+from dadsp.runs.run import Run, keep_screens
 from dadsp.runs.scoring import row_name, score, write_results
 from dadsp.runs.tracked import TrackingOptions, track_results, tracked_run
 from dadsp.schema import Pairs, Split, Study
@@ -64,7 +64,7 @@ def run_experiment(
             run that was killed there goes on.
         tracker: Where to track the run; None does not.
         context: Seed and what is told of each epoch; None takes seed 0. Training states are kept in ``folder``.
-        intervals: What they are calibrated on: ``"cross_fit"``, ``"held_out_lines"`` or ``"none"``; ``"auto"`` cross-fits where
+        intervals: What calibrates them: ``"cross_fit"``, ``"held_out_lines"`` or ``"none"``; ``"auto"`` cross-fits where
             fitting takes seconds. See docs/intervals.md.
 
     Raises:
@@ -122,6 +122,7 @@ def work_in(
             save_model(model, folder / MODEL)
             if trust is not None:
                 trust.save(folder / TRUST)
+            keep_screens(folder, model, study)
             results = score(model, study, split, {"seed": context.seed, **facts})
             write_results(folder, results, model, study)
         track_results(tracker, tracking, folder, study, split)

@@ -62,7 +62,9 @@ class Job(NamedTuple):
 
     def options(self) -> tuple[RunOptions, TrackingOptions]:
         """Seed, folder of runs, and tracking, checked."""
-        top = validated(RunOptions, {key: self.settings[key] for key in ("seed", "runs", "intervals") if key in self.settings}, "")
+        top = validated(
+            RunOptions, {key: self.settings[key] for key in ("seed", "runs", "intervals") if key in self.settings}, ""
+        )
         return top, validated(TrackingOptions, self.settings["tracking"], "tracking")
 
     def origin(self, *paths: str, tags: Mapping[str, str] | None = None) -> Origin:

@@ -31,7 +31,7 @@ from dadsp.errors import ConfigError
 from dadsp.models.base import Arrays, FitContext, under
 from dadsp.models.cross_screen_predictor import CrossScreenPredictor, SystemOptions
 from dadsp.models.systems.logistic import logistic_weights
-from dadsp.models.systems.pair_design import Labelled, PairDesign, Values, check_size
+from dadsp.models.systems.pair_design import Labelled, PairDesign, check_size
 from dadsp.models.systems.trees import forest_arrays, mean_of_trees
 from dadsp.models.training.options import PretrainingOptions
 from dadsp.nets.feed_forward import feed_forward

@@ -2,9 +2,9 @@
 
     ŷ ± q_s(level) · sd(pair) · r(drug)
 
-sd is the system's own predictive standard deviation (1 where it has none); r how much larger a drug's errors on new lines are
-than that says (1 for a drug that never trained); q_s the group quantile of what is left, one curve for each stratum s: lines are
-the groups where the line may be new, drugs where the drug is, and the larger of both where both are.
+sd is the system's own predictive standard deviation (1 where it has none); r how much larger a drug's errors on new lines
+are than that says (1 for a drug that never trained); q_s the group quantile of what is left, one curve for each stratum s:
+lines are the groups where the line may be new, drugs where the drug is, and the larger of both counts where both are.
 """
 
 from collections.abc import Mapping
@@ -175,7 +175,7 @@ def nested_coverage(held_out: HeldOut) -> list[dict[str, Any]]:
 
 
 def drug_factors(held_out: HeldOut) -> Values:
-    """r of each drug: root of its mean squared error in standard deviations on new lines, over that of all drugs.
+    """R of each drug: root of its mean squared error in standard deviations on new lines, over that of all drugs.
 
     ``PRIOR_PAIRS`` pairs of the usual size count beside a drug's own; 1 for drugs without such a pair.
     """

@@ -1,8 +1,8 @@
 """Errors on source pairs that were held out, by what training had seen of each: the line, the drug, both, or neither.
 
-``cross_fit`` fits the system again on folds. Each fold holds out a fifth of the lines, a fifth of the drugs, and a few of the
-remaining pairs, all at once, so that one fit shows all four cases; every line and every drug is held out once. No target label
-is read: what is fitted sees its training and validation pairs alone.
+``cross_fit`` fits the system again on folds. Each fold holds out a fifth of the lines, a fifth of the drugs, and a few of
+the remaining pairs, all at once, so that one fit shows all four cases; every line and every drug is held out once. No target
+label is read: what is fitted sees its training and validation pairs alone.
 """
 
 from collections.abc import Callable, Iterator

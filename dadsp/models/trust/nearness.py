@@ -1,7 +1,7 @@
 """How far lines and drugs lie from those that trained, as the system itself sees them.
 
-A line is its expression as the system takes it (aligned, scaled), at the genes that vary most; a drug its fingerprint. Neither
-distance sees a label.
+A line is its expression as the system takes it (aligned, scaled), at the genes that vary most; a drug its fingerprint.
+Neither distance sees a label.
 """
 
 from dataclasses import dataclass, replace

@@ -67,7 +67,8 @@ class Reference:
 
     def state(self) -> tuple[dict[str, Any], Arrays]:
         """What ``from_state`` reads."""
-        return {"drug_keys": list(self.drug_keys), "n_lines": self.n_lines}, {str(domain): rows for domain, rows in self.percentiles.items()}
+        arrays: Arrays = {str(domain): rows for domain, rows in self.percentiles.items()}
+        return {"drug_keys": list(self.drug_keys), "n_lines": self.n_lines}, arrays
 
     @classmethod
     def from_state(cls, facts: dict[str, Any], arrays: Arrays) -> Self:

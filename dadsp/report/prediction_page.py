@@ -12,8 +12,8 @@ MOST_LINES = 20  # that a page shows
 READING = (
     "Potency is −log10 of the IC50 in µM: higher is more sensitive. Intervals are for a label as the source's assay would "
     "report it.",
-    "Inside, intervals for 90 % held 88 % or more of what was held out; at the edge they were tested and held less; outside, "
-    "nothing so far from the training set was tested.",
+    "Inside, intervals for 90 % held 88 % or more of what was held out; at the edge they were tested and held less; "
+    "outside, nothing so far from the training set was tested.",
     "A line's percentile: how many % of the lines named beside it are predicted less sensitive to the same drug.",
 )
 
@@ -55,8 +55,8 @@ def _trusting(trust: Mapping[str, Any] | None) -> Section:
     method = {
         "cross_fit": f"the system, fitted again on five folds of {screens['source']}, erred on what each held out: "
         f"{counts['lines']:,} lines, {counts['drugs']:,} drugs, {counts['pairs']:,} pairs",
-        "held_out_lines": f"the system erred on {counts['lines']:,} held-out lines of {screens['source']}; of drugs that never "
-        "trained nothing is claimed",
+        "held_out_lines": f"the system erred on {counts['lines']:,} held-out lines of {screens['source']}; of drugs that "
+        "never trained nothing is claimed",
     }[trust["method"]]
     blocks.append(Facts([("Intervals come from", f"how {method}")]))
     rows = []

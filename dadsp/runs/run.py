@@ -244,7 +244,7 @@ class Run:
         """
         from dadsp.analysis.missing_pairs import ImputeOptions, impute  # seconds of imports that predicting does without
 
-        return impute(self.model, self.study, self.split, validated(ImputeOptions, options, ""))
+        return impute(self.model, self.study, self.split, validated(ImputeOptions, options, ""), self.trust)
 
     def embed(self, **options: Any) -> "Embedding":
         """Both screens' lines before and after training: ``coordinates``, ``measures``, ``facts``.

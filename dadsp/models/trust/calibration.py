@@ -164,6 +164,8 @@ def nested_coverage(held_out: HeldOut) -> list[dict[str, Any]]:
     for (stratum, verdict), parts in found.items():
         told: dict[str, Any] = {"stratum": stratum, "verdict": verdict}
         told |= {name: sum(part[name] for part in parts) for name in ("pairs", "groups")}
+        rows_of = held_out.stratum == STRATA.index(stratum)  # a line may stand in several folds
+        told["groups"] = min(told["groups"], len(np.unique((held_out.line, held_out.drug)[stratum in STRATA[2:]][rows_of])))
         for name in ("coverage_50", "width_50", "coverage_90", "width_90"):
             values = [part[name] for part in parts if part[name] is not None]
             weights = [part["groups"] for part in parts if part[name] is not None]

@@ -91,8 +91,10 @@ class HeldOut:
 
 
 def held_out_lines(model: Predictor, study: Study, split: Split) -> HeldOut:
-    """Of the split's validation pairs, by the system as it was before it learned from them."""
-    return HeldOut.of(model.without_validation_labels(), study, split, split.val_idx)
+    """Of the split's validation pairs, by the system as it was before it learned from them; their lines in folds."""
+    found = HeldOut.of(model.without_validation_labels(), study, split, split.val_idx)
+    lines = np.unique(found.line)
+    return replace(found, fold=np.searchsorted(lines, found.line) % FOLDS) if len(lines) >= FEWEST else found
 
 
 def can_cross_fit(study: Study, split: Split) -> bool:

@@ -174,7 +174,7 @@ def trust_of(
         coverage = nested_coverage(held_out)
     else:
         method, held_out = "held_out_lines", held_out_lines(model, study, split)
-        coverage = []
+        coverage = nested_coverage(held_out) if len(np.unique(held_out.fold)) > 1 else []
     source = study.source
     known = np.unique(np.array(source.drug_keys, dtype=str))  # as ``HeldOut`` numbers them
     return Trust(

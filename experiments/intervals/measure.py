@@ -67,7 +67,7 @@ def measured(data: str, system: str, seed: int) -> pd.DataFrame:
     print(f"{data} {system} seed {seed}: {seconds:.0f} s of CPU", flush=True)
     what = {"data": data, "model": system, "overrides": " ".join(overrides), "seed": seed, "method": facts["method"]}
     hashes = {"data_hash": study.content_hash, "split_hash": split.content_hash}
-    commit = {"commit": environment_tags().get("git.commit", "")}
+    commit = {"commit": environment_tags().get("git.sha", "")}
     return pd.DataFrame(rows).round(4).assign(**what, cpu_seconds=round(seconds), **hashes, **commit)
 
 

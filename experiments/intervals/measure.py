@@ -1,4 +1,4 @@
-"""Do intervals hold? Coverage and width on source folds that calibrated nothing, and on the target, by what training had seen.
+"""Do intervals hold? Coverage and width on source folds that calibrated nothing and on the target, by what was seen.
 
     python experiments/intervals/measure.py [--systems pairwise_gp …] [--studies gdsc12_ccle …] [--seeds 0 1] [--out FOLDER]
 

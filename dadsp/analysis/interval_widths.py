@@ -52,6 +52,8 @@ class Widths:
             then.judge(earlier, Pairs(study.source, "source", held_out.cell_idx, held_out.drug_idx)),
             trust.judge(model, Pairs(study.target, "target", scored[1].cell_idx, scored[1].drug_idx)),
         )
+        if not any(np.isfinite(_half(trust, each, 1 - alpha)).any() for each in judged):
+            half_width(held_out.error, held_out.line, alpha)  # refuses, and says which alpha works
         return cls(model, earlier, trust, then, scored, judged, np.nan)
 
     def predicted(self, pairs: Pairs, level: float) -> tuple[Values, Values]:

@@ -244,8 +244,8 @@ def _applicability_facts(
     flags, error = near_scored.flags(scored.cell_idx, scored.drug_idx), scored.error
     shares = pairs["applicability"].value_counts(normalize=True)
     return {
-        "line_limit": near.line_limit,
-        "drug_limit": near.drug_limit,
+        "line_limit": near.line_limit if np.isfinite(near.line_limit) else None,
+        "drug_limit": near.drug_limit if np.isfinite(near.drug_limit) else None,
         "flags": {
             flag: {
                 "share_of_missing_pairs": float(shares.get(flag, 0.0)),

@@ -93,8 +93,8 @@ class Nearness:
         return similarity
 
     def without_lines(self) -> Self:
-        """The same without any line's expression."""
-        return replace(self, lines=None, genes=self.genes[:0])
+        """The same without the lines: neither their expression nor what they are called."""
+        return replace(self, lines=None, genes=self.genes[:0], line_keys=())
 
     @cached_property
     def _known_lines(self) -> frozenset[str]:

@@ -109,7 +109,7 @@ class Trust:
         return self.calibration.coverage(tested)
 
     def without_lines(self) -> Self:
-        """The same without any line's expression."""
+        """The same without the lines: neither their expression nor what they are called."""
         return replace(self, near=self.near.without_lines())
 
     def save(self, folder: Path) -> None:

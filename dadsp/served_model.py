@@ -1,8 +1,8 @@
 """A trained model with all it needs to predict, in one folder that can leave the project; MLflow loads it through here.
 
-The folder holds the model (``dadsp.models.base.save_model``), the drugs of both screens with their structures, and the lines
-with the expression that the model reads, unless that must stay private. It is JSON and safetensors: reading it runs no code
-from it. This module needs no mlflow.
+The folder holds the model (``dadsp.models.base.save_model``), how far to trust it (``dadsp.models.trust``), the drugs of
+both screens with their structures, and the lines with the expression that the model reads, unless that must stay private.
+It is JSON and safetensors: reading it runs no code from it. This module needs no mlflow.
 """
 
 from dataclasses import asdict
@@ -19,11 +19,12 @@ from dadsp.errors import LoadError, MissingIdsError, SchemaError
 from dadsp.files import read_json, write_atomically, write_json
 from dadsp.models.base import Predictor, load_model, save_model
 from dadsp.models.prediction import predict_new
+from dadsp.models.trust.trust import Trust, load_trust
 from dadsp.schema import CellLines, Drugs, FloatArray, Responses, Screen, Split, Study
 
 FORMAT = {"format": "dadsp-served-model", "version": 1}
-MODEL, SCREENS, EXPRESSION = "model", "screens.json", "expression.safetensors"
-LINE_FACTS = ("ids", "link_ids", "tissues")
+MODEL, TRUST, SCREENS, EXPRESSION = "model", "trust", "screens.json", "expression.safetensors"
+LINE_FACTS = ("ids", "link_ids", "tissues", "names")
 MADE_UP = "new line"
 
 
@@ -34,9 +35,11 @@ class ServedModel:
         predictor: The fitted system.
         source: Lines (unless left out) and drugs of the source screen, without labels.
         target: The same of the target screen.
+        trust: How far to trust the system; None where that is not known.
     """
 
-    def __init__(self, predictor: Predictor, source: Screen, target: Screen) -> None:
+    def __init__(self, predictor: Predictor, source: Screen, target: Screen, trust: Trust | None = None) -> None:
+        self.trust = trust
         self.predictor = predictor
         self.source = source
         self.target = target
@@ -50,7 +53,7 @@ class ServedModel:
             params: ``domain`` and ``on_unknown``, as ``dadsp predict`` takes them.
 
         Returns:
-            Columns cell_id, drug_id, neg_log10_ic50_um (−log10 IC50(µM)) and ic50_um.
+            Columns cell_id, drug_id, neg_log10_ic50_um (−log10 IC50(µM)), ic50_um, and what else ``dadsp predict`` gives.
 
         Raises:
             DadspError: The request cannot be used: which rows, why, and what to do.
@@ -64,10 +67,13 @@ class ServedModel:
             )
         request = Frame("the request", frame)
         known = (self.source, self.target)
-        return predict_new(self.predictor, request, expression=expression, drugs=drugs, known=lambda: known, **options).frame
+        given: dict[str, Any] = {"expression": expression, "drugs": drugs, "known": lambda: known, "trust": self.trust}
+        return predict_new(self.predictor, request, **given, **options).frame
 
 
-def save_served_model(predictor: Predictor, study: Study, folder: Path, *, expression: bool) -> None:
+def save_served_model(
+    predictor: Predictor, study: Study, folder: Path, *, expression: bool, trust: Trust | None = None
+) -> None:
     """Writes all that predicting needs into ``folder``.
 
     Args:
@@ -76,12 +82,20 @@ def save_served_model(predictor: Predictor, study: Study, folder: Path, *, expre
         folder: Created if need be.
         expression: False leaves the lines out, so that they must come with each request. A model that reads no gene keeps
             their names.
+        trust: How far to trust it.
     """
+    save_model(predictor, folder / MODEL)
+    if trust is not None:
+        (trust if expression else trust.without_lines()).save(folder / TRUST)
+    save_screens(predictor, study, folder, expression=expression)
+
+
+def save_screens(predictor: Predictor, study: Study, folder: Path, *, expression: bool = True) -> None:
+    """Writes the drugs of both screens, and the lines with what the predictor reads of them; see ``save_served_model``."""
     screens = {"source": study.source, "target": study.target}
     lines = {domain: screen.with_genes(predictor.genes).cells for domain, screen in screens.items()}
     if predictor.genes and not expression:
         lines = {domain: CellLines((), (), (), cells.expression[:0]) for domain, cells in lines.items()}
-    save_model(predictor, folder / MODEL)
     arrays = {domain: cells.expression for domain, cells in lines.items()}
     write_atomically(folder / EXPRESSION, lambda path: save_file(arrays, path))
     facts = {
@@ -101,10 +115,19 @@ def load_served_model(folder: Path) -> ServedModel:
     Raises:
         LoadError: The folder holds no such model, a damaged one, or one of another version.
     """
+    predictor = load_model(folder / MODEL)
+    return ServedModel(predictor, *load_screens(predictor, folder), load_trust(folder / TRUST))
+
+
+def load_screens(predictor: Predictor, folder: Path) -> tuple[Screen, Screen]:
+    """Source and target as ``save_screens`` wrote them, without labels.
+
+    Raises:
+        LoadError: The folder holds none, damaged ones, or of another version.
+    """
     facts = read_json(folder / SCREENS)
     if not isinstance(facts, dict) or {key: facts.get(key) for key in FORMAT} != FORMAT:
         raise LoadError(f"{folder / SCREENS} is of no served model of version {FORMAT['version']}. Log the model again.")
-    predictor = load_model(folder / MODEL)
     try:
         arrays = load_file(folder / EXPRESSION)
         screens = [
@@ -119,7 +142,7 @@ def load_served_model(folder: Path) -> ServedModel:
         ]
     except (OSError, SafetensorError, KeyError, TypeError, SchemaError) as error:
         raise LoadError(f"{folder} does not hold a complete model ({error}). Log it again.") from error
-    return ServedModel(predictor, *screens)
+    return screens[0], screens[1]
 
 
 def example_request(predictor: Predictor, study: Study, split: Split, *, expression: bool, n_pairs: int = 3) -> pd.DataFrame:
@@ -138,7 +161,8 @@ def example_request(predictor: Predictor, study: Study, split: Split, *, express
 
 
 def _lines_of(facts: dict[str, Any], expression: FloatArray) -> CellLines:
-    return CellLines(tuple(facts["ids"]), tuple(facts["link_ids"]), tuple(facts["tissues"]), expression)
+    ids, links, tissues, names = (tuple(facts.get(name, ())) for name in LINE_FACTS)
+    return CellLines(ids, links, tissues, expression, names)
 
 
 def _load_pyfunc(path: str) -> ServedModel:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from mlflow.entities import LoggedModel
     from mlflow.models import ModelSignature
 
+ALWAYS = ("cell_id", "drug_id", "neg_log10_ic50_um", "ic50_um")  # columns; others need a calibration
 MODEL = "model"  # name of a run's logged model
 
 
@@ -128,9 +129,13 @@ def _signature() -> "ModelSignature":
         ColSpec(Map("double"), "expression", required=False),
     ]
     outputs = {"cell_id": "string", "drug_id": "string", "neg_log10_ic50_um": "float", "ic50_um": "double"}
+    outputs |= {"drug_name": "string", **dict.fromkeys(("low_50", "high_50", "low_90", "high_90"), "float")}
+    outputs |= {"cell_seen": "boolean", "drug_seen": "boolean", "line_distance": "float", "drug_similarity": "float"}
+    outputs |= {"verdict": "string", "rank_in_drug": "long", "percentile_in_drug": "float", "percentile_among": "string"}
+    outputs |= {"rank_in_cell": "long", "percentile_in_cell": "float"}
     params = {"domain": "target", "on_unknown": "error"}
     return ModelSignature(
         Schema(inputs),
-        Schema([ColSpec(kind, name) for name, kind in outputs.items()]),
+        Schema([ColSpec(kind, name, required=name in ALWAYS) for name, kind in outputs.items()]),
         ParamSchema([ParamSpec(name, "string", default) for name, default in params.items()]),
     )

@@ -1,8 +1,8 @@
 """How far lines and drugs to predict lie from those that trained.
 
-Neither distance sees a label or the model, so they serve every system. Limits come from the training set itself: a line or
-drug is outside when it lies farther from its nearest training neighbour than all but a few training lines or drugs do from
-theirs.
+A run that has a calibration (``dadsp.models.trust``) says where its intervals hold: ``calibrated``. Otherwise limits come
+from the training set itself: a line or drug is outside when it lies farther from its nearest training neighbour than all but
+a few training lines or drugs do from theirs. Those distances see neither a label nor the model.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,10 @@ from sklearn.neighbors import NearestNeighbors
 
 from dadsp.data.scaling import fit_scaler
 from dadsp.drugs.similarity import SimilarityProfile
+from dadsp.models.base import Predictor
 from dadsp.models.structures import structures
+from dadsp.models.trust.calibration import VERDICTS
+from dadsp.models.trust.trust import Trust
 from dadsp.schema import BoolArray, Domain, FloatArray, IntArray, Screen, Split, Study
 
 FINGERPRINT_BITS = 2048  # so that few substructures share a bit, whatever the model's own fingerprint is
@@ -31,12 +34,19 @@ class Applicability:
         line_limit: Largest distance that counts as inside.
         drug_similarity: Largest Tanimoto similarity of each drug to a training drug, shape (n_drugs,).
         drug_limit: Least similarity that counts as inside.
+        verdict: Place in ``VERDICTS`` of each line with each drug, shape (n_cells, n_drugs); None without a calibration.
     """
 
     line_distance: FloatArray
     line_limit: float
     drug_similarity: FloatArray
     drug_limit: float
+    verdict: IntArray | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What ``flags`` may say."""
+        return FLAGS if self.verdict is None else VERDICTS
 
     @property
     def line_inside(self) -> BoolArray:
@@ -47,9 +57,24 @@ class Applicability:
         return self.drug_similarity >= self.drug_limit
 
     def flags(self, cell_idx: IntArray, drug_idx: IntArray) -> NDArray[Any]:
-        """One of ``FLAGS`` for each pair, shape (n_pairs,)."""
+        """One of ``names`` for each pair, shape (n_pairs,)."""
+        if self.verdict is not None:
+            return np.array(VERDICTS, dtype=object)[self.verdict[cell_idx, drug_idx]]
         outside = (~self.line_inside[cell_idx]) + 2 * (~self.drug_inside[drug_idx])
         return np.array(FLAGS, dtype=object)[outside]
+
+
+def calibrated(trust: Trust, model: Predictor, screen: Screen, domain: Domain) -> Applicability:
+    """Distances as the system sees them, and the run's own verdicts, of all lines and drugs of a screen."""
+    lines, drugs = np.arange(len(screen.cells)), np.arange(len(screen.drugs))
+    lines_seen, drugs_seen = trust.near.seen(screen, lines, drugs)
+    distance = trust.near.line_distance(model, screen, domain, lines)
+    similarity = trust.near.drug_similarity(screen, drugs)
+    line, drug = (part.ravel() for part in np.meshgrid(lines, drugs, indexing="ij"))
+    stratum = (~lines_seen).astype(np.int64)[line] + 2 * (~drugs_seen).astype(np.int64)[drug]
+    verdict = trust.calibration.verdicts(stratum, distance[line], similarity[drug]).reshape(len(lines), len(drugs))
+    limits = trust.calibration.limits
+    return Applicability(distance, limits.line_inside, similarity, limits.drug_inside, verdict)
 
 
 def applicability(study: Study, split: Split, screen: Screen, domain: Domain, percentile: float) -> Applicability:

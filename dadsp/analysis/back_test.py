@@ -107,19 +107,23 @@ def _row(predictor: Predictor, table: PredictionTable, missing: "pd.Series[int]"
     }
 
 
-def error_facts(error: Values, width: float) -> dict[str, Any]:
-    """n_scored, rmse, and coverage by ± ``width``; the latter None without a pair."""
+def error_facts(error: Values, width: Values) -> dict[str, Any]:
+    """n_scored, rmse, and coverage by ± ``width`` of each pair; the latter None without an interval."""
     if not len(error):
         return {"n_scored": 0, "rmse": None, "coverage": None}
+    claimed = np.isfinite(width)
     return {
         "n_scored": len(error),
         "rmse": float(np.sqrt(np.mean(error**2))),
-        "coverage": float(np.mean(error <= width)),
+        "coverage": float(np.mean((error <= width)[claimed])) if claimed.any() else None,
     }
 
 
-def drug_scores(scored: Scored, width: float) -> pd.DataFrame:
-    """How well each drug's pairs were predicted: columns drug_id, n_scored, rmse, coverage by ± ``width``."""
+def drug_scores(scored: Scored, width: Values) -> pd.DataFrame:
+    """How well each drug's pairs were predicted: columns drug_id, n_scored, rmse, coverage by ± ``width`` of each pair."""
     drug_id = scored.table.frame["drug_id"].to_numpy()
-    records = [{"drug_id": drug, **error_facts(scored.error[drug_id == drug], width)} for drug in np.unique(drug_id)]
+    records = []
+    for drug in np.unique(drug_id):
+        own = drug_id == drug
+        records.append({"drug_id": drug, **error_facts(scored.error[own], width[own])})
     return pd.DataFrame(records)

@@ -10,6 +10,7 @@ Reference: Dunn, Wasserman & Ramdas, JASA 2023; Lee, Barber & Willett, arXiv 230
 """
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -58,7 +59,9 @@ def half_width(error: Values, line: IntArray, alpha: float) -> float:
 
 
 def line_average(values: NDArray[Any], line: IntArray) -> float:
-    """Mean over lines of the mean over each line's pairs."""
+    """Mean over lines of the mean over each line's pairs; NaN without a pair."""
+    if not len(line):
+        return float("nan")
     _, which, n_pairs = np.unique(line, return_inverse=True, return_counts=True)
     return float(np.mean(np.bincount(which, weights=values) / n_pairs))
 
@@ -83,8 +86,22 @@ def halved_coverage(error: Values, line: IntArray, alpha: float, seed: int) -> V
     return np.array(covered)
 
 
+def resampled_coverage(covered: BoolArray, line: IntArray, seed: int) -> Values:
+    """Coverage of lines drawn with replacement, shape (HALVINGS,): how much it depends on which lines were held out."""
+    if not len(line):
+        return np.full(HALVINGS, np.nan)
+    _, which, n_pairs = np.unique(line, return_inverse=True, return_counts=True)
+    of_line = np.bincount(which, weights=covered) / n_pairs
+    random = np.random.default_rng(derive_seed(seed, "lines"))
+    return np.asarray(random.choice(of_line, (HALVINGS, len(of_line))).mean(axis=1), dtype=np.float64)
+
+
 def coverage_curve(
-    held_out: tuple[Values, IntArray], tested: tuple[Values, IntArray], alpha: float, seed: int
+    held_out: tuple[Values, IntArray],
+    tested: tuple[Values, IntArray],
+    alpha: float,
+    seed: int,
+    widths: Callable[[float], tuple[Values, Values]] | None = None,
 ) -> pd.DataFrame:
     """Nominal against true coverage, averaged over lines, at ``LEVELS`` and at 1 − ``alpha``.
 
@@ -93,18 +110,28 @@ def coverage_curve(
         tested: The same of the target's measured pairs.
         alpha: In (0, 1).
         seed: Of the halvings.
+        widths: Half widths of the held-out and of the tested pairs' intervals at a level, from a calibration on folds; None
+            calibrates on the held-out lines.
 
     Returns:
-        Columns nominal; half_width; source, the mean of ``halved_coverage``, with its 5th and 95th percentile as source_low
-        and source_high; target. Levels for which there are too few held-out lines are left out.
+        Columns nominal; half_width (median of the tested pairs'); source, the mean of ``halved_coverage``, with its 5th and
+        95th percentile as source_low and source_high (under ``widths``: of ``resampled_coverage``); target. Levels for which
+        there are too few held-out lines are left out, and so are pairs without an interval.
     """
     records = []
     for nominal in sorted({*LEVELS, 1 - alpha}):
-        if len(np.unique(held_out[1])) >= fewest_lines(1 - nominal):
-            width = half_width(*held_out, 1 - nominal)
-            halved = halved_coverage(*held_out, 1 - nominal, seed)
+        if widths is not None or len(np.unique(held_out[1])) >= fewest_lines(1 - nominal):
+            if widths is None:
+                width = half_width(*held_out, 1 - nominal)
+                halved, of_tested = halved_coverage(*held_out, 1 - nominal, seed), np.full(len(tested[0]), width)
+            else:
+                own, of_tested = widths(nominal)
+                claimed = np.isfinite(own)
+                halved = resampled_coverage((held_out[0] <= own)[claimed], held_out[1][claimed], seed)
+                width = float(np.nanmedian(of_tested)) if np.isfinite(of_tested).any() else np.nan
+            told = np.isfinite(of_tested)
             source = dict(zip(("source_low", "source_high"), np.percentile(halved, (5, 95)), strict=True))
-            target = line_average(tested[0] <= width, tested[1])
+            target = line_average((tested[0] <= of_tested)[told], tested[1][told])
             record = {"nominal": nominal, "half_width": width, "source": halved.mean(), **source, "target": target}
             records.append(record)
     return pd.DataFrame(records)

@@ -14,12 +14,14 @@ import pandas as pd
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from dadsp.analysis.applicability import FLAGS, Applicability, applicability
+from dadsp.analysis.applicability import FLAGS, Applicability, applicability, calibrated
 from dadsp.analysis.back_test import Scored, back_test, drug_scores, error_facts
-from dadsp.analysis.conformal import Values, coverage_curve, half_width
+from dadsp.analysis.conformal import Values, coverage_curve
+from dadsp.analysis.interval_widths import Widths
 from dadsp.errors import ConfigError, SchemaError
 from dadsp.evaluation.metrics import null_if_nan
 from dadsp.models.base import Part, Predictor, learned_split, seen_in_training
+from dadsp.models.trust.trust import Trust
 from dadsp.options import STRICT
 from dadsp.schema import BoolArray, Domain, Drugs, IntArray, Pairs, Screen, Split, Study
 
@@ -75,8 +77,10 @@ class Imputation:
     facts: dict[str, Any]
 
 
-def impute(model: Predictor, study: Study, split: Split, options: ImputeOptions) -> Imputation:
+def impute(model: Predictor, study: Study, split: Split, options: ImputeOptions, trust: Trust | None = None) -> Imputation:
     """Predictions for the unmeasured pairs, with intervals calibrated on the split's held-out source lines.
+
+    Verdicts are those of ``trust``, the run's calibration, where it has one.
 
     Raises:
         ConfigError: The run stands inside one screen, or ``alpha`` asks for more held-out lines than there are.
@@ -90,27 +94,27 @@ def impute(model: Predictor, study: Study, split: Split, options: ImputeOptions)
     if not len(cell_idx):
         raise SchemaError(f"Every pair of {screen.name} is measured, so there is nothing to impute. Set drugs=both.")
     missing = Pairs(screen, options.domain, cell_idx, drug_idx)
-    start = perf_counter()
-    potency = model.predict(missing).astype(np.float64)
-    seconds = perf_counter() - start
-
     held_out, tested = (Scored.of(part, model, study, split) for part in get_args(Part))
-    width = half_width(held_out.error, held_out.line, options.alpha)
+    widths = Widths.of(model, study, split, trust, (held_out, tested), options.alpha)
+    start = perf_counter()
+    potency, width = widths.predicted(missing, 1 - options.alpha)
+    seconds = perf_counter() - start
     learned = learned_split(model, split)
-    near = applicability(study, learned, screen, options.domain, options.percentile)
+    near = _near(model, study, learned, screen, options, trust)
     pairs = _described(missing, potency, width, near, seen_in_training(study, learned, screen, cell_idx, drug_idx))
     scored = tested if options.domain == "target" else held_out
     n_missing = pairs["drug_id"].value_counts()
     # Held-out lines were predicted before any of them could be learned from, and are as far away as they were then.
-    near_scored = (
-        near
-        if learned is split or scored is tested
-        else applicability(study, split, study.source, "source", options.percentile)
-    )
+    near_scored = near
+    if not (learned is split or scored is tested):
+        near_scored = _near(widths.earlier, study, split, study.source, replace(options, domain="source"), widths.then)
     rows = back_test(model, study, split, scored, n_missing)
-    ranking = rank_drugs(pairs).merge(drug_scores(scored, width), on="drug_id", how="left")
+    of_scored = widths.of_scored(1 - options.alpha)[0 if scored is held_out else 1]
+    ranking = rank_drugs(pairs).merge(drug_scores(scored, of_scored), on="drug_id", how="left")
     cap = None if study.source.cap is None else 10.0**-study.source.cap
-    coverage = coverage_curve((held_out.error, held_out.line), (tested.error, tested.line), options.alpha, options.seed)
+    errors = (held_out.error, held_out.line), (tested.error, tested.line)
+    curve = None if trust is None else widths.of_scored
+    coverage = coverage_curve(*errors, options.alpha, options.seed, curve)
     never, untrained = (pairs.loc[~pairs[mark], "drug_id"].nunique() for mark in ("drug_measured", "drug_seen"))
     facts = {
         "system": model.name,
@@ -124,12 +128,20 @@ def impute(model: Predictor, study: Study, split: Split, options: ImputeOptions)
         "prediction_seconds": seconds,
         "training_cap_ic50_um": cap,
         "n_drugs_near_cap": 0 if cap is None else int((ranking["median_ic50_um"] >= (1 - NEAR_CAP) * cap).sum()),
-        "interval": _interval_facts(held_out, tested, width, coverage, options.alpha),
-        "applicability": _applicability_facts(near, near_scored, pairs, scored, width),
+        "interval": _interval_facts(held_out, tested, widths, coverage, options.alpha),
+        "applicability": _applicability_facts(near, near_scored, pairs, scored, of_scored),
         "back_test": _plain(rows),
         "share_back_tested": float(n_missing.filter(scored.table.frame["drug_id"].unique()).sum() / len(pairs)),
     }
     return Imputation(screen, pairs, ranking, rows, coverage, facts)
+
+
+def _near(
+    model: Predictor, study: Study, learned: Split, screen: Screen, options: ImputeOptions, trust: Trust | None
+) -> Applicability:
+    if trust is None:
+        return applicability(study, learned, screen, options.domain, options.percentile)
+    return calibrated(trust, model, screen, options.domain)
 
 
 def unmeasured(screen: Screen) -> tuple[IntArray, IntArray]:
@@ -172,7 +184,7 @@ def rank_drugs(pairs: pd.DataFrame) -> pd.DataFrame:
 
 
 def _described(
-    pairs: Pairs, potency: Values, width: float, near: Applicability, seen: tuple[BoolArray, BoolArray, BoolArray]
+    pairs: Pairs, potency: Values, width: Values, near: Applicability, seen: tuple[BoolArray, BoolArray, BoolArray]
 ) -> pd.DataFrame:
     """The columns of ``Imputation.pairs``."""
     screen, cell_idx, drug_idx = pairs.screen, pairs.cell_idx, pairs.drug_idx
@@ -200,38 +212,46 @@ def _described(
     )
 
 
-def _interval_facts(held_out: Scored, tested: Scored, width: float, coverage: pd.DataFrame, alpha: float) -> dict[str, Any]:
-    frame, covered = tested.table.frame, tested.error <= width
+def _interval_facts(
+    held_out: Scored, tested: Scored, widths: Widths, coverage: pd.DataFrame, alpha: float
+) -> dict[str, Any]:
+    width = widths.of_scored(1 - alpha)[1]
+    claimed = np.isfinite(width)
+    frame, covered = tested.table.frame[claimed], (tested.error <= width)[claimed]
     at = coverage[coverage["nominal"] == 1 - alpha].iloc[0]
     parts = {"drug_seen": frame["drug_seen"], "drug_unseen": ~frame["drug_seen"]}
     parts |= {"capped": frame["censored"], "uncapped": ~frame["censored"]}
     return {
         "nominal": 1 - alpha,
-        "half_width": width,
-        "ic50_factor": 10.0**width,
+        "by_pair": widths.trust is not None,
+        "half_width": null_if_nan(at["half_width"]),
+        "ic50_factor": null_if_nan(10.0 ** at["half_width"]),
         "n_calibration_lines": len(np.unique(held_out.line)),
         "n_calibration_pairs": len(held_out.table),
         "coverage_source": null_if_nan(at["source"]),
         "coverage_source_range": [null_if_nan(at["source_low"]), null_if_nan(at["source_high"])],
-        "coverage_target": at["target"],
-        "coverage_target_pairs": float(covered.mean()),
+        "coverage_target": null_if_nan(at["target"]),
+        "coverage_target_pairs": float(covered.mean()) if len(covered) else None,
         "coverage_target_parts": {name: float(covered[rows].mean()) for name, rows in parts.items() if rows.any()},
         "n_target_pairs": len(covered),
     }
 
 
 def _applicability_facts(
-    near: Applicability, near_scored: Applicability, pairs: pd.DataFrame, scored: Scored, width: float
+    near: Applicability, near_scored: Applicability, pairs: pd.DataFrame, scored: Scored, width: Values
 ) -> dict[str, Any]:
     """Limits, and under each flag the share of missing pairs and how well measured pairs were predicted."""
     flags, error = near_scored.flags(scored.cell_idx, scored.drug_idx), scored.error
     shares = pairs["applicability"].value_counts(normalize=True)
     return {
-        "line_limit": near.line_limit,
-        "drug_limit": near.drug_limit,
+        "line_limit": near.line_limit if np.isfinite(near.line_limit) else None,
+        "drug_limit": near.drug_limit if np.isfinite(near.drug_limit) else None,
         "flags": {
-            flag: {"share_of_missing_pairs": float(shares.get(flag, 0.0)), **error_facts(error[flags == flag], width)}
-            for flag in FLAGS
+            flag: {
+                "share_of_missing_pairs": float(shares.get(flag, 0.0)),
+                **error_facts(error[flags == flag], width[flags == flag]),
+            }
+            for flag in near.names
         },
     }
 

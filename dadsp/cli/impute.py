@@ -25,7 +25,7 @@ def work(config: DictConfig, as_json: bool) -> None:
     folder, out = Places.taken_from(given)
     options = validated(ImputeOptions, given, "")
     run = open_run(folder)
-    found = impute(run.model, run.study, run.split, options)
+    found = impute(run.model, run.study, run.split, options, run.trust)
     written = out or folder / "impute" / options.domain
     write_imputation(found, run.study, options, written)
     _report(found, run.study, written, as_json)
@@ -48,9 +48,13 @@ def _report(found: Imputation, study: Study, out: Path, as_json: bool) -> None:
             f"{facts['n_drugs_near_cap']} drugs have a median IC50 within {NEAR_CAP:.0%} of the training labels' cap of "
             f"{facts['training_cap_ic50_um']:.3g} µM: their order says little"
         )
+    calibrated = f"calibrated on {interval['n_calibration_lines']} held-out {study.source.name} lines"
+    drawn = "halvings"
+    if interval["by_pair"]:
+        calibrated, drawn = "the median; each pair has its own, from the run's calibration", "lines drawn anew"
     print(
-        f"\nIntervals for {interval['nominal']:.0%}: ± {interval['half_width']:.2f} −log10 µM (IC50 times or divided by "
-        f"{interval['ic50_factor']:.3g}), calibrated on {interval['n_calibration_lines']} held-out {study.source.name} lines"
+        f"\nIntervals for {interval['nominal']:.0%}: ± {number(interval['half_width'])} −log10 µM (IC50 times or divided "
+        f"by {number(interval['ic50_factor'])}), {calibrated}"
     )
     if interval["coverage_source"] is None:
         print(f"  true coverage on {study.source.name} unknown: too few held-out lines to calibrate on half of them")
@@ -58,7 +62,7 @@ def _report(found: Imputation, study: Study, out: Path, as_json: bool) -> None:
         low, high = interval["coverage_source_range"]
         print(
             f"  true coverage on held-out {study.source.name} lines  {interval['coverage_source']:.1%} "
-            f"(5th to 95th percentile of halvings: {low:.1%} to {high:.1%})"
+            f"(5th to 95th percentile of {drawn}: {low:.1%} to {high:.1%})"
         )
     print(f"  true coverage on {study.target.name} lines  {interval['coverage_target']:.1%} (nothing is guaranteed there)\n")
     console().print(_flags_table(facts))

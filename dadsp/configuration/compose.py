@@ -37,13 +37,29 @@ NOT_DECISIVE_INSIDE = ("data.root", "trainer.threads", "trainer.checkpoint_every
 def settings_hash(config: DictConfig) -> str:
     """Hash of all settings that decide a result, 12 hexadecimal digits."""
     content: Any = OmegaConf.to_container(config)
-    given = content.get("calibration") or {}
-    off = () if given.get("labels_per_drug") or given.get("pairs") else ("calibration",)  # jobs of before had no such keys
-    settings = OmegaConf.create({key: value for key, value in content.items() if key not in (*NOT_DECISIVE, *off)})
+    settings = OmegaConf.create({key: value for key, value in content.items() if key not in NOT_DECISIVE})
+    # What every version did; jobs of earlier ones, which had no such keys, keep their folders.
+    if settings.get("intervals") == "auto":
+        del settings["intervals"]
+    given = settings.get("calibration") or {}
+    if "calibration" in settings and not (given.get("labels_per_drug") or given.get("pairs")):
+        del settings["calibration"]
+    _forget_names(settings)
     for key in NOT_DECISIVE_INSIDE:  # before interpolations copy them to other places
         OmegaConf.update(settings, key, None)
     text = json.dumps(OmegaConf.to_container(settings, resolve=True), sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
+
+
+def _forget_names(node: Any) -> None:
+    """Removes what lines are called, which decides nothing, unless lines of two screens are matched by it."""
+    for key in node:
+        child = node._get_node(key)
+        if not isinstance(child, DictConfig) or child._is_none() or child._is_interpolation() or child._is_missing():
+            continue
+        if key == "cells" and child.get("link_by", "id") != "name" and OmegaConf.select(child, "columns.name") is not None:
+            del child.columns["name"]
+        _forget_names(child)
 
 
 def _settings_hash_here(*, _root_: DictConfig) -> str:

@@ -192,6 +192,8 @@ def _write_screen(screen: Screen, folder: Path) -> dict[str, Any]:
         np.save(folder / f"{name}.npy", getattr(responses, name), allow_pickle=False)
     _texts({"gene": screen.genes}).to_parquet(folder / "genes.parquet")
     lines = {"ids": cells.ids, "link_ids": cells.link_ids, "tissues": cells.tissues}
+    if cells.names:
+        lines["names"] = cells.names
     _texts(lines).to_parquet(folder / "lines.parquet")
     _texts({column.name: getattr(screen.drugs, column.name) for column in fields(Drugs)}).to_parquet(
         folder / "drugs.parquet"

@@ -239,6 +239,7 @@ def _lines(screens: Sequence[Screen]) -> tuple[CellLines, list[IntArray], list[N
     ids: list[str] = []
     links: list[str | None] = []
     tissues: list[str | None] = []
+    names: list[str | None] = []
     expression: list[FloatArray] = []
     by_id: dict[str, int] = {}
     by_link: dict[str, int] = {}
@@ -259,6 +260,7 @@ def _lines(screens: Sequence[Screen]) -> tuple[CellLines, list[IntArray], list[N
                 ids.append(name if name not in by_id else f"{screen.name}:{name}")
                 links.append(link)
                 tissues.append(cells.tissues[row])
+                names.append(None)
                 expression.append(cells.expression[row])
                 by_id[ids[-1]] = known
             elif not np.array_equal(expression[known], cells.expression[row]):
@@ -267,6 +269,7 @@ def _lines(screens: Sequence[Screen]) -> tuple[CellLines, list[IntArray], list[N
                 links[known] = links[known] or link
                 by_link[link] = known
             tissues[known] = tissues[known] or cells.tissues[row]
+            names[known] = names[known] or (cells.names[row] if cells.names else None)
             place[row] = known
         if differing:
             raise SchemaError(
@@ -274,7 +277,8 @@ def _lines(screens: Sequence[Screen]) -> tuple[CellLines, list[IntArray], list[N
                 f"it (e.g. {examples(differing)}). Give all sources one expression file."
             )
         places.append(place)
-    return CellLines(tuple(ids), tuple(links), tuple(tissues), np.stack(expression)), places, notes
+    told = tuple(names) if any(names) else ()
+    return CellLines(tuple(ids), tuple(links), tuple(tissues), np.stack(expression), told), places, notes
 
 
 def _drugs(screens: Sequence[Screen]) -> tuple[Drugs, list[IntArray], list[Note]]:

@@ -24,6 +24,7 @@ from dadsp.schema import duplicates
 Delimiter = Literal["comma", "tab", "semicolon"]
 _MARKS: dict[str, str] = {"comma": ",", "tab": "\t", "semicolon": ";"}
 _BY_SUFFIX = {".csv": ",", ".tsv": "\t", ".txt": "\t", ".gct": "\t"}
+ENDINGS = (*_BY_SUFFIX, ".gz", ".parquet", ".xlsx")
 _LINES_ABOVE_HEADER = {".gct": 2}  # version and size
 _read: ContextVar[set[Path] | None] = ContextVar("read", default=None)
 # pyarrow's own 1 MiB holds seven rows of 16,017 genes, and cuts such a table into millions of pieces.

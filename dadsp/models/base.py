@@ -169,6 +169,22 @@ class Predictor(ABC):
         """How the errors of pairs vary with those of given pairs; None: the system cannot tell."""
         return None
 
+    def predict_with_sd(self, pairs: Pairs) -> tuple[FloatArray, FloatArray | None]:
+        """Potency of each pair, exactly as ``predict`` gives it, and how unsure the system is of it.
+
+        Returns:
+            −log10 IC50(µM), float32, shape (n_pairs,); and a standard deviation > 0 of the same unit and shape, None where
+            the system has none. ``dadsp.models.trust`` sets its scale on held-out pairs, so that only ratios matter.
+        """
+        return self.predict(pairs), None
+
+    def settled(self) -> "Predictor | None":
+        """The same system, not fitted, with all that it chose on validation pairs as given; for fitting it again on folds.
+
+        None: fitting takes more than seconds, so that it is done only where a user asks for it.
+        """
+        return None
+
     def seen_range(self, domain: Domain) -> tuple[float, float] | None:
         """Least and largest raw expression among the lines of that screen that it was fitted on; None where not known."""
         return None

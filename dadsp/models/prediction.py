@@ -2,21 +2,26 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from dadsp.data.new_pairs import OnUnknown, read_pairs, refuse_impossible
+from dadsp.data.new_pairs import Asked, OnUnknown, read_pairs, refuse_impossible
 from dadsp.data.new_platform.harmonise import NewLines
 from dadsp.data.new_platform.options import NewPlatformOptions
 from dadsp.data.table_files import Frame
-from dadsp.errors import LoadError, examples
+from dadsp.errors import ConfigError, LoadError, examples
 from dadsp.models.base import Predictor
 from dadsp.models.new_lines import imputation_variance, new_lines
+from dadsp.models.trust.calibration import VERDICTS
+from dadsp.models.trust.ranks import percentile, percentile_in_drug, rank
+from dadsp.models.trust.trust import Trust
 from dadsp.options import check_choice
-from dadsp.schema import Domain, Note, Screen
+from dadsp.schema import Domain, FloatArray, Note, Pairs, Screen
+
+SHOWN = (0.5, 0.9)  # levels of the intervals
 
 
 class Predicted(NamedTuple):
@@ -39,61 +44,129 @@ class Predicted(NamedTuple):
 
 def predict_new(
     model: Predictor,
-    pairs: Path | Frame,
+    pairs: Path | Frame | None,
     *,
     expression: Path | Frame | None,
-    drugs: Path | Frame | None,
+    drugs: Asked,
     known: Callable[[], tuple[Screen, Screen]],
     domain: Domain,
     on_unknown: OnUnknown,
     new_platform: NewPlatformOptions | None = None,
+    lines: Asked = None,
+    trust: Trust | None = None,
 ) -> Predicted:
-    """Potency of the pairs by a cross-screen system.
+    """Potency of the pairs by a cross-screen system, and how far to trust it.
 
     Args:
         model: The fitted system.
-        pairs: Table with columns cell_id, drug_id.
-        expression: Table of lines, as ``read_lines`` takes it. None takes the known lines of ``domain``.
-        drugs: Table with columns drug_id, smiles. None takes the known drugs of both screens.
+        pairs: Table with columns cell_id, drug_id; None takes all of ``lines`` with all of ``drugs``.
+        expression: Table of lines, as ``new_lines`` takes it. None takes the known lines of ``domain``.
+        drugs: Table with columns drug_id, smiles; ``"all"``, or names. None takes the known drugs of both screens.
         known: Source and target screen; called only where a table is missing.
         domain: Which screen's platform measured the expression.
         on_unknown: As for ``read_pairs``.
         new_platform: Scale and repair of ``expression``; None takes the defaults.
+        lines: ``"all"``, names, or a table of them; without ``pairs``.
+        trust: Calibration of the model; None in runs of earlier versions.
 
     Returns:
-        Columns cell_id, drug_id, neg_log10_ic50_um (−log10 IC50(µM)) and ic50_um; where genes were imputed,
-        imputation_variance ((−log10 µM)²), what that adds to the variance of each prediction.
+        Columns cell_id, drug_id, neg_log10_ic50_um (−log10 IC50(µM)), ic50_um, then those of docs/predict.md.
 
     Raises:
-        ConfigError: ``domain`` or ``on_unknown`` is no choice, or a file is absent.
+        ConfigError: ``domain`` or ``on_unknown`` is no choice, a file is absent, or nothing is asked for.
         DadspError: A table cannot be used, or the model lacks what it needs.
     """
     check_choice("domain", domain, Domain)
     check_choice("on_unknown", on_unknown, OnUnknown)
-    screens = [] if expression and drugs else list(known())
-    lines = new_lines(model, expression, new_platform or NewPlatformOptions(), known, domain)
+    if pairs is None and lines is None and drugs is None:
+        raise ConfigError("Nothing is asked for. Give pairs=table, drugs=all or lines=all.")
+    screens = [] if expression and isinstance(drugs, Path | Frame) and pairs else list(known())
+    own = new_lines(model, expression, new_platform or NewPlatformOptions(), known, domain)
     read, frame, notes = read_pairs(
         pairs,
-        expression=lines,
+        expression=own,
         drugs=drugs,
+        lines=lines,
         known=screens if domain == "source" else screens[::-1],
         domain=domain,
         on_unknown=on_unknown,
     )
-    if isinstance(lines, NewLines):
-        notes = (*lines.notes, *notes)
+    if isinstance(own, NewLines):
+        notes = (*own.notes, *notes)
     seen = None if expression is None else model.seen_range(domain)
     if seen is not None:
         refuse_impossible(read.screen, model.genes, seen, str(expression))
-    potency = model.predict(read)
+    columns = trusted(model, read, trust)
+    potency = columns.pop("neg_log10_ic50_um")
     with np.errstate(over="ignore", invalid="ignore"):
         ic50_um = 10.0 ** -potency.astype(np.float64)
     refuse_undefined(model.name, frame, ic50_um)
-    frame["neg_log10_ic50_um"] = potency
-    frame["ic50_um"] = ic50_um
-    if isinstance(lines, NewLines) and lines.imputer is not None:
-        frame["imputation_variance"] = imputation_variance(model, read, lines)
-    return Predicted(model.name, frame, "neg_log10_ic50_um", "−log10 IC50(µM)", notes)
+    told = {"neg_log10_ic50_um": potency, "ic50_um": ic50_um, **columns, **_standing(potency, read, trust)}
+    if isinstance(own, NewLines) and own.imputer is not None:
+        told["imputation_variance"] = imputation_variance(model, read, own)
+    frame = pd.concat([frame, pd.DataFrame(told)], axis="columns")
+    return Predicted(model.name, frame, "neg_log10_ic50_um", "−log10 IC50(µM)", (*notes, *trust_notes(trust, frame)))
+
+
+def trusted(model: Predictor, pairs: Pairs, trust: Trust | None) -> dict[str, NDArray[Any]]:
+    """Columns: neg_log10_ic50_um first, drug_name, ends of intervals; what was seen, and how far the rest, if known."""
+    names = {"drug_name": np.array(pairs.screen.drugs.names, dtype=object)[pairs.drug_idx]}
+    if trust is None:
+        columns = {"neg_log10_ic50_um": model.predict(pairs), **names}
+        for level in SHOWN:
+            own = model.interval(pairs, level)
+            if own is not None:
+                columns |= _ends(level, own)
+        return columns
+    judged = trust.judge(model, pairs)
+    columns = {"neg_log10_ic50_um": judged.potency, **names}
+    for level in SHOWN:
+        columns |= _ends(level, trust.interval(judged, level))
+    return columns | {
+        "cell_seen": judged.line_seen,
+        "drug_seen": judged.drug_seen,
+        "line_distance": judged.line_distance,
+        "drug_similarity": judged.drug_similarity,
+        "verdict": np.array(VERDICTS, dtype=object)[judged.verdict],
+    }
+
+
+def trust_notes(trust: Trust | None, frame: pd.DataFrame) -> tuple[Note, ...]:
+    """What a reader must know of the intervals."""
+    if trust is None:
+        own = "are the system's own" if "low_90" in frame else "are not known"
+        return (Note(f"this run has no calibration (docs/intervals.md): intervals {own}; pairs", len(frame)),)
+    claimed = frame["low_90"].notna()
+    notes = []
+    if not claimed.all():
+        drugs = frame.loc[~claimed, "drug_id"].unique()
+        what = "pairs without interval: nothing like them was held out (intervals=cross_fit in training)"
+        notes.append(Note(what, int((~claimed).sum()), examples(drugs)))
+    outside = frame["verdict"] == VERDICTS[-1]
+    if (outside & claimed).any():
+        what = "pairs outside of all that the intervals were tested on"
+        notes.append(Note(what, int((outside & claimed).sum()), examples(frame.loc[outside & claimed, "drug_id"].unique())))
+    return tuple(notes)
+
+
+def _standing(potency: FloatArray, pairs: Pairs, trust: Trust | None) -> dict[str, NDArray[Any]]:
+    """Ranks and percentiles of line and drug."""
+
+    def name(domain: Domain) -> str:
+        return f"{trust.facts['screens'][domain]} lines" if trust is not None else ""
+
+    share, among = percentile_in_drug(potency, pairs, None if trust is None else trust.reference, name)
+    return {
+        "rank_in_drug": rank(potency, pairs.drug_idx),
+        "percentile_in_drug": share,
+        "percentile_among": among,
+        "rank_in_cell": rank(potency, pairs.cell_idx),
+        "percentile_in_cell": percentile(potency, pairs.cell_idx),
+    }
+
+
+def _ends(level: float, ends: tuple[FloatArray, FloatArray]) -> dict[str, NDArray[Any]]:
+    return {f"{end}_{level * 100:.0f}": values for end, values in zip(("low", "high"), ends, strict=True)}
 
 
 def refuse_undefined(system: str, pairs: pd.DataFrame, values: NDArray[np.floating]) -> None:

@@ -86,12 +86,13 @@ def _impute(finding: Finding) -> Section:
         f"{percent(interval['coverage_source'])} of held-out source lines' pairs, {percent(interval['coverage_target'])} on "
         "the target, where nothing is guaranteed"
     )
+    own = ", the median of intervals that differ by pair" if interval.get("by_pair") else ""
     pairs = [
         ("Pairs", f"{facts['n_pairs']:,} of {facts['n_lines']:,} lines and {facts['n_drugs']:,} drugs that nobody measured"),
         ("Drugs never measured here", f"{facts['n_drugs_never_measured']:,}"),
         ("Drugs without training labels", f"{facts['n_drugs_not_trained_on']:,}"),
         ("Drugs near the labels' cap", f"{facts['n_drugs_near_cap']:,}; their order says little"),
-        (f"Intervals for {percent(interval['nominal'])}", f"± {interval['half_width']:.2f} −log10 µM"),
+        (f"Intervals for {percent(interval['nominal'])}", f"± {decimal(interval['half_width'], 2)} −log10 µM{own}"),
         ("They cover", coverage),
     ]
     ends = [ranking["drug_name"].head(ENDS), ranking["drug_name"].tail(ENDS)]

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import redirect_stdout
+from copy import deepcopy
 from dataclasses import asdict, dataclass, field, is_dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,15 @@ from dadsp.data.cache import keep_study
 from dadsp.errors import ConfigError
 from dadsp.models.base import FitContext, Predictor, label_words, save_model
 from dadsp.models.calibrated import calibrated, given_pairs
+from dadsp.models.trust.trust import Method, Trust, labelled, trust_of
+from dadsp.options import check_choice
 from dadsp.provenance import environment_tags
-from dadsp.runs.folder import MODEL, SPLIT, STUDY, RunFolder
+from dadsp.runs.folder import MODEL, SPLIT, STUDY, TRUST, RunFolder
 from dadsp.runs.identity import sole_process
-from dadsp.runs.run import Run
+from dadsp.runs.run import Run, keep_screens
 from dadsp.runs.scoring import row_name, score, write_results
 from dadsp.runs.tracked import TrackingOptions, track_results, tracked_run
-from dadsp.schema import Split, Study
+from dadsp.schema import Pairs, Split, Study
 from dadsp.splits.store import save_split
 from dadsp.tracking import Tracker
 
@@ -50,6 +53,7 @@ def run_experiment(
     folder: str | Path | None = None,
     tracker: TrackingOptions | None = None,
     context: FitContext | None = None,
+    intervals: Method = "auto",
 ) -> Run:
     """Fits ``model``, scores it on the test pairs beside the naive rows, and keeps all of it in ``folder``.
 
@@ -61,15 +65,20 @@ def run_experiment(
             run that was killed there goes on.
         tracker: Where to track the run; None does not.
         context: Seed and what is told of each epoch; None takes seed 0. Training states are kept in ``folder``.
+        intervals: What calibrates them: ``"cross_fit"``, ``"held_out_lines"`` or ``"none"``; ``"auto"`` cross-fits where
+            fitting takes seconds. See docs/intervals.md.
 
     Raises:
         DadspError: Training failed, or another process works in the folder, or it cannot be written.
     """
     context = context or FitContext()
+    check_choice("intervals", intervals, Method)
     if folder is None:
         model.name = row_name(model, study)
-        model = calibrated(model.fit(study, split, context), study, split)
-        return Run(model=model, study=study, split=split, results=score(model, study, split, _facts(study, split, context)))
+        trust = _fitted(model, study, split, context, context, intervals)
+        model, trust = _calibrated(model, study, split, trust)
+        results = score(model, study, split, _facts(study, split, context))
+        return Run(model=model, study=study, split=split, results=results, trust=trust)
     place = RunFolder(folder)
     place.path.parent.mkdir(parents=True, exist_ok=True)
     with sole_process(place.path):
@@ -79,7 +88,7 @@ def run_experiment(
         elif place.split(study).content_hash != split.content_hash:
             raise ConfigError(f"{place.path} holds a run on another split. Choose a new folder.")
         origin = Origin(_settings(study, split, model, place, context), "dadsp.run_experiment", place.path.parent)
-        return work_in(place, study, split, model, tracker or NO_TRACKING, context, origin)
+        return work_in(place, study, split, model, tracker or NO_TRACKING, context, origin, intervals)
 
 
 NO_TRACKING = TrackingOptions(enabled=False, uri=None, experiment="dadsp")
@@ -93,6 +102,7 @@ def work_in(
     tracking: TrackingOptions,
     context: FitContext,
     origin: Origin,
+    intervals: Method = "auto",
 ) -> Run:
     """The run of a folder that holds the split already and in which this process works alone, brought to its end."""
     model.name = row_name(model, study)
@@ -111,14 +121,46 @@ def work_in(
         else:
             with redirect_stdout(sys.stderr):  # progress bars; standard output is for results
                 on_epoch = _both(model, tracker, context)
-                model.fit(study, split, replace(context, checkpoints=folder / "checkpoints", on_epoch=on_epoch))
-            model = calibrated(model, study, split)
+                keeping = replace(context, checkpoints=folder / "checkpoints", on_epoch=on_epoch)
+                trust = _fitted(model, study, split, keeping, context, intervals)
+            model, trust = _calibrated(model, study, split, trust)
             save_model(model, folder / MODEL)
+            if trust is not None:
+                trust.save(folder / TRUST)
+            keep_screens(folder, model, study)
             results = score(model, study, split, {"seed": context.seed, **facts})
             write_results(folder, results, model, study)
         track_results(tracker, tracking, folder, study, split)
     folder.remove_states()
     return Run(folder, study=study, split=split)
+
+
+def _fitted(
+    model: Predictor, study: Study, split: Split, keeping: FitContext, context: FitContext, intervals: Method
+) -> Trust | None:
+    """Fits the model; how far to trust it, with its true coverage of labelled test pairs, which calibrate nothing.
+
+    Args:
+        model: Fitted in place.
+        study: To learn from.
+        split: Of it.
+        keeping: For fitting the model itself, whose states are kept.
+        context: For fitting it on folds.
+        intervals: See ``trust_of``.
+    """
+    unfitted = deepcopy(model) if intervals == "cross_fit" else None
+    model.fit(study, split, keeping)
+    trust = trust_of(model, unfitted, study, split, context, intervals)
+    if trust is None:
+        return None
+    tested = study.target.responses.take(split.test_idx)
+    pairs = Pairs(study.target, "target", tested.cell_idx, tested.drug_idx)
+    return trust.measured_on("target", labelled(trust, model, study.target, pairs, tested.potency))
+
+
+def _calibrated(model: Predictor, study: Study, split: Split, trust: Trust | None) -> tuple[Predictor, Trust | None]:
+    """The model calibrated with given target labels, where there are some; its intervals then are its own."""
+    return (model, trust) if not len(split.calibrate_idx) else (calibrated(model, study, split), None)
 
 
 def epochs(folder: RunFolder) -> list[tuple[str, int, dict[str, float]]]:

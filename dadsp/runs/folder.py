@@ -21,6 +21,7 @@ from dadsp.evaluation.naive_predictions import lacking, read_naive, scored_again
 from dadsp.evaluation.report import read_comparison
 from dadsp.files import read_json, write_json, write_text
 from dadsp.models.base import Predictor, load_model
+from dadsp.models.trust.trust import Trust, load_trust
 from dadsp.plain_yaml import plain_yaml, read_plain_yaml
 from dadsp.schema import PredictionTable, Split, Study
 from dadsp.splits.store import load_split
@@ -30,11 +31,12 @@ CONFIG, RUN, RESULTS, IDENTITY = "config.yaml", "run.json", "metrics.json", "ide
 SPLIT, PREDICTIONS, NAIVE = "split.json", "predictions.parquet", "naive.parquet"
 COMPARISON, HISTORY = "comparison.csv", "history.csv"
 DATA_FACTS, DATA_NOTES, FIGURES, MODEL, STUDY = "data_facts.json", "data_notes.json", "figures", "model", "study"
+TRUST, SCREENS = "trust", "screens"
 DRUGS = "drugs"  # of a run of dadsp single-drug: a folder for each drug
 STATES = ("checkpoints", "states")  # folders of training states
 READ_BY_OTHERS = (CONFIG, RESULTS, PREDICTIONS, COMPARISON, SPLIT)  # what a comparison needs of a run
 USED_BY_OTHERS = (NAIVE, DATA_FACTS, DATA_NOTES, HISTORY)  # what comparisons and reports use where a run has it
-KEPT = (CONFIG, SPLIT, DATA_FACTS, DATA_NOTES, PREDICTIONS, NAIVE, COMPARISON, HISTORY, RESULTS, FIGURES, MODEL)
+KEPT = (CONFIG, SPLIT, DATA_FACTS, DATA_NOTES, PREDICTIONS, NAIVE, COMPARISON, HISTORY, RESULTS, FIGURES, TRUST, MODEL)
 PICTURES = (".png", ".svg")
 TIME = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", re.MULTILINE)
 
@@ -238,6 +240,14 @@ class RunFolder:
             LoadError: It is absent or damaged.
         """
         return load_model(self.path / MODEL)
+
+    def trust(self) -> Trust | None:
+        """How far to trust the system; None in runs of earlier versions, and where training was told not to ask.
+
+        Raises:
+            LoadError: The files are damaged.
+        """
+        return load_trust(self.path / TRUST)
 
     def figures(self, inside: str = FIGURES) -> dict[str, bytes]:
         """Pictures by file name; none where there is no such folder."""

@@ -13,6 +13,7 @@ from pydantic.dataclasses import dataclass
 from dadsp.credentials import LeanFormatter, tree_without_credentials
 from dadsp.errors import DadspError, LoadError, StorageError, nearest
 from dadsp.models.base import FitContext
+from dadsp.models.trust.trust import Method
 from dadsp.options import STRICT, validated
 from dadsp.runs.experiment import Origin, work_in
 from dadsp.runs.folder import CONFIG, IDENTITY, RUN, SPLIT, RunFolder
@@ -26,7 +27,7 @@ from dadsp.tracking import PARENT, RunTracker
 
 Ending = Literal["trained", "skipped", "failed"]
 GROUPS = ("data", "split", "drug_features", "alignment", "model", "trainer", "tracking")
-KEYS = (*GROUPS, "calibration", "seed", "resume", "runs", "sweep", "plugins")
+KEYS = (*GROUPS, "calibration", "intervals", "seed", "resume", "runs", "sweep", "plugins")
 NEEDED = ("data", "panel", "split", "model", "tracking", "seed", "runs")  # keys that a run of any version has
 PATHS = ("data.root", "split.path", "calibration.pairs")  # keys that name files
 
@@ -37,6 +38,7 @@ class RunOptions:
 
     seed: StrictInt
     runs: str = Field(min_length=1)
+    intervals: Method = "auto"
 
 
 class Job(NamedTuple):
@@ -60,7 +62,9 @@ class Job(NamedTuple):
 
     def options(self) -> tuple[RunOptions, TrackingOptions]:
         """Seed, folder of runs, and tracking, checked."""
-        top = validated(RunOptions, {key: self.settings[key] for key in ("seed", "runs")}, "")
+        top = validated(
+            RunOptions, {key: self.settings[key] for key in ("seed", "runs", "intervals") if key in self.settings}, ""
+        )
         return top, validated(TrackingOptions, self.settings["tracking"], "tracking")
 
     def origin(self, *paths: str, tags: Mapping[str, str] | None = None) -> Origin:
@@ -104,7 +108,8 @@ def train(job: Job, context: FitContext, begun: Callable[[Study, Split, str], No
         above = RunTracker.of_sweep(tracking.experiment, settings["sweep"], tracking.uri, Path(settings["runs"]), job.sweep)
         tags[PARENT] = above.run_id
     trained_before = folder.scored
-    run = work_in(folder, study, split, model, tracking, replace(context, seed=options.seed), job.origin(*PATHS, tags=tags))
+    context, origin = replace(context, seed=options.seed), job.origin(*PATHS, tags=tags)
+    run = work_in(folder, study, split, model, tracking, context, origin, options.intervals)
     return run, "skipped" if trained_before else "trained"
 
 

@@ -7,18 +7,21 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from dadsp.data.new_pairs import OnUnknown
+from dadsp.data.new_pairs import ALL, Asked, OnUnknown
 from dadsp.data.new_platform.options import NewPlatformOptions, with_table_of
+from dadsp.data.table_files import ENDINGS
 from dadsp.data.tables import Frame
 from dadsp.errors import LoadError
 from dadsp.evaluation.report import comparison
 from dadsp.models.base import Predictor
 from dadsp.models.prediction import Predicted, predict_new
+from dadsp.models.trust.trust import Trust
 from dadsp.options import validated
-from dadsp.runs.folder import COMPARISON, RunFolder
+from dadsp.runs.folder import COMPARISON, SCREENS, RunFolder
 from dadsp.runs.parts import read_run_data
 from dadsp.runs.scoring import Results
 from dadsp.schema import Domain, PredictionTable, Screen, Split, Study
+from dadsp.served_model import load_screens, save_screens
 
 if TYPE_CHECKING:
     from dadsp.analysis.design import Design
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     from dadsp.runs.explaining import Explained
 
 Table = str | Path | pd.DataFrame
+MOST_VALUES = 8_000_000  # of expression kept with a run, 32 MB: more is quicker read where it lies
 
 
 class Run:
@@ -40,6 +44,7 @@ class Run:
         study: What it learned from.
         split: Of that study.
         results: What it scored.
+        trust: How far to trust it.
     """
 
     def __init__(
@@ -50,10 +55,13 @@ class Run:
         study: Study | None = None,
         split: Split | None = None,
         results: Results | None = None,
+        trust: Trust | None = None,
     ) -> None:
         self._folder, self._results = folder, results
         given = {"model": model, "study": study, "split": split}
         self.__dict__.update({name: value for name, value in given.items() if value is not None})
+        if folder is None or trust is not None:
+            self.__dict__["trust"] = trust
 
     def __repr__(self) -> str:
         own = self.table.iloc[0]
@@ -113,6 +121,15 @@ class Run:
         """
         return self.kept.split(self.study)
 
+    @cached_property
+    def trust(self) -> Trust | None:
+        """How far to trust its predictions (docs/intervals.md); None in runs of earlier versions.
+
+        Raises:
+            LoadError: The files are damaged.
+        """
+        return self.kept.trust()
+
     @property
     def name(self) -> str:
         """How tables call the system."""
@@ -160,41 +177,44 @@ class Run:
 
     def predict(
         self,
-        pairs: Table,
+        pairs: Table | None = None,
         expression: Table | None = None,
-        drugs: Table | None = None,
+        drugs: Table | Sequence[str] | None = None,
         *,
+        lines: Table | Sequence[str] | None = None,
         domain: Domain = "target",
         on_unknown: OnUnknown = "error",
         new_platform: dict[str, Any] | NewPlatformOptions | None = None,
     ) -> pd.DataFrame:
-        """Potency of each pair: what ``dadsp predict`` writes.
+        """Potency of each pair, and how far to trust it: what ``dadsp predict`` writes.
 
         Args:
-            pairs: Columns cell_id, drug_id; a table in memory or a file.
+            pairs: Columns cell_id, drug_id; a table in memory or a file. None predicts every line with every drug.
             expression: New lines × genes, or genes × lines. None takes the run's own lines of ``domain``.
-            drugs: New drugs: columns drug_id, smiles. None takes the run's own drugs.
+            drugs: New drugs: columns drug_id, smiles. None takes the run's own. Without ``pairs`` also ``"all"`` or names.
+            lines: Without ``pairs``: ``"all"``, names, or a table with a column cell_id.
             domain: Which screen's platform measured the expression.
             on_unknown: ``"drop"`` leaves out pairs of unknown lines or drugs, ``"error"`` refuses them.
             new_platform: Keys of ``new_platform`` in ``conf/predict.yaml``: scale, align, max_missing, gene_table.
 
         Returns:
-            Columns cell_id, drug_id, neg_log10_ic50_um (−log10 IC50(µM)) and ic50_um; imputation_variance where genes were
-            imputed.
+            Columns cell_id, drug_id, neg_log10_ic50_um (−log10 IC50(µM)), ic50_um; then name of the drug, intervals, what
+            was seen in training, verdict, ranks (docs/predict.md); imputation_variance where genes were imputed.
 
         Raises:
             DadspError: An option is no choice, or a table cannot be used.
         """
         return self.predicted(
-            pairs, expression, drugs, domain=domain, on_unknown=on_unknown, new_platform=new_platform
+            pairs, expression, drugs, lines=lines, domain=domain, on_unknown=on_unknown, new_platform=new_platform
         ).frame
 
     def predicted(
         self,
-        pairs: Table,
+        pairs: Table | None,
         expression: Table | None,
-        drugs: Table | None,
+        drugs: Table | Sequence[str] | None,
         *,
+        lines: Table | Sequence[str] | None = None,
         domain: Domain,
         on_unknown: OnUnknown,
         new_platform: dict[str, Any] | NewPlatformOptions | None = None,
@@ -203,16 +223,20 @@ class Run:
         platform = validated(NewPlatformOptions, new_platform or {}, "new_platform")
         return predict_new(
             self.model,
-            readable(pairs, "pairs"),
+            None if pairs is None else readable(pairs, "pairs"),
             expression=None if expression is None else readable(expression, "expression"),
-            drugs=None if drugs is None else readable(drugs, "drugs"),
+            drugs=asked_for(drugs, "drugs", table_only=pairs is not None),
+            lines=asked_for(lines, "lines"),
             known=self._screens,
             domain=domain,
             on_unknown=on_unknown,
             new_platform=with_table_of(platform, self.settings.get("data", {})) if self.is_kept else platform,
+            trust=self.trust,
         )
 
     def _screens(self) -> tuple[Screen, Screen]:
+        if "study" not in self.__dict__ and self.is_kept and (self.kept / SCREENS).is_dir():
+            return load_screens(self.model, self.kept / SCREENS)
         try:
             return self.study.source, self.study.target
         except LoadError as error:
@@ -229,7 +253,7 @@ class Run:
         """
         from dadsp.analysis.missing_pairs import ImputeOptions, impute  # seconds of imports that predicting does without
 
-        return impute(self.model, self.study, self.split, validated(ImputeOptions, options, ""))
+        return impute(self.model, self.study, self.split, validated(ImputeOptions, options, ""), self.trust)
 
     def design(self, **options: Any) -> "Design":
         """Which pairs to measure next: ``pairs`` in the order of choice with their wells, ``facts``.
@@ -274,6 +298,32 @@ class Run:
         from dadsp.runs.explaining import explain_run  # pulls in captum
 
         return explain_run(self, {"drug": drug, **options}, list(runs))
+
+
+def asked_for(given: "Table | Sequence[str] | None", name: str, table_only: bool = False) -> Asked:
+    """Lines or drugs as a user gives them: ``"all"``, names, or a table in memory or a file.
+
+    Args:
+        given: A text that is no file, and does not end like one, is a name.
+        name: What messages call a table in memory.
+        table_only: Whether any text is a file, and nothing but a table will do.
+    """
+    if given is None or isinstance(given, pd.DataFrame | Path):
+        return None if given is None else readable(given, name)
+    if not isinstance(given, str):
+        return list(given)
+    if (table_only and given != ALL) or Path(given).suffix in ENDINGS or (given != ALL and Path(given).is_file()):
+        return Path(given)
+    return given
+
+
+def keep_screens(folder: RunFolder, model: Predictor, study: Study) -> None:
+    """Keeps lines and drugs with the run where they are small, so that predicting need not read the labels again.
+
+    They stay on this machine: tracking is not handed them.
+    """
+    if len(model.genes) * (len(study.source.cells) + len(study.target.cells)) <= MOST_VALUES:
+        save_screens(model, study, folder / SCREENS)
 
 
 def readable(table: Table, name: str) -> Path | Frame:

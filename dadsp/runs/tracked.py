@@ -94,7 +94,9 @@ def _log_model(tracker: Tracker, tracking: TrackingOptions, folder: RunFolder, s
     facts = {name: results["run"][name] for name in ("system", "seed", "data_hash", "split_hash")}
     own = next(system for system in results["systems"] if system["name"] == facts["system"])
     finished = FinishedModel(
-        write=partial(served_model.save_served_model, model, study, expression=tracking.log_expression),
+        write=partial(
+            served_model.save_served_model, model, study, expression=tracking.log_expression, trust=folder.trust()
+        ),
         loader_module=served_model.__name__,
         example=partial(served_model.example_request, model, study, split, expression=tracking.log_expression),
         facts={**facts, "saw_target_labels": own["saw_target_labels"]},

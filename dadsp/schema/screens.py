@@ -29,12 +29,14 @@ class CellLines:
         link_ids: Identity across screens (equal link = same line); None where unknown.
         tissues: Tissue or cancer type; None where unknown.
         expression: float32, shape (n_cells, n_genes), one row per line, no NaN.
+        names: What people call them; None where unknown, empty where nobody said.
     """
 
     ids: tuple[str, ...]
     link_ids: tuple[str | None, ...]
     tissues: tuple[str | None, ...]
     expression: FloatArray
+    names: tuple[str | None, ...] = ()
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 
 import dadsp
 from dadsp.cli.main import main
+from dadsp.runs import prediction_figures
 from tests.support.expression import lines_like
 
 
@@ -48,9 +50,10 @@ def test_new_lines_and_drugs_are_predicted(run: Path, tmp_path: Path, capsys: py
     assert main(["predict", *arguments, f"out={tmp_path / 'out.csv'}", "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
     assert facts["pairs"] == 3
-    assert facts["notes"] == [
-        {"what": "genes the model does not know, not used", "count": 1, "examples": "NOT_A_GENE_OF_THE_MODEL"}
-    ]
+    unused = {"what": "genes the model does not know, not used", "count": 1, "examples": "NOT_A_GENE_OF_THE_MODEL"}
+    assert facts["notes"][0] == unused
+    assert facts["notes"][1]["what"].startswith("pairs without interval")  # a network's errors on new drugs are not known
+    assert [note["count"] for note in facts["notes"]] == [1, 3]
     out = pd.read_csv(tmp_path / "out.csv")
     assert out[["cell_id", "drug_id"]].to_numpy().tolist() == [["N1", "D1"], ["N2", "D1"], ["N2", "D2"]]
     assert np.isfinite(out["neg_log10_ic50_um"]).all()
@@ -135,3 +138,79 @@ def test_wrong_arguments_are_one_line(run: Path, tmp_path: Path, capsys: pytest.
     refused([f"run={run}", f"pairs={tmp_path / 'nowhere.csv'}"], "There is no file", capsys)
     (tmp_path / "in_the_way").write_text("")
     refused([*arguments, f"out={tmp_path / 'in_the_way' / 'out.csv'}"], "Cannot write", capsys)
+
+
+@pytest.fixture(scope="module")
+def calibrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    runs = tmp_path_factory.mktemp("calibrated") / "runs"
+    arguments = ["train", "data=simulated_tiny", "model=drug_kernel_ridge", "tracking=none"]
+    assert main([*arguments, f"runs={runs}"]) == 0
+    return next(path.parent for path in runs.glob("*/metrics.json"))
+
+
+def test_all_lines_and_drugs_come_with_intervals_ranks_and_verdicts(calibrated: Path, tmp_path: Path) -> None:
+    assert main(["predict", f"run={calibrated}", "drugs=all", f"out={tmp_path / 'out.parquet'}"]) == 0
+    found = pd.read_parquet(tmp_path / "out.parquet")
+    assert list(found)[:5] == ["cell_id", "drug_id", "neg_log10_ic50_um", "ic50_um", "drug_name"]
+    assert len(found) == found["cell_id"].nunique() * found["drug_id"].nunique()
+    ends = ["low_90", "low_50", "neg_log10_ic50_um", "high_50", "high_90"]
+    sound = found[ends].dropna()
+    assert len(sound)
+    assert (np.diff(sound.to_numpy(), axis=1) >= -1e-6).all()
+    first = found[found["cell_id"] == found["cell_id"].iloc[0]].set_index("rank_in_cell")
+    assert first.loc[1, "neg_log10_ic50_um"] == first["neg_log10_ic50_um"].max()
+    assert set(found["verdict"]) <= {"inside", "edge", "outside"}
+    assert found.loc[~found["drug_seen"], "low_90"].notna().all()  # new drugs were held out, too
+
+
+def test_one_line_by_its_spelling_has_a_figure_a_page_and_a_place_among_the_runs_lines(
+    calibrated: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = []
+
+    def draw(rows: pd.DataFrame, path: Path, title: str, unit: str) -> None:
+        drawn.append((len(rows), path.name, title))
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + (900).to_bytes(4, "big") * 2)
+
+    monkeypatch.setattr(prediction_figures, "ranked_drugs_figure", draw)
+    line = json.loads((calibrated / "screens" / "screens.json").read_text())["target"]["cells"]["ids"][0]
+    out, page, figures = tmp_path / "out.csv", tmp_path / "page.html", tmp_path / "figures"
+    arguments = [f"run={calibrated}", f"lines=[{line.lower()}]", "drugs=all", f"out={out}"]
+    assert main(["predict", *arguments, f"page={page}", f"figures={figures}"]) == 0
+    found = pd.read_csv(out)
+    assert "cell lines found by their name, however it is spelled: 1" in capsys.readouterr().err
+    assert found["percentile_in_drug"].notna().all()
+    assert (found["percentile_among"].str.endswith(" lines")).all()
+    assert [count for count, _, _ in drawn] == [len(found)] * 2
+    assert (figures / drawn[0][1]).is_file()
+    assert all(text in page.read_text() for text in ("How far to trust this", line.lower(), "Verdict"))
+
+
+def test_a_run_without_calibration_predicts_the_same_and_says_so(
+    calibrated: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old = tmp_path / "old"
+    shutil.copytree(calibrated, old)
+    for name in ("trust", "screens"):
+        shutil.rmtree(old / name)
+    tables = []
+    for run in (calibrated, old):
+        assert main(["predict", f"run={run}", "drugs=all", f"out={tmp_path / 'out.csv'}"]) == 0
+        tables.append(pd.read_csv(tmp_path / "out.csv"))
+    columns = ["cell_id", "drug_id", "neg_log10_ic50_um", "ic50_um", "rank_in_drug"]
+    pd.testing.assert_frame_equal(tables[0][columns], tables[1][columns])
+    assert "low_90" not in tables[1]
+    assert "this run has no calibration" in capsys.readouterr().err
+
+
+def test_nothing_asked_for_and_impossible_outputs_are_one_line(
+    calibrated: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    refused([f"run={calibrated}"], "pairs is required.*drugs=all", capsys)
+    refused([f"run={calibrated}", "drugs=all", "page=page.pdf"], "must end in .html", capsys)
+    refused([f"run={calibrated}", "drugs=[nobody knows this]"], "drugs that are not known", capsys)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(prediction_figures, "MOST_FIGURES", 2)
+        out = f"out={tmp_path / 'out.csv'}"
+        refused([f"run={calibrated}", "drugs=all", out, f"figures={tmp_path / 'f'}"], "at most 2 are drawn", capsys)

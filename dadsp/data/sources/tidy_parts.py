@@ -97,7 +97,8 @@ def read_cells(file: CellFile | None, expression: Matrix, root: Path) -> tuple[C
     links, more = _links(file, chosen, root)
     _unique([link for link in links if link is not None], "link ids", path)
     tissues = (None if tissue in file.unknown_tissues else tissue for tissue in _texts(chosen, "tissue"))
-    return CellLines(ids, links, tuple(tissues), expression.numbers), (*notes, *more)
+    names = _texts(chosen, "name") if "name" in chosen else ()
+    return CellLines(ids, links, tuple(tissues), expression.numbers, names), (*notes, *more)
 
 
 def _links(file: CellFile, chosen: pd.DataFrame, root: Path) -> tuple[tuple[str | None, ...], tuple[Note, ...]]:

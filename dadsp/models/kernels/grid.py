@@ -1,4 +1,4 @@
-"""Lines and drugs that a system of kernels learned from, and those it is asked about."""
+"""The lines and drugs that a system of kernels compares: those that trained, and those to predict."""
 
 from dataclasses import dataclass
 

@@ -63,6 +63,13 @@ def line_similarity(kind: LineKernel, a: Matrix, b: Matrix, width: float) -> Val
     return radial if kind == "rbf" else (linear + radial) / 2
 
 
+def own_similarity(kind: LineKernel, rows: Matrix) -> Values:
+    """How alike each line's expression is to itself under ``line_similarity``, shape (n,)."""
+    rows = rows.astype(np.float64)
+    linear: Values = np.einsum("lg,lg->l", rows, rows) / rows.shape[1] if kind != "rbf" else np.ones(len(rows))
+    return (linear + 1) / 2 if kind == "mixed" else linear
+
+
 def equal(a: Sequence[str], b: Sequence[str]) -> Values:
     """1 where two keys are equal, else 0, shape (n_a, n_b)."""
     codes: dict[str, int] = {}

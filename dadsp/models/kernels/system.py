@@ -229,9 +229,14 @@ class KernelSystem(Predictor):
         )
         return query, line.astype(np.int64), drug.astype(np.int64)
 
-    def latent(self, query: Query) -> Values:
-        """Level plus deviation, before any cap, for every query line and drug, shape (n_lines, n_drugs)."""
-        of_lines, of_drugs = self._similarities(query)
+    def latent(self, query: Query, similarities: tuple[Values, Values] | None = None) -> Values:
+        """Level plus deviation, before any cap, for every query line and drug, shape (n_lines, n_drugs).
+
+        Args:
+            query: Lines and drugs.
+            similarities: Theirs to what trained, where known already.
+        """
+        of_lines, of_drugs = similarities or self._similarities(query)
         level = self.learned.level(query.same_drug, query.similarity, self.options.level_power)
         return np.asarray(level + (of_lines @ self.learned.weights) @ of_drugs.T)
 
@@ -301,6 +306,15 @@ class KernelSystem(Predictor):
     def scaled_expression(self, screen: Screen, domain: Domain, rows: IntArray | None = None) -> FloatArray:
         """Expression as the system takes it, float32, shape (n_lines, n_genes)."""
         return self.input.transform(screen, domain, rows)
+
+    def _chosen(self) -> dict[str, Any]:
+        """Options that say what was chosen."""
+        return {}
+
+    def settled(self) -> Self:
+        """The same system, not fitted, choosing nothing."""
+        options = {**asdict(self.options), **self._chosen()}
+        return type(self)(self.drug_features, asdict(self.training), self.alignment, **options)
 
     def without_validation_labels(self) -> Self:
         """The system as it was before it learned from validation pairs."""

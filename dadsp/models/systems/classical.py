@@ -15,8 +15,8 @@ import math
 import warnings
 from abc import abstractmethod
 from collections.abc import Iterator
-from dataclasses import replace
-from typing import Annotated, Any, ClassVar, Literal
+from dataclasses import asdict, replace
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -30,7 +30,8 @@ from torch import Tensor, nn
 from dadsp.errors import ConfigError
 from dadsp.models.base import Arrays, FitContext, under
 from dadsp.models.cross_screen_predictor import CrossScreenPredictor, SystemOptions
-from dadsp.models.systems.pair_design import Labelled, PairDesign, Values, check_size
+from dadsp.models.systems.logistic import logistic_weights
+from dadsp.models.systems.pair_design import Labelled, PairDesign, check_size
 from dadsp.models.systems.trees import forest_arrays, mean_of_trees
 from dadsp.models.training.options import PretrainingOptions
 from dadsp.nets.feed_forward import feed_forward
@@ -159,6 +160,11 @@ class Classical(CrossScreenPredictor):
         clipped: FloatArray = np.clip(scaled, 0, 1).astype(np.float32)
         return clipped
 
+    def _again(self, **options: Any) -> Self:
+        """The same system, not fitted, with these options changed."""
+        given = {**asdict(self.options), **options}
+        return type(self)(self.drug_features, asdict(self.training), self.alignment, **given)
+
     def _learned(self) -> Arrays:
         weights = {name: value.numpy() for name, value in self.line_features.state_dict().items()}
         parts = {"features": weights, "blocks": self.blocks, "regressor": self.regressor}
@@ -222,32 +228,21 @@ class Linear(Classical):
                 gram = design.gram(np.ones(len(label))) + np.diag(penalty * penalised)
                 weights = solve(gram, design.transposed_times(label), assume_a="pos")
             else:
-                weights = _logistic_weights(design, label, penalty * penalised, weights)
+                weights = logistic_weights(design, label, penalty * penalised, weights)
             of_lines = weights[:k] if basis is None else basis @ weights[:k]
             yield {"penalty": penalty}, {"line_weights": of_lines, "drug_weights": weights[k:-1], "intercept": weights[-1:]}
+
+    def settled(self) -> "Linear | None":
+        """The same with the penalty that was chosen; None with an encoder, which trains for minutes."""
+        if self.options.features == "encoder":
+            return None
+        best = min(self.search, key=lambda tried: tried["val/source/rmse"])["penalty"]
+        return self._again(penalties=(best,))
 
     def _regress(self, regressor: Arrays, design: PairDesign) -> NDArray[Any]:
         weights = np.concatenate([regressor["line_weights"], regressor["drug_weights"]])
         z = design.times(weights) + regressor["intercept"]
         return z if self.options.link == "identity" else expit(z)
-
-
-def _logistic_weights(design: PairDesign, label: Values, penalties: Values, start: Values) -> Values:
-    """Minimiser of Σ log(1 + exp(z)) − y·z + Σ λᵢwᵢ²/2 with z = X·w, by Newton steps in a trust region."""
-    from scipy.optimize import minimize  # as above
-
-    def loss(weights: Values) -> tuple[float, Values]:
-        z = design.times(weights)
-        value = np.logaddexp(0, z).sum() - label @ z + penalties @ weights**2 / 2
-        return float(value), design.transposed_times(expit(z) - label) + penalties * weights
-
-    def curvature(weights: Values) -> Values:
-        p = expit(design.times(weights))
-        return design.gram(p * (1 - p)) + np.diag(penalties)
-
-    found = minimize(loss, start, jac=True, hess=curvature, method="trust-exact", options={"gtol": 1e-6 * len(label)})
-    minimiser: Values = found.x
-    return minimiser
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -379,6 +374,10 @@ class RandomForest(Classical):
             random_state=derive_seed(seed, "forest") % 2**32,
         )
         yield {}, forest_arrays(forest.fit(pairs.rows(), label))
+
+    def settled(self) -> "RandomForest | None":
+        """The same; None with an encoder, which trains for minutes."""
+        return None if self.options.features == "encoder" else self._again()
 
     def _regress(self, regressor: Arrays, design: PairDesign) -> NDArray[Any]:
         return mean_of_trees(regressor, design)

@@ -89,6 +89,9 @@ class DrugRidge(KernelSystem):
         self.penalty = chosen
         log.info("%s: penalty %g", self.name, chosen)
 
+    def _chosen(self) -> dict[str, Any]:
+        return {"penalties": (self.penalty,)}
+
     def _weights(self, residuals: Values, measured: BoolArray, start: Values | None) -> Values:
         n_genes = self.grid.expression.shape[1]
         inner = line_similarity("linear", self.grid.expression, self.grid.expression, 1.0)

@@ -69,6 +69,10 @@ class Naive(Predictor):
         """What a reader should know of its predictions of these pairs; empty where nothing."""
         return ""
 
+    def settled(self) -> Predictor | None:
+        """The same, not fitted."""
+        return Naive(self.effects, self.labels)
+
     def state(self) -> tuple[dict[str, Any], Arrays]:
         """The means, by structure key and link id."""
         if self._means is None:
@@ -123,6 +127,10 @@ class LabelLookup(Naive):
         if len(split.val_idx):
             untaught = replace(split, val_idx=split.val_idx[:0])
             self._earlier = LabelLookup(self.lookup, self.labels).fit(study, untaught)
+
+    def settled(self) -> Predictor | None:
+        """The same, not fitted."""
+        return LabelLookup(self.lookup, self.labels)
 
     def without_validation_labels(self) -> Predictor:
         """The same, fitted on training pairs alone: a validation pair would find its own label otherwise."""
@@ -189,6 +197,10 @@ class OracleNaive(Naive):
     def __init__(self, effects: Effects = "drug_mean") -> None:
         super().__init__(effects)
         self.name = f"oracle target {EFFECT_NAMES[effects]}"
+
+    def settled(self) -> Predictor | None:
+        """None: errors on labels that it saw say nothing."""
+        return None
 
     def _fit(self, study: Study, split: Split, context: FitContext) -> None:
         """Learns from the labels it will be scored on."""

@@ -24,6 +24,7 @@ from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 from scipy.optimize import minimize
 from scipy.special import ndtr, ndtri
+from threadpoolctl import threadpool_limits
 
 from dadsp.models.base import Arrays, Uncertainty
 from dadsp.models.kernels.drug_level import DrugLevel
@@ -36,6 +37,7 @@ from dadsp.models.kernels.similarity import (
     equal,
     line_similarity,
     median_distance,
+    own_similarity,
     shared_targets,
     tanimoto,
 )
@@ -199,17 +201,18 @@ class PairwiseGp(KernelSystem):
     def distribution(self, pairs: Pairs) -> Distribution:
         """Mean, variance and expected capped value of each pair's label."""
         query, line, drug = self._query(pairs)
-        mean = self.latent(query)[line, drug]
-        variance = self._variance(query)[line, drug]
+        of_lines, of_drugs = self._similarities(query)
+        mean = self.latent(query, (of_lines, of_drugs))[line, drug]
+        variance = self._variance(query, of_lines, of_drugs)[line, drug]
         return Distribution(mean, variance, mean if self.cap is None else expected_above(self.cap, mean, np.sqrt(variance)))
 
-    def _variance(self, query: Query) -> Values:
+    def _variance(self, query: Query, of_lines: Values, of_drugs: Values) -> Values:
         """Predictive variance of a label, shape (n_lines, n_drugs)."""
-        left, scale, level = self._spread(query)
+        left, scale, level = self._spread(query, of_lines, of_drugs)
         total: Values = scale**2 * (left + self.kernel.noise) + level
         return np.maximum(total, np.finfo(np.float32).eps)
 
-    def _spread(self, query: Query) -> tuple[Values, Values, Values]:
+    def _spread(self, query: Query, of_lines: Values, of_drugs: Values) -> tuple[Values, Values, Values]:
         """What the labels leave of the prior variance, the scale of its root, and the variance of each drug's level.
 
         The scale gives a drug's labels the spread about its level that they have in the source, −log10 IC50(µM); the level
@@ -217,9 +220,8 @@ class PairwiseGp(KernelSystem):
         """
         kernel, fit, options = self.kernel, self.learned, self.options
         system = self._pair_system(fit.measured)
-        of_lines, of_drugs = self._similarities(query)
-        own = line_similarity(kernel.lines, query.expression, query.expression, kernel.rbf_width * self.width)
-        prior = np.outer(np.diag(own) + kernel.same_line, np.full(len(of_drugs), kernel.of_one_drug + kernel.targets))
+        own = own_similarity(kernel.lines, query.expression)
+        prior = np.outer(own + kernel.same_line, np.full(len(of_drugs), kernel.of_one_drug + kernel.targets))
         left = np.maximum(prior - system.explained(of_lines, of_drugs), 0)
         same = query.same_drug * (fit.spread > 0)
         count = same.sum(axis=1)
@@ -234,7 +236,7 @@ class PairwiseGp(KernelSystem):
         """Covariances that the training labels leave (``dadsp.models.kernels.posterior``)."""
         of, *rows = self._query(pairs)
         other, *given_rows = self._query(given)
-        left, scale, level = self._spread(of)
+        left, scale, level = self._spread(of, *self._similarities(of))
         posterior = self.posterior(of, other)
         return uncertainty_of(
             posterior,
@@ -269,7 +271,7 @@ class PairwiseGp(KernelSystem):
             alike_drugs=alike_drugs,
             same_drug=same,
             gain=system.gain,
-            noise=float(np.mean(self._spread(of)[1] ** 2) * kernel.noise),
+            noise=float(np.mean(self._side(of).scale ** 2) * kernel.noise),
         )
 
     def _side(self, query: Query) -> Side:
@@ -278,8 +280,21 @@ class PairwiseGp(KernelSystem):
         _, vectors_l, _, vectors_d = part.spectra
         of_lines, of_drugs = self._similarities(query)
         lines, drugs = of_lines[:, measured.any(axis=1)] @ vectors_l, of_drugs[:, measured.any(axis=0)] @ vectors_d
-        _, scale, level = self._spread(query)
+        _, scale, level = self._spread(query, of_lines, of_drugs)
         return Side(lines, drugs, scale, np.sqrt(level))
+
+    def predict_with_sd(self, pairs: Pairs) -> tuple[FloatArray, FloatArray]:
+        """What ``predict`` gives, and the standard deviation of each pair's label, from one look at the pairs."""
+        if not len(pairs):
+            nothing = np.zeros(0, dtype=np.float32)
+            return nothing, nothing
+        with threadpool_limits(self.training.threads):
+            mean, variance, expected = self.distribution(pairs)
+        potency = self._capped(mean) if self.options.point == "mean" else expected
+        return potency.astype(np.float32), np.sqrt(variance).astype(np.float32)
+
+    def _chosen(self) -> dict[str, Any]:
+        return {"kernel": asdict(self.kernel), "choose": "given"}
 
     def predict(self, pairs: Pairs) -> FloatArray:
         """As every kernel system; under ``point="expected"`` the expected value under the target's cap."""

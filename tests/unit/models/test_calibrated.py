@@ -166,7 +166,7 @@ def test_a_process_says_how_its_errors_vary_together(study: Study) -> None:
     posterior = model.posterior(query, query)
     prior = posterior.alike_lines[np.ix_(line, line)] * posterior.alike_drugs[np.ix_(drug, drug)]
     left = prior - rows @ np.linalg.solve(dense, rows.T)
-    _, scale, _ = model._spread(query)
+    _, scale, _ = model._spread(query, of_lines, of_drugs)
     expected = np.outer(scale[line, drug], scale[line, drug]) * left
     assert stated.covariance == pytest.approx(expected, abs=1e-6)
     assert stated.variance == pytest.approx(np.diag(expected), abs=1e-6)

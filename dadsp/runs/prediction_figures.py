@@ -1,0 +1,41 @@
+"""Figures of predictions, a file for each line."""
+
+import re
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pandas as pd
+
+from dadsp.analysis.ranked_drugs_figure import ranked_drugs_figure
+from dadsp.errors import ConfigError
+
+MOST_FIGURES = 100
+
+
+def write_figures(frame: pd.DataFrame, system: str, unit: str, folder: Path) -> None:
+    """Writes ``<line>.png`` for every line of a table of predictions.
+
+    Raises:
+        ConfigError: They are more than ``MOST_FIGURES``.
+    """
+    n_lines = frame["cell_id"].nunique()
+    if n_lines > MOST_FIGURES:
+        raise ConfigError(
+            f"figures: there are {n_lines:,} lines, and at most {MOST_FIGURES} are drawn. Name some with lines=[…]. "
+            "The table is written."
+        )
+    taken: set[str] = set()
+    for name, rows in frame.groupby("cell_id", sort=False):
+        stem = re.sub(r"[^\w.-]+", "_", str(name)).strip("._") or "line"
+        while stem in taken:
+            stem += "_"
+        taken.add(stem)
+        ranked_drugs_figure(rows, folder / f"{stem}.png", f"{name}\n{system}", unit)
+
+
+def drawn_line(rows: pd.DataFrame, system: str, unit: str) -> bytes:
+    """The same of one line, as a PNG."""
+    with TemporaryDirectory() as scratch:
+        path = Path(scratch) / "line.png"
+        ranked_drugs_figure(rows, path, f"{rows['cell_id'].iloc[0]}\n{system}", unit)
+        return path.read_bytes()

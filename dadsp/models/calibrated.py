@@ -318,7 +318,8 @@ def _own_screen(pairs: Pairs) -> Pairs:
     lines, line = np.unique(pairs.cell_idx, return_inverse=True)
     rows, drug = np.unique(pairs.drug_idx, return_inverse=True)
     cells, drugs = pairs.screen.cells, pairs.screen.drugs
-    words = {name: tuple(getattr(cells, name)[line] for line in lines) for name in _names_of(CellLines)}
+    known = {name: getattr(cells, name) for name in _names_of(CellLines)}
+    words = {name: tuple(values[line] for line in lines) if values else () for name, values in known.items()}
     screen = Screen(
         pairs.screen.name,
         pairs.screen.genes,

@@ -1,8 +1,8 @@
 """How far two assays lie apart: what GDSC1 and GDSC2 say of pairs that both measured. No target screen is read.
 
 For every drug that both measured in 20 lines or more: the mean difference of the labels (−log10 IC50 µM, clipped at 8 µM)
-and the spread of the differences about it. Half the variance of that spread is one label's noise. The ratio of the variance of
-the drugs' means to that noise is what ``dadsp.models.calibrated.PRIORS`` guesses of an unknown assay.
+and the spread of the differences about it. Half the variance of that spread is one label's noise. The ratio of the variance
+of the drugs' means to that noise is what ``dadsp.models.calibrated.PRIORS`` guesses of an unknown assay.
 
     python experiments/few_labels/assays.py
 """
@@ -15,10 +15,10 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "transfer"))
 
-from choices import read  # noqa: E402
+from choices import read
 
-from dadsp.configuration.compose import compose  # noqa: E402
-from dadsp.schema import Screen  # noqa: E402
+from dadsp.configuration.compose import compose
+from dadsp.schema import Screen
 
 FEWEST = 20
 

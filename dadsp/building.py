@@ -12,10 +12,7 @@ from functools import partial, wraps
 from importlib import import_module
 from typing import Any
 
-from pydantic import ValidationError
-
 from dadsp.errors import ConfigError, nearest
-from dadsp.options import config_error
 from dadsp.provenance import packages_hash
 
 REGISTERED: dict[str, tuple[str, ...]] = {
@@ -282,6 +279,10 @@ def _built(node: Mapping[str, Any], where: str, passed: Mapping[str, Any]) -> An
     arguments = parts | dict(passed)
     if _kind(where) == LATER:
         return partial(_named_by_code(target, guests_in(node)), **arguments)
+    from pydantic import ValidationError  # a tenth of a second that help and mistakes do without
+
+    from dadsp.options import config_error
+
     try:
         return target(**arguments)
     except ValidationError as error:

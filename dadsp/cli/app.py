@@ -6,7 +6,6 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
-from unittest.mock import patch
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -19,7 +18,7 @@ from dadsp import plugins
 from dadsp.configuration.arguments import readable
 from dadsp.configuration.compose import explained, plain, with_plugins
 from dadsp.configuration.folder import conf_folder
-from dadsp.configuration.guard import check_options, guarded
+from dadsp.configuration.guard import check_options, guarded, replaced
 from dadsp.credentials import without_credentials
 from dadsp.errors import ConfigError, DadspError
 
@@ -60,16 +59,27 @@ def run_app(verb: str, config_name: str, arguments: list[str], task: Callable[[D
 
     check_options(_options_first(arguments))
     app = hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name=config_name)(job)
-    # Hydra prints its own errors and exits with 1 unless it is told to raise them.
     with (
-        patch.object(sys, "argv", [f"dadsp {verb}", *_options_first(readable(arguments))]),
+        replaced(sys, "argv", [f"dadsp {verb}", *_options_first(readable(arguments))]),
         guarded(),
-        patch.dict(os.environ, {"HYDRA_FULL_ERROR": "1"}),
+        _errors_raised(),
         _errors_explained(config_name),
     ):
         app()
     if failures:
         raise failures[0]
+
+
+@contextmanager
+def _errors_raised() -> Iterator[None]:
+    """In its block Hydra raises its errors instead of exiting with 1; afterwards the environment is as it was before."""
+    before = dict(os.environ)
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 @contextmanager

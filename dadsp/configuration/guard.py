@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
-from unittest.mock import patch
 
 from hydra._internal import hydra as hydra_app
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
@@ -69,16 +68,27 @@ class GuardedLoader(ConfigLoaderImpl):
             ConfigError: It asks for more than values.
             LoadError: A file of it is damaged, or would grow beyond measure.
         """
-        with patch.object(OmegaConf, "load", _load_checked):
+        with replaced(OmegaConf, "load", _load_checked):
             config = super().load_configuration(*args, **kwargs)
         check_hydra(config.hydra)
         return config
 
 
 @contextmanager
+def replaced(owner: Any, name: str, value: object) -> Iterator[None]:
+    """In its block, what a module or class calls ``name`` is ``value``."""
+    before = vars(owner)[name]
+    setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        setattr(owner, name, before)
+
+
+@contextmanager
 def guarded() -> Iterator[None]:
     """In its block, Hydra loads with ``GuardedLoader``."""
-    with patch.object(hydra_app, "ConfigLoaderImpl", GuardedLoader):
+    with replaced(hydra_app, "ConfigLoaderImpl", GuardedLoader):
         yield
 
 
@@ -95,8 +105,8 @@ def check_options(arguments: list[str]) -> None:
             f"{message[0].upper()}{message[1:]}. Valid options: --config-dir, -m, --cfg, --help, --json, --debug."
         )
 
-    with patch.object(parser, "error", refuse):
-        given, unknown = parser.parse_known_args(arguments)
+    parser.error = refuse  # type: ignore[method-assign]
+    given, unknown = parser.parse_known_args(arguments)
     if unknown:
         refuse(f"unknown option {examples(unknown)}")
     for name, reason in REFUSED_OPTIONS.items():

@@ -8,8 +8,6 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from dadsp.data.potency import Replicates, replicates, same_measure
 from dadsp.drugs.structures import whole_key
@@ -318,6 +316,9 @@ def _drugs(screens: Sequence[Screen]) -> tuple[Drugs, list[IntArray], list[Note]
 
 def _same_drug(ids: Sequence[str], smiles: Sequence[str | None]) -> IntArray:
     """A number for each drug, in order of first appearance; equal if linked by equal ids or equal whole structures."""
+    from scipy.sparse import coo_array  # a third of a second that a single source screen does without
+    from scipy.sparse.csgraph import connected_components
+
     nodes: dict[tuple[str, str], int] = {}
     edges = []
     for row, (name, text) in enumerate(zip(ids, smiles, strict=True)):

@@ -20,9 +20,6 @@ from typing import Any, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import solve_triangular
-from scipy.optimize import minimize
-from scipy.special import ndtri
 
 from dadsp.building import registered
 from dadsp.data.new_platform.reference import Reference
@@ -121,6 +118,9 @@ class Calibrated(Predictor):
 
     def _fitted(self, given: "_Parts", *, stretch: bool) -> Variances:
         """The most probable variances, found with the first ``SEARCHED`` labels."""
+        from scipy.linalg import solve_triangular  # half a second that predicting does without
+        from scipy.optimize import minimize
+
         given, residuals = given.first(SEARCHED), self.residuals[:SEARCHED]
         absent = {name: 0.0 for name, there in (("stretch", stretch), ("shared", given.stated)) if not there}
         names = [name for name in PRIORS if name not in absent]
@@ -172,6 +172,8 @@ class Calibrated(Predictor):
         q is the quantile of the given labels' errors, each predicted from the others, and with fewer than ``FEWEST`` of them
         that of a normal distribution.
         """
+        from scipy.special import ndtri  # as above
+
         of, parts = self.variances, self._against_given(pairs)
         weights, inverse, errors = self._solved
         covariance = parts.with_given(of, self._given_deviation)

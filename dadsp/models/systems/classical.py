@@ -23,8 +23,6 @@ import torch
 from numpy.typing import NDArray
 from pydantic import Field
 from pydantic.dataclasses import dataclass
-from scipy.linalg import solve
-from scipy.special import expit
 from torch import Tensor, nn
 
 from dadsp.errors import ConfigError
@@ -213,6 +211,8 @@ class Linear(Classical):
     options: LinearOptions
 
     def _candidates(self, train: Labelled, val: Labelled, seed: int) -> Iterator[tuple[dict[str, float], Arrays]]:
+        from scipy.linalg import solve  # as above
+
         pairs, label = train
         lines, basis = pairs.lines.astype(np.float64), None
         if lines.shape[1] > len(lines):  # the best weights lie in the span of the lines
@@ -220,9 +220,8 @@ class Linear(Classical):
             lines = lines @ basis
         constant = np.ones((len(pairs.drugs), 1))  # the intercept is one more feature of every drug
         design = replace(pairs, lines=lines, drugs=np.hstack([pairs.drugs, constant], dtype=np.float64))
-        k = lines.shape[1]
-        penalised = np.append(np.ones(k + pairs.drugs.shape[1]), 0.0)
-        weights = np.zeros(len(penalised))
+        penalised = np.append(np.ones(lines.shape[1] + pairs.drugs.shape[1]), 0.0)
+        k, weights = lines.shape[1], np.zeros(len(penalised))
         for penalty in sorted(self.options.penalties, reverse=True):  # the strongest is the easiest to start from
             if self.options.link == "identity":
                 gram = design.gram(np.ones(len(label))) + np.diag(penalty * penalised)
@@ -240,9 +239,12 @@ class Linear(Classical):
         return self._again(penalties=(best,))
 
     def _regress(self, regressor: Arrays, design: PairDesign) -> NDArray[Any]:
-        weights = np.concatenate([regressor["line_weights"], regressor["drug_weights"]])
-        z = design.times(weights) + regressor["intercept"]
-        return z if self.options.link == "identity" else expit(z)
+        z = design.times(np.concatenate([regressor["line_weights"], regressor["drug_weights"]])) + regressor["intercept"]
+        if self.options.link == "logistic":
+            from scipy.special import expit  # as above
+
+            z = expit(z)
+        return z
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -1,7 +1,6 @@
 """Weighted logistic regression over pairs, in sums over distinct lines and drugs."""
 
 import numpy as np
-from scipy.special import expit
 
 from dadsp.models.systems.pair_design import PairDesign, Values
 
@@ -9,6 +8,7 @@ from dadsp.models.systems.pair_design import PairDesign, Values
 def logistic_weights(design: PairDesign, label: Values, penalties: Values, start: Values) -> Values:
     """Minimiser of Σ log(1 + exp(z)) − y·z + Σ λᵢwᵢ²/2 with z = X·w, by Newton steps in a trust region."""
     from scipy.optimize import minimize  # seconds that predicting does without
+    from scipy.special import expit
 
     def loss(weights: Values) -> tuple[float, Values]:
         z = design.times(weights)

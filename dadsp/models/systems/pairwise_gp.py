@@ -22,7 +22,6 @@ from typing import Any, Literal, NamedTuple, Self
 import numpy as np
 from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
-from scipy.optimize import minimize
 from scipy.special import ndtr, ndtri
 from threadpoolctl import threadpool_limits
 
@@ -354,6 +353,8 @@ class PairwiseGp(KernelSystem):
             evidence = system.log_evidence(residuals)
             self.search.append({**{name: getattr(kernel, name) for name in free}, "log_evidence": evidence})
             return -evidence / int(measured.sum())
+
+        from scipy.optimize import minimize  # half a second that predicting does without
 
         start = np.log([max(getattr(given, name), 1e-3) for name in free])
         limits = {"bounds": [(-7.0, 4.0)] * len(free), "options": {"maxfev": 80, "xatol": 0.05, "fatol": 1e-5}}

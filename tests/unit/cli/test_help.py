@@ -17,7 +17,7 @@ from dadsp.cli.verbs import CONFIGURATIONS, WHAT
 from dadsp.configuration.folder import conf_folder
 
 COMPOSED = [verb for verb in WHAT if verb not in ("data", "list", "models", "completion")]
-HEAVY = ("torch", "matplotlib", "mlflow", "pandas", "numpy", "scipy", "sklearn", "rdkit", "optuna")
+HEAVY = ("torch", "matplotlib", "mlflow", "pandas", "numpy", "scipy", "sklearn", "rdkit", "optuna", "pydantic", "asyncio")
 
 
 @pytest.mark.parametrize("verb", COMPOSED)

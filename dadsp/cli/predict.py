@@ -40,6 +40,7 @@ class PredictOptions:
     lines: str | tuple[str | int, ...] | None = None
     figures: str | None = None
     page: str | None = None
+    calibrate: str | None = None
     new_platform: NewPlatformOptions = NewPlatformOptions()
 
 
@@ -65,6 +66,7 @@ def work(config: DictConfig, as_json: bool) -> None:
             domain=options.domain,
             on_unknown=options.on_unknown,
             new_platform=options.new_platform,
+            calibrate=options.calibrate or None,
         )
     write_atomically(out, lambda path: WRITERS[out.suffix](predicted.frame, path))
     if run is not None and (options.figures or options.page):
@@ -83,7 +85,7 @@ def _outputs(options: PredictOptions) -> Path:
     Raises:
         ConfigError: What is to be written has no known ending, or is an input.
     """
-    given = (options.pairs, options.expression, options.drugs, options.lines)
+    given = (options.pairs, options.expression, options.drugs, options.lines, options.calibrate)
     inputs = [Path(path).absolute() for path in given if path and isinstance(path, str)]
     for key, path in (("out", options.out), ("page", options.page)):
         if (key == "out" and not path) or (path and Path(path).absolute() in inputs):
@@ -99,7 +101,7 @@ def _outputs(options: PredictOptions) -> Path:
 
 
 def _by_single_drug(folder: Path, options: PredictOptions) -> Predicted:
-    given = {key: getattr(options, key) for key in ("drugs", "lines", "figures", "page")}
+    given = {key: getattr(options, key) for key in ("drugs", "lines", "figures", "page", "calibrate")}
     for key, value in given.items():
         if value:
             why = "a single-drug network knows its own drug alone" if key == "drugs" else "it is for runs of dadsp train"

@@ -1,6 +1,7 @@
 """Predicting the pairs of a user's tables by a fitted system: what ``dadsp predict``, notebooks and served models share."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +15,7 @@ from dadsp.data.new_platform.options import NewPlatformOptions
 from dadsp.data.table_files import Frame
 from dadsp.errors import ConfigError, LoadError, examples
 from dadsp.models.base import Predictor
+from dadsp.models.new_labels import with_labels
 from dadsp.models.new_lines import imputation_variance, new_lines
 from dadsp.models.trust.calibration import VERDICTS
 from dadsp.models.trust.ranks import percentile, percentile_in_drug, rank
@@ -54,6 +56,7 @@ def predict_new(
     new_platform: NewPlatformOptions | None = None,
     lines: Asked = None,
     trust: Trust | None = None,
+    calibrate: Path | Frame | None = None,
 ) -> Predicted:
     """Potency of the pairs by a cross-screen system, and how far to trust it.
 
@@ -67,7 +70,8 @@ def predict_new(
         on_unknown: As for ``read_pairs``.
         new_platform: Scale and repair of ``expression``; None takes the defaults.
         lines: ``"all"``, names, or a table of them; without ``pairs``.
-        trust: Calibration of the model; None in runs of earlier versions.
+        trust: Calibration of the model's intervals; None in runs of earlier versions.
+        calibrate: Labels measured in the assay to be predicted, as ``with_labels`` takes them; None: there are none.
 
     Returns:
         Columns cell_id, drug_id, neg_log10_ic50_um (−log10 IC50(µM)), ic50_um, then those of docs/predict.md.
@@ -80,32 +84,33 @@ def predict_new(
     check_choice("on_unknown", on_unknown, OnUnknown)
     if pairs is None and lines is None and drugs is None:
         raise ConfigError("Nothing is asked for. Give pairs=table, drugs=all or lines=all.")
-    screens = [] if expression and isinstance(drugs, Path | Frame) and pairs else list(known())
+    table = drugs if isinstance(drugs, Path | Frame) else None
+    screens = [] if expression and table and pairs else list(known())
     own = new_lines(model, expression, new_platform or NewPlatformOptions(), known, domain)
-    read, frame, notes = read_pairs(
-        pairs,
-        expression=own,
-        drugs=drugs,
-        lines=lines,
-        known=screens if domain == "source" else screens[::-1],
-        domain=domain,
-        on_unknown=on_unknown,
-    )
+    of = partial(read_pairs, expression=own, known=screens if domain == "source" else screens[::-1], domain=domain)
+    read, frame, notes = of(pairs, drugs=drugs, lines=lines, on_unknown=on_unknown)
     if isinstance(own, NewLines):
         notes = (*own.notes, *notes)
     seen = None if expression is None else model.seen_range(domain)
     if seen is not None:
         refuse_impossible(read.screen, model.genes, seen, str(expression))
+    if calibrate is not None:
+        model, trust = with_labels(model, calibrate, read, partial(of, drugs=table)), None
     columns = trusted(model, read, trust)
     potency = columns.pop("neg_log10_ic50_um")
-    with np.errstate(over="ignore", invalid="ignore"):
-        ic50_um = 10.0 ** -potency.astype(np.float64)
-    refuse_undefined(model.name, frame, ic50_um)
+    ic50_um = _ic50_um(model, frame, potency)
     told = {"neg_log10_ic50_um": potency, "ic50_um": ic50_um, **columns, **_standing(potency, read, trust)}
     if isinstance(own, NewLines) and own.imputer is not None:
         told["imputation_variance"] = imputation_variance(model, read, own)
     frame = pd.concat([frame, pd.DataFrame(told)], axis="columns")
     return Predicted(model.name, frame, "neg_log10_ic50_um", "−log10 IC50(µM)", (*notes, *trust_notes(trust, frame)))
+
+
+def _ic50_um(model: Predictor, frame: pd.DataFrame, potency: FloatArray) -> NDArray[np.float64]:
+    with np.errstate(over="ignore", invalid="ignore"):
+        ic50_um: NDArray[np.float64] = 10.0 ** -potency.astype(np.float64)
+    refuse_undefined(model.name, frame, ic50_um)
+    return ic50_um
 
 
 def trusted(model: Predictor, pairs: Pairs, trust: Trust | None) -> dict[str, NDArray[Any]]:

@@ -185,6 +185,7 @@ class Run:
         domain: Domain = "target",
         on_unknown: OnUnknown = "error",
         new_platform: dict[str, Any] | NewPlatformOptions | None = None,
+        calibrate: Table | None = None,
     ) -> pd.DataFrame:
         """Potency of each pair, and how far to trust it: what ``dadsp predict`` writes.
 
@@ -196,6 +197,7 @@ class Run:
             domain: Which screen's platform measured the expression.
             on_unknown: ``"drop"`` leaves out pairs of unknown lines or drugs, ``"error"`` refuses them.
             new_platform: Keys of ``new_platform`` in ``conf/predict.yaml``: scale, align, max_missing, gene_table.
+            calibrate: A few labels of the assay to be predicted: columns cell_id, drug_id, neg_log10_ic50_um or ic50_um.
 
         Returns:
             Columns cell_id, drug_id, neg_log10_ic50_um (−log10 IC50(µM)), ic50_um; then name of the drug, intervals, what
@@ -205,7 +207,14 @@ class Run:
             DadspError: An option is no choice, or a table cannot be used.
         """
         return self.predicted(
-            pairs, expression, drugs, lines=lines, domain=domain, on_unknown=on_unknown, new_platform=new_platform
+            pairs,
+            expression,
+            drugs,
+            lines=lines,
+            domain=domain,
+            on_unknown=on_unknown,
+            new_platform=new_platform,
+            calibrate=calibrate,
         ).frame
 
     def predicted(
@@ -218,6 +227,7 @@ class Run:
         domain: Domain,
         on_unknown: OnUnknown,
         new_platform: dict[str, Any] | NewPlatformOptions | None = None,
+        calibrate: Table | None = None,
     ) -> Predicted:
         """The same with notes on what was left out, and on what was done to expression."""
         platform = validated(NewPlatformOptions, new_platform or {}, "new_platform")
@@ -232,6 +242,7 @@ class Run:
             on_unknown=on_unknown,
             new_platform=with_table_of(platform, self.settings.get("data", {})) if self.is_kept else platform,
             trust=self.trust,
+            calibrate=None if calibrate is None else readable(calibrate, "calibrate"),
         )
 
     def _screens(self) -> tuple[Screen, Screen]:

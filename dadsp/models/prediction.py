@@ -145,7 +145,7 @@ def trust_notes(trust: Trust | None, frame: pd.DataFrame) -> tuple[Note, ...]:
     notes = []
     if not claimed.all():
         drugs = frame.loc[~claimed, "drug_id"].unique()
-        what = "pairs without interval: nothing like them was held out (intervals=cross_fit in training)"
+        what = "pairs without a 90 % interval: too little like them was held out (intervals=cross_fit in training)"
         notes.append(Note(what, int((~claimed).sum()), examples(drugs)))
     outside = frame["verdict"] == VERDICTS[-1]
     if (outside & claimed).any():

@@ -26,8 +26,8 @@ def main() -> None:
     for panel, (data, name) in zip(panels, NAMES.items(), strict=True):
         panel.axvspan(0.88, 0.92, color="0.9", zorder=0)
         for part, (mark, colour, label) in MARKS.items():
-            own = table[(table["data"] == data) & (table["part"] == part)]
-            found = own.groupby(["model", "stratum"]).mean(numeric_only=True)
+            found = table[(table["data"] == data) & (table["part"] == part)]
+            found = found.groupby(["model", "stratum"]).mean(numeric_only=True)
             places = [place for place, row in enumerate(rows) if row in found.index]
             chosen = found.loc[[rows[place] for place in places]]
             if part == "source":

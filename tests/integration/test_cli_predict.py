@@ -52,7 +52,7 @@ def test_new_lines_and_drugs_are_predicted(run: Path, tmp_path: Path, capsys: py
     assert facts["pairs"] == 3
     unused = {"what": "genes the model does not know, not used", "count": 1, "examples": "NOT_A_GENE_OF_THE_MODEL"}
     assert facts["notes"][0] == unused
-    assert facts["notes"][1]["what"].startswith("pairs without interval")  # a network's errors on new drugs are not known
+    assert facts["notes"][1]["what"].startswith("pairs without a 90 % interval")  # a network knows none
     assert [note["count"] for note in facts["notes"]] == [1, 3]
     out = pd.read_csv(tmp_path / "out.csv")
     assert out[["cell_id", "drug_id"]].to_numpy().tolist() == [["N1", "D1"], ["N2", "D1"], ["N2", "D2"]]

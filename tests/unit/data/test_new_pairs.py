@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -39,15 +40,9 @@ def predict(model: DadspA, changed: dict[tuple[int, str], float]) -> Predicted:
     lines.insert(0, "cell_id", list(screen.cells.ids))
     drugs = pd.DataFrame({"drug_id": screen.drugs.ids, "smiles": screen.drugs.smiles})
     pairs = pd.DataFrame({"cell_id": screen.cells.ids, "drug_id": screen.drugs.ids[0]})
-    return predict_new(
-        model,
-        Frame("pairs.csv", pairs),
-        expression=Frame("lines.csv", lines),
-        drugs=Frame("drugs.csv", drugs),
-        known=lambda: (screen, screen),
-        domain="target",
-        on_unknown="error",
-    )
+    expression, structures = Frame("lines.csv", lines), Frame("drugs.csv", drugs)
+    given: dict[str, Any] = {"expression": expression, "drugs": structures, "known": lambda: (screen, screen)}
+    return predict_new(model, Frame("pairs.csv", pairs), **given, domain="target", on_unknown="error")
 
 
 @pytest.mark.parametrize("value", [-99999.0, 1e38, 25431.0, float("inf"), float("nan")])

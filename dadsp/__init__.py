@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from dadsp.api import (
         Choices,
         FitContext,
+        PackedModel,
         Range,
         Run,
         SingleDrugRun,
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
         Tuned,
         compare,
         load,
+        load_packed,
         load_single_drug,
         load_study,
         model,
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Choices",
     "FitContext",
+    "PackedModel",
     "Range",
     "Run",
     "SingleDrugRun",
@@ -36,6 +39,7 @@ __all__ = [
     "__version__",
     "compare",
     "load",
+    "load_packed",
     "load_single_drug",
     "load_study",
     "model",

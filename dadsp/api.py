@@ -28,6 +28,7 @@ from dadsp.runs.folder import RunFolder, is_single_drug
 from dadsp.runs.identity import sole_process
 from dadsp.runs.job import KEYS, Job, going_on, logged_to, new_folder
 from dadsp.runs.job import train as train_job
+from dadsp.runs.packed import PackedModel, unpack
 from dadsp.runs.parts import forget_studies
 from dadsp.runs.parts import load_study as study_of_settings
 from dadsp.runs.predict_single_drug import SingleDrugRun
@@ -38,6 +39,7 @@ from dadsp.schema import Screen, Split, Study
 __all__ = [
     "Choices",
     "FitContext",
+    "PackedModel",
     "Range",
     "Run",
     "SingleDrugRun",
@@ -45,6 +47,7 @@ __all__ = [
     "Tuned",
     "compare",
     "load",
+    "load_packed",
     "load_single_drug",
     "load_study",
     "model",
@@ -250,6 +253,15 @@ def compare(
         titles = "; ".join(each.title for each in found)
         raise ConfigError(f"The runs hold {len(found)} different tests ({titles}). Compare those of one at a time.")
     return found[0]
+
+
+def load_packed(path: str | Path) -> PackedModel:
+    """A model that ``dadsp pack`` put into a file; it predicts, and runs no code from the file.
+
+    Raises:
+        LoadError: There is no such file, or it is damaged.
+    """
+    return unpack(Path(path))
 
 
 def load(folder: str | Path) -> Run:

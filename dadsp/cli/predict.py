@@ -52,9 +52,7 @@ def work(config: DictConfig, as_json: bool) -> None:
     if pairs is None and lines is None and drugs is None:
         raise ConfigError("pairs is required. Set it: pairs=table; or drugs=all, lines=all for every line with every drug.")
     out, folder = _outputs(options), Path(options.run)
-    if not folder.is_dir():
-        raise ConfigError(f"run={folder} is not a folder. Give a run folder of dadsp train or dadsp single-drug.")
-    run = None if is_single_drug(folder) else Run(RunFolder(folder))
+    run = _opened(folder)
     if run is None:
         predicted = _by_single_drug(folder, options)
     else:
@@ -72,6 +70,24 @@ def work(config: DictConfig, as_json: bool) -> None:
     if run is not None and (options.figures or options.page):
         _show(predicted, run.trust, options)
     _report(predicted, out, as_json)
+
+
+def _opened(place: Path) -> Run | None:
+    """The run, or the packed model; None for a run of ``dadsp single-drug``.
+
+    Raises:
+        ConfigError: There is none.
+        LoadError: The file is no packed model.
+    """
+    if place.is_file():
+        from dadsp.runs.packed import unpack  # which other predictions do without
+
+        return unpack(place)
+    if not place.is_dir():
+        raise ConfigError(
+            f"run={place} is no folder. Give a run folder of dadsp train or single-drug, or a file of dadsp pack."
+        )
+    return None if is_single_drug(place) else Run(RunFolder(place))
 
 
 def _asked(given: str | tuple[str | int, ...] | None) -> str | list[str] | None:

@@ -16,6 +16,7 @@ WHAT = {
     "train": "train a system on the source, adapt it, predict the target, score it beside naive predictors",
     "tune": "search hyper-parameters that predict held-out source lines best",
     "predict": "potency of new lines and drugs by a trained model",
+    "pack": "a run's model as one file to hand on, which predicts without the run's data",
     "impute": "the pairs of a screen that nobody measured: potency, interval, distance to training, drugs ranked",
     "design": "which pairs to measure next: the list, a plate map, what they are expected to gain",
     "embed": "both screens' lines before and after training: a map, and how far the screens are apart",

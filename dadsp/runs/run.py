@@ -253,6 +253,20 @@ class Run:
         except LoadError as error:
             raise LoadError(f"{error} Or give expression= and drugs=.") from error
 
+    def pack(self, out: str | Path, **options: Any) -> dict[str, Any]:
+        """Writes its model into one file to hand on, which ``dadsp.load_packed`` opens; gives the file's card.
+
+        Args:
+            out: The file.
+            options: expression, licence, use, as ``dadsp pack`` takes them.
+
+        Raises:
+            LoadError: The run's data are not at hand.
+        """
+        from dadsp.runs.packed import pack  # which builds on runs
+
+        return pack(self, Path(out), **options)
+
     def impute(self, **options: Any) -> "Imputation":
         """What the system says of the pairs that nobody measured: ``pairs``, ``ranking`` of drugs, ``coverage``, ``facts``.
 

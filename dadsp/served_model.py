@@ -86,7 +86,7 @@ def save_served_model(
     """
     save_model(predictor, folder / MODEL)
     if trust is not None:
-        (trust if expression else trust.without_lines()).save(folder / TRUST)
+        (trust if expression or not predictor.genes else trust.without_lines()).save(folder / TRUST)
     save_screens(predictor, study, folder, expression=expression)
 
 

@@ -33,7 +33,8 @@ def test_predictions_are_the_same_on_every_way(run: Path, tmp_path: Path) -> Non
     assert np.array_equal(predicted["neg_log10_ic50_um"], tested["y_pred"])
     pd.testing.assert_frame_equal(loaded.predict(pairs), predicted)
     for expression in (True, False):
-        save_served_model(loaded.model, loaded.study, tmp_path / str(expression), expression=expression)
+        place, trust = tmp_path / str(expression), loaded.trust
+        save_served_model(loaded.model, loaded.study, place, expression=expression, trust=trust)
     pd.testing.assert_frame_equal(load_served_model(tmp_path / "True").predict(pairs), predicted)
     if not loaded.genes:  # lines whose expression nobody reads may be known by name
         pd.testing.assert_frame_equal(load_served_model(tmp_path / "False").predict(pairs), predicted)
@@ -41,13 +42,17 @@ def test_predictions_are_the_same_on_every_way(run: Path, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("domain", ["source", "target"])
 def test_missing_pairs_are_imputed(run: Path, tmp_path: Path, domain: str) -> None:
-    assert main(["impute", f"run={run}", f"domain={domain}", "alpha=0.2", f"out={tmp_path}"]) == 0
+    assert main(["impute", f"run={run}", f"domain={domain}", f"out={tmp_path}"]) == 0
     facts = json.loads((tmp_path / "impute.json").read_text())
-    assert len(pd.read_csv(tmp_path / "missing_pairs.csv")) == facts["n_pairs"]
-    validation = pd.read_parquet(run / "predictions.parquet").query("split == 'val'")
-    width = facts["interval"]["half_width"]  # of errors made before validation pairs were learned
-    error = (validation["y_pred"] - validation["y_true"]).abs()
-    assert np.isclose(error, width).any()
+    missing = pd.read_csv(tmp_path / "missing_pairs.csv", dtype={"drug_id": str})
+    assert len(missing) == facts["n_pairs"]
+    missing[["cell_id", "drug_id"]].to_csv(tmp_path / "pairs.csv", index=False)
+    asked = [f"run={run}", f"domain={domain}", f"pairs={tmp_path / 'pairs.csv'}", f"out={tmp_path / 'out.csv'}"]
+    assert main(["predict", *asked]) == 0
+    predicted = pd.read_csv(tmp_path / "out.csv")
+    for end in ("low", "high"):
+        ours, theirs = missing[f"neg_log10_ic50_um_{end}"], predicted[f"{end}_90"]
+        assert ours.to_numpy() == pytest.approx(theirs.to_numpy(), abs=1e-4, nan_ok=True)
 
 
 def test_genes_are_explained_or_refused(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -231,7 +231,8 @@ def falling(values: Values) -> Values:
 
 
 def _factor_of(held_out: HeldOut, factor: Values) -> Values:
-    return np.where(held_out.stratum < DRUG_NEW, factor[np.minimum(held_out.drug, len(factor) - 1)], 1.0)
+    known = (held_out.stratum < DRUG_NEW) & (held_out.drug < len(factor))
+    return np.where(known, np.append(factor, 1.0)[np.minimum(held_out.drug, len(factor))], 1.0)
 
 
 def _worse(distance: FloatArray, inside: float, tested: float) -> IntArray:

@@ -75,7 +75,8 @@ class Trust:
         lines, line = np.unique(pairs.cell_idx, return_inverse=True)
         drugs, drug = np.unique(pairs.drug_idx, return_inverse=True)
         lines_seen, drugs_seen = self.near.seen(screen, lines, drugs)
-        numbers = {key: number for number, key in enumerate(self.drug_keys)}
+        # Drugs whose labels were never held out stand at the end, without a factor.
+        numbers = {key: number for number, key in enumerate(self.drug_keys[: len(self.calibration.factor)])}
         known = [numbers.get(screen.drug_keys[row]) for row in drugs]
         factor = np.array([1.0 if number is None else self.calibration.factor[number] for number in known])
         factor = np.where(drugs_seen, factor, 1.0).astype(np.float32)

@@ -85,7 +85,7 @@ def _opened(place: Path) -> Run | None:
         return unpack(place)
     if not place.is_dir():
         raise ConfigError(
-            f"run={place} is no folder. Give a run folder of dadsp train or single-drug, or a file of dadsp pack."
+            f"run={place} is not a folder. Give a run folder of dadsp train or single-drug, or a file of dadsp pack."
         )
     return None if is_single_drug(place) else Run(RunFolder(place))
 

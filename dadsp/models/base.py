@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Self, cast, final
+from typing import Any, Literal, Self, cast, final
 
 import numpy as np
 import pandas as pd
@@ -43,7 +43,8 @@ class FitContext:
     progress: bool = False
 
 
-class Uncertainty(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Uncertainty:
     """What a system does not know of pairs, in squares of −log10 IC50(µM).
 
     Attributes:

@@ -118,7 +118,8 @@ def test_workers_of_a_sweep_use_the_plugins_too(capsys: pytest.CaptureFixture[st
         get_reusable_executor().shutdown(wait=True)
     assert "1 jobs, 1 trained" in capsys.readouterr().err
     assert command("train", *sweep) == 0  # this process finds the same code
-    assert "1 jobs, 0 trained, 1 finished before" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "1 jobs, 0 trained, 1 finished before" in said, said
 
 
 def test_a_sweep_trains_again_where_the_code_of_a_guest_has_changed(

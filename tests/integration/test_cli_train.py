@@ -26,8 +26,10 @@ FILES = {
     "model",
     "naive.parquet",
     "predictions.parquet",
+    "screens",
     "split.json",
     "run.json",
+    "trust",
 }
 
 

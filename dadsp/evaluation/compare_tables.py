@@ -29,7 +29,7 @@ CALIBRATED = ("calibrated", "naive_calibrated")  # kinds of rows that were given
 
 def marked(table: pd.DataFrame) -> list[str]:
     """The systems' names, with ‡ where a few target labels were given, † where they were seen otherwise."""
-    given = table["kind"].isin(CALIBRATED)
+    given = table["kind"].isin(CALIBRATED) if "kind" in table else np.zeros(len(table), dtype=bool)
     marks = np.where(given, "‡ ", np.where(table["saw_target_labels"].astype(bool), "† ", ""))
     return [f"{mark}{name}" for mark, name in zip(marks, table["system"], strict=True)]
 

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.special import ndtri
 
 from dadsp.data.alignment.base import AlignmentLines
 from dadsp.data.alignment.bridge import Bridge
@@ -53,7 +52,8 @@ def aligned(
         shift, scale = shift_and_scale("zscore", [values])
         scores = (values - shift) / scale
     else:
-        from scipy.stats import rankdata  # a second of imports that nothing else here needs
+        from scipy.special import ndtri  # a second of imports that nothing else here needs
+        from scipy.stats import rankdata
 
         scores = ndtri((rankdata(values, axis=0) - 0.5) / len(values))
     how = "standardised" if align == "zscore" else "ranked"

@@ -96,7 +96,7 @@ def score(model: Predictor, study: Study, split: Split, facts: Mapping[str, Any]
         for (name, predictor, tested), drawn in zip(scored, samples.T, strict=True)
     ]
     naive_tables = {name: tested for name, predictor, tested in scored[1:] if isinstance(predictor, Naive)}
-    return Results(rows, table, {**facts, "system": model.name}, naive_tables)
+    return Results(rows, table, {"system": model.name, **facts}, naive_tables)
 
 
 def write_results(folder: RunFolder, results: Results, model: Predictor, study: Study) -> None:

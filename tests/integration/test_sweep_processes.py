@@ -96,7 +96,6 @@ def test_a_failing_job_among_two_workers_of_joblib_fails_the_parent_run_alone(tm
     ("table", "rows"),
     [
         ("table1", ["model=dadsp_a,linear"]),
-        ("table2", ["model=dadsp_b,sla"]),
         ("table3", ["model=dadsp_a", "drug_features=ssp,gcn"]),
     ],
 )

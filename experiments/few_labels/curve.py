@@ -9,6 +9,7 @@ labels and no more. results.csv has a row per system, k and draw; summary.csv th
 
 import argparse
 import time
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -48,10 +49,10 @@ def scores(table: PredictionTable) -> dict[str, Any]:
     }
 
 
-def rows_of(model: Predictor, study: Study, split: Split, draws: int) -> list[dict[str, Any]]:
+def rows_of(model: Predictor, study: Study, split: Split, counts: Sequence[int], draws: int) -> list[dict[str, Any]]:
     """One row for each k and draw, and for each of them one of the means of the labels."""
     rows = []
-    for k in COUNTS:
+    for k in counts:
         for draw in range(draws if k else 1):
             given = with_calibration(study, split, {"labels_per_drug": k, "draw": draw})
             start = time.process_time()
@@ -88,6 +89,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--study", required=True)
     parser.add_argument("--model", nargs="+", required=True, help="a system and overrides of its settings")
+    parser.add_argument("--counts", type=int, nargs="+", default=COUNTS)
     parser.add_argument("--draws", type=int, default=20)
     parser.add_argument("--out", type=Path, default=FOLDER)
     given = parser.parse_args()
@@ -97,7 +99,9 @@ def main() -> None:
     tags = environment_tags()
     made = {"seed": 0, "git.sha": tags.get("git.sha"), "data_hash": study.content_hash, "split_hash": split.content_hash}
     command = f"python experiments/few_labels/curve.py --study {given.study} --model {' '.join(given.model)}"
-    found = pd.DataFrame(rows_of(model, study, split, given.draws)).assign(study=given.study, command=command, **made)
+    found = pd.DataFrame(rows_of(model, study, split, given.counts, given.draws)).assign(
+        study=given.study, command=command, **made
+    )
     path = given.out / "results.csv"
     known = pd.read_csv(path) if path.exists() else found.iloc[:0]
     again = known["study"].eq(given.study) & known["system"].isin(found["system"].unique())

@@ -9,11 +9,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from dataclasses import dataclass as plain_dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
-from pydantic import Field
+from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
 from dadsp.analysis.greedy_design import Chosen, Errors, Values, choose
@@ -53,9 +53,15 @@ class DesignOptions:
     without_drugs: tuple[str, ...] = ()
     about: str | None = None
     again: bool = False
-    plate: Literal[96, 384, 1536] = 96
+    plate: int = 96
     controls: int = Field(default=0, ge=0)
     seed: int = 0
+
+    @model_validator(mode="after")
+    def _plates_are_made(self) -> Self:
+        if self.plate not in PLATES:
+            raise ValueError(f"plate={self.plate} is no plate that is made. Valid: {', '.join(map(str, PLATES))}")
+        return self
 
 
 @plain_dataclass(frozen=True, eq=False)

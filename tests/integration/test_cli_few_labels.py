@@ -110,4 +110,5 @@ def test_pairs_to_measure_next_are_listed_with_their_wells(run: Path, capsys: py
     listed = pd.read_csv(run / "design" / "design.csv")
     assert listed["cell_id"].value_counts().max() <= 2
     refused(["design", f"run={run}", "budget=0"], "budget", capsys)
+    refused(["design", f"run={run}", "plate=100"], "Valid: 96, 384, 1536", capsys)
     refused(["design", f"run={run}", "again=true", "without_drugs=[aspirin]"], "aspirin", capsys)

@@ -104,7 +104,8 @@ def main() -> None:
     )
     path = given.out / "results.csv"
     known = pd.read_csv(path) if path.exists() else found.iloc[:0]
-    again = known["study"].eq(given.study) & known["system"].isin(found["system"].unique())
+    keys = ["study", "system", "k"]
+    again = pd.MultiIndex.from_frame(known[keys]).isin(pd.MultiIndex.from_frame(found[keys]))
     results = pd.concat([known[~again], found], ignore_index=True)
     results = results[["study", *(name for name in results if name != "study")]].round(5)
     write_atomically(path, partial(results.to_csv, index=False))

@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
 from omegaconf import OmegaConf
@@ -30,26 +29,24 @@ def files_of(folder: Path) -> set[str]:
 
 
 @pytest.mark.slow
-def test_two_processes_write_one_run_folder_like_one_process_and_the_same_one_again(tmp_path: Path) -> None:
+def test_two_processes_write_one_run_folder_like_one_process(tmp_path: Path) -> None:
+    # That they train the same every time is seen where a killed pair of them resumes (tests/unit/models/test_processes.py).
     alone = trained(tmp_path / "alone")
-    shared, again = (trained(tmp_path / name, "trainer=ddp", "trainer.device=cpu") for name in ("shared", "again"))
+    shared = trained(tmp_path / "shared", "trainer=ddp", "trainer.device=cpu")
     assert len(list((tmp_path / "shared").iterdir())) == 1
     assert files_of(shared) == files_of(alone)
-    histories = [pd.read_csv(folder / "history.csv") for folder in (alone, shared, again)]
+    histories = [pd.read_csv(folder / "history.csv") for folder in (alone, shared)]
     assert list(histories[1].columns) == list(histories[0].columns)
     assert len(histories[1]) == len(histories[0])
     log = (shared / "train.log").read_text()
     assert "dadsp_a: 2 × 1 CPU threads" in log
     assert log.count("dadsp_a epoch") == histories[1]["stage"].eq("dadsp_a").sum()
-    ours, theirs = (pd.read_parquet(folder / "predictions.parquet")["y_pred"] for folder in (shared, again))
-    assert np.array_equal(ours, theirs)
-    assert histories[1].equals(histories[2])
 
 
 @pytest.mark.slow
 def test_jobs_of_a_sweep_run_at_once_each_on_its_share_of_the_cores(tmp_path: Path) -> None:
     # Long enough for the second job to start, after some seconds of imports, while the first is at work.
-    long = ["trainer.max_epochs=60", "trainer.patience=null"]
+    long = ["trainer.max_epochs=30", "trainer.patience=null"]
     sweep = ["hydra/launcher=parallel", "seed=0,1", *long, f"runs={tmp_path}", "-m"]
     # More threads than there are cores, if the launcher did not say otherwise.
     environment = os.environ | {"OMP_NUM_THREADS": str(2 * threads_per_job(1))}

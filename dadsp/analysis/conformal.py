@@ -11,13 +11,13 @@ Reference: Dunn, Wasserman & Ramdas, JASA 2023; Lee, Barber & Willett, arXiv 230
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from dadsp.errors import ConfigError
+from dadsp.models.trust.group_quantile import TOLERANCE, group_mean, group_quantiles
 from dadsp.schema import BoolArray, IntArray
 from dadsp.seeding import derive_seed
 
@@ -25,7 +25,6 @@ Values = NDArray[np.float64]
 
 LEVELS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)  # nominal coverages of the curve
 HALVINGS = 200
-TOLERANCE = 1e-9  # of sums of weights
 
 
 def fewest_lines(alpha: float) -> int:
@@ -44,26 +43,14 @@ def half_width(error: Values, line: IntArray, alpha: float) -> float:
     Raises:
         ConfigError: There are too few lines for a finite interval.
     """
-    _, which, n_pairs = np.unique(line, return_inverse=True, return_counts=True)
-    fewest = fewest_lines(alpha)
-    if len(n_pairs) < fewest:
+    n_lines, fewest = len(np.unique(line)), fewest_lines(alpha)
+    if n_lines < fewest:
         raise ConfigError(
-            f"alpha={alpha:g} needs {fewest} held-out lines to calibrate intervals, and there are {len(n_pairs)}. "
-            f"Set alpha to {math.ceil(1000 / (len(n_pairs) + 1)) / 1000:g} or more, or train with a larger "
+            f"alpha={alpha:g} needs {fewest} held-out lines to calibrate intervals, and there are {n_lines}. "
+            f"Set alpha to {math.ceil(1000 / (n_lines + 1)) / 1000:g} or more, or train with a larger "
             "split.val_fraction."
         )
-    order = np.argsort(error, kind="stable")
-    weight = np.cumsum(1 / n_pairs[which[order]])
-    wanted = min((1 - alpha) * (len(n_pairs) + 1), len(n_pairs))
-    return float(error[order[np.searchsorted(weight, wanted - TOLERANCE * len(n_pairs))]])
-
-
-def line_average(values: NDArray[Any], line: IntArray) -> float:
-    """Mean over lines of the mean over each line's pairs; NaN without a pair."""
-    if not len(line):
-        return float("nan")
-    _, which, n_pairs = np.unique(line, return_inverse=True, return_counts=True)
-    return float(np.mean(np.bincount(which, weights=values) / n_pairs))
+    return float(group_quantiles(error, line, [1 - alpha])[0])
 
 
 def halved_coverage(error: Values, line: IntArray, alpha: float, seed: int) -> Values:
@@ -82,7 +69,7 @@ def halved_coverage(error: Values, line: IntArray, alpha: float, seed: int) -> V
     for _ in range(HALVINGS):
         calibrates: BoolArray = np.isin(line, random.permutation(lines)[:n_calibrating])
         width = half_width(error[calibrates], line[calibrates], alpha)
-        covered.append(line_average(error[~calibrates] <= width, line[~calibrates]))
+        covered.append(group_mean(error[~calibrates] <= width, line[~calibrates]))
     return np.array(covered)
 
 
@@ -131,7 +118,7 @@ def coverage_curve(
                 width = float(np.nanmedian(of_tested)) if np.isfinite(of_tested).any() else np.nan
             told = np.isfinite(of_tested)
             source = dict(zip(("source_low", "source_high"), np.percentile(halved, (5, 95)), strict=True))
-            target = line_average((tested[0] <= of_tested)[told], tested[1][told])
+            target = group_mean((tested[0] <= of_tested)[told], tested[1][told])
             record = {"nominal": nominal, "half_width": width, "source": halved.mean(), **source, "target": target}
             records.append(record)
     return pd.DataFrame(records)

@@ -17,7 +17,11 @@ from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
 from dadsp.analysis.greedy_design import Chosen, Errors, Values, choose
-from dadsp.errors import ConfigError, MissingIdsError, examples
+from dadsp.data.matching import Matched, Pool, match_lines, refuse_doubtful
+from dadsp.data.new_pairs import read_pairs
+from dadsp.data.table_files import header_of
+from dadsp.data.tables import read_table
+from dadsp.errors import ConfigError, MissingIdsError, SchemaError, examples
 from dadsp.models.base import Predictor
 from dadsp.models.calibrated import PRIORS, Calibrated, Variances
 from dadsp.models.kernels.similarity import equal
@@ -36,9 +40,9 @@ class DesignOptions:
         domain: Whose lines and drugs.
         per_line: At most so many pairs of one line; None: no limit.
         per_drug: At most so many pairs of one drug; None: no limit.
-        without_lines: Ids of lines that cannot be measured; their predictions still matter.
+        without_lines: Ids or names of lines that cannot be measured; their predictions still matter.
         without_drugs: Ids or names of drugs that cannot be measured.
-        about: CSV file with columns cell_id, drug_id and, if wished, weight: the pairs whose predictions matter; None: all.
+        about: Table with columns cell_id, drug_id and, if wished, weight: the pairs whose predictions matter; None: all.
         again: Whether pairs that the screen measured already may be chosen.
         plate: Wells of a plate.
         controls: Columns at the right end of each plate that stay free.
@@ -99,13 +103,13 @@ def design(
     allowed = np.ones((len(screen.cells), len(screen.drugs)), dtype=bool)
     if not options.again:
         allowed[screen.responses.cell_idx, screen.responses.drug_idx] = False
-    allowed[_rows(options.without_lines, screen.cells.ids, screen.cells.ids, "without_lines")] = False
-    allowed[:, _rows(options.without_drugs, screen.drugs.ids, screen.drugs.names, "without_drugs")] = False
+    allowed[_rows("without_lines", options.without_lines, match_lines(options.without_lines, screen.cells))] = False
+    allowed[:, _rows("without_drugs", options.without_drugs, Pool.of([screen]).match(options.without_drugs))] = False
     if not allowed.any():
         raise ConfigError(
             f"No pair of {screen.name} may be measured: all are measured or excluded. Set again=true, or exclude less."
         )
-    matters = _weights(Path(options.about), screen) if options.about else np.ones(allowed.shape)
+    matters = _weights(Path(options.about), screen, options.domain) if options.about else np.ones(allowed.shape)
     errors, known = errors_of(model, screen, options.domain)
     found = choose(
         errors,
@@ -220,34 +224,26 @@ def plate_map(pairs: pd.DataFrame, plate: int) -> pd.DataFrame:
     )
 
 
-def _rows(given: Sequence[str], ids: Sequence[str], names: Sequence[str], key: str) -> IntArray:
-    known = {name: row for row, name in enumerate(names)} | {name: row for row, name in enumerate(ids)}
-    unknown = [name for name in given if name not in known]
+def _rows(key: str, given: Sequence[str], found: Matched) -> IntArray:
+    refuse_doubtful(key, found)
+    unknown = [name for name, row in zip(given, found.rows, strict=True) if row < 0]
     if unknown:
         raise MissingIdsError(
             f"{key}: {len(unknown)} of {len(given)} are not known (e.g. {examples(unknown)}). Correct them."
         )
-    return np.array([known[name] for name in given], dtype=np.int64)
+    return found.rows
 
 
-def _weights(path: Path, screen: Screen) -> Values:
-    try:
-        table = pd.read_csv(path, dtype={"cell_id": str, "drug_id": str})
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"about={path} cannot be read as a CSV file: {error}.") from error
-    if not {"cell_id", "drug_id"} <= set(table) or table.empty:
-        raise ConfigError(f"about={path} needs columns cell_id, drug_id and a row or more. Add them.")
-    lines, drugs = (pd.Index(ids).get_indexer(pd.Index(table[column])) for ids, column in
-                    ((screen.cells.ids, "cell_id"), (screen.drugs.ids, "drug_id")))  # fmt: skip
-    unknown = (lines < 0) | (drugs < 0)
-    if unknown.any():
-        names = examples(table.loc[unknown, "cell_id"] + "/" + table.loc[unknown, "drug_id"])
-        raise MissingIdsError(
-            f"about={path}: {unknown.sum()} of {len(table)} pairs are not of {screen.name} (e.g. {names}). Leave them out."
-        )
-    weight = pd.to_numeric(table.get("weight", pd.Series(1.0, index=table.index)), errors="coerce").to_numpy(dtype=float)
-    if not (np.isfinite(weight).all() and (weight >= 0).all() and weight.sum() > 0):
-        raise ConfigError(f"about={path}: weights must be numbers of 0 or more, not all 0. Correct them.")
+def _weights(path: Path, screen: Screen, domain: Domain) -> Values:
+    pairs, _, _ = read_pairs(path, expression=None, drugs=None, known=[screen], domain=domain)
+    given = "weight" in header_of(path)
+    column = (
+        read_table(path, {"weight": "weight"}, numbers=("weight",))["weight"].to_numpy() if given else np.ones(len(pairs))
+    )
+    if not ((column >= 0).all() and column.sum() > 0):
+        raise SchemaError(f"{path}: weights must be numbers of 0 or more, not all 0. Correct them.")
+    if (pairs.drug_idx >= len(screen.drugs)).any():
+        raise MissingIdsError(f"{path}: some drugs are not of {screen.name}. Leave them out.")
     result = np.zeros((len(screen.cells), len(screen.drugs)))
-    np.add.at(result, (lines, drugs), weight)
+    np.add.at(result, (pairs.cell_idx, pairs.drug_idx), column)
     return result

@@ -50,12 +50,10 @@ class Uncertainty:
     Attributes:
         covariance: Of the potency of each pair with that of each given pair, shape (n_pairs, n_given).
         variance: Of each pair's potency, without noise, shape (n_pairs,).
-        noise: Variance of a label about it, shape (n_pairs,).
     """
 
     covariance: NDArray[np.float64]
     variance: NDArray[np.float64]
-    noise: NDArray[np.float64]
 
 
 class GridUncertainty(ABC):
@@ -225,12 +223,12 @@ def load_model(folder: Path) -> Predictor:
     try:
         arrays = load_file(folder / "weights.safetensors")
         refuse_not_finite(arrays, folder / "weights.safetensors")
-        predictor = _system(str(facts.get("system"))).from_state(facts, arrays)
+        predictor = registered_system(str(facts.get("system"))).from_state(facts, arrays)
         predictor.name = facts.get("name", predictor.name)  # says where target labels trained it
         return predictor
     except (OSError, SafetensorError) as error:
         raise LoadError(f"{folder / 'weights.safetensors'} is absent or damaged ({error}). Train again.") from error
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise LoadError(f"{folder} does not hold a complete model ({error}). Train again.") from error
 
 
@@ -255,7 +253,12 @@ def refuse_not_finite(arrays: Arrays, path: Path) -> None:
         )
 
 
-def _system(path: str) -> type[Predictor]:
+def registered_system(path: str) -> type[Predictor]:
+    """The system that a saved model names.
+
+    Raises:
+        LoadError: There is none of that name.
+    """
     found = registered("model", path)  # by name, from a table: the file may have come from elsewhere
     if found is None:
         raise LoadError(f"The saved model names '{path}', which is no dadsp system. Install the version that saved it.")
@@ -333,16 +336,3 @@ def seen_in_training(
 def under(prefix: str, arrays: Arrays) -> Arrays:
     """The arrays whose names begin with ``prefix``, without it."""
     return {name.removeprefix(prefix): value for name, value in arrays.items() if name.startswith(prefix)}
-
-
-def structures_of(pairs: Pairs) -> NDArray[Any]:
-    """The structure key of each pair's drug, shape (n_pairs,)."""
-    return np.array(pairs.screen.drug_keys, dtype=object)[pairs.drug_idx]
-
-
-def label_words(given: Pairs) -> str:
-    """How tables call a system's given labels: ``5 target labels per drug``, or their number where drugs differ."""
-    counts = np.unique(structures_of(given).astype(str), return_counts=True)[1]
-    alike = bool((counts == counts[0]).all())
-    n = int(counts[0]) if alike else len(given)
-    return f"{n} target label{'s' if n > 1 else ''}{' per drug' if alike else ''}"

@@ -16,15 +16,15 @@ Reference: Rasmussen and Williams, Gaussian Processes for Machine Learning, 2006
 
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
-from typing import Any, Self, cast
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dadsp.building import registered
 from dadsp.data.new_platform.reference import Reference
 from dadsp.errors import ConfigError
-from dadsp.models.base import Arrays, FitContext, Predictor, label_words, structures_of, under
+from dadsp.models.base import Arrays, FitContext, Predictor, registered_system, under
+from dadsp.models.structures import keys_of
 from dadsp.schema import CellLines, Domain, Drugs, FloatArray, Pairs, Responses, Screen, Split, Study
 
 Values = NDArray[np.float64]
@@ -106,10 +106,10 @@ class Calibrated(Predictor):
 
     def _against_given(self, pairs: Pairs) -> "_Parts":
         stated, predicted = self.inner.uncertainty(pairs, self.given), self.inner.predict(pairs).astype(np.float64)
-        keys = structures_of(pairs)
+        keys = keys_of(pairs)
         centres = np.array([self.centres.get(key, value) for key, value in zip(keys, predicted, strict=True)])
         return _Parts(
-            same=(keys[:, None] == structures_of(self.given)).astype(np.float64),
+            same=(keys[:, None] == keys_of(self.given)).astype(np.float64),
             predicted=predicted,
             deviation=predicted - centres,
             covariance=None if stated is None else stated.covariance,
@@ -238,8 +238,7 @@ class Calibrated(Predictor):
     def from_state(cls, facts: dict[str, Any], arrays: Arrays) -> Self:
         """The saved system."""
         self, inside = cls(), facts["inner"]
-        system = cast(type[Predictor], registered("model", inside["system"]))
-        self.inner = system.from_state(inside, under("inner.", arrays))
+        self.inner = registered_system(str(inside["system"])).from_state(inside, under("inner.", arrays))
         self.inner.name = inside.get("name", self.inner.name)
         self.given = _given(facts["given"], arrays)
         self.residuals, self.centres, self.cap = arrays["residuals"], facts["centres"], facts["cap"]
@@ -306,7 +305,7 @@ class _Parts:
 
 
 def _means(pairs: Pairs, predicted: FloatArray) -> dict[str, float]:
-    keys, which = np.unique(structures_of(pairs).astype(str), return_inverse=True)
+    keys, which = np.unique(keys_of(pairs).astype(str), return_inverse=True)
     means = np.bincount(which, weights=predicted.astype(np.float64)) / np.bincount(which)
     return dict(zip(keys.tolist(), means.tolist(), strict=True))
 
@@ -341,4 +340,16 @@ def _given(words: dict[str, Any], arrays: Arrays) -> Pairs:
         Drugs(**drugs),
         Responses.none(),
     )
-    return Pairs(screen, words["domain"], arrays["cell_idx"], arrays["drug_idx"])
+    cell_idx, drug_idx = arrays["cell_idx"], arrays["drug_idx"]
+    for rows, size in ((cell_idx, len(screen.cells)), (drug_idx, len(screen.drugs))):
+        if rows.shape != arrays["residuals"].shape or rows.min(initial=0) < 0 or rows.max(initial=0) >= size:
+            raise ValueError("the given labels name lines or drugs that are not there")
+    return Pairs(screen, words["domain"], cell_idx, drug_idx)
+
+
+def label_words(given: Pairs) -> str:
+    """How tables call a system's given labels: ``5 target labels per drug``, or their number where drugs differ."""
+    counts = np.unique(keys_of(given).astype(str), return_counts=True)[1]
+    alike = bool((counts == counts[0]).all())
+    n = int(counts[0]) if alike else len(given)
+    return f"{n} target label{'s' if n > 1 else ''}{' per drug' if alike else ''}"

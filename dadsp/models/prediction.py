@@ -140,7 +140,8 @@ def trust_notes(trust: Trust | None, frame: pd.DataFrame) -> tuple[Note, ...]:
     """What a reader must know of the intervals."""
     if trust is None:
         own = "are the system's own" if "low_90" in frame else "are not known"
-        return (Note(f"this run has no calibration (docs/intervals.md): intervals {own}; pairs", len(frame)),)
+        what = f"no errors on held-out lines and drugs are at hand (docs/intervals.md): intervals {own}; pairs"
+        return (Note(what, len(frame)),)
     claimed = frame["low_90"].notna()
     notes = []
     if not claimed.all():
@@ -160,7 +161,7 @@ def _standing(potency: FloatArray, pairs: Pairs, trust: Trust | None) -> dict[st
     def name(domain: Domain) -> str:
         return f"{trust.facts['screens'][domain]} lines" if trust is not None else ""
 
-    share, among = percentile_in_drug(potency, pairs, None if trust is None else trust.reference, name)
+    share, among = percentile_in_drug(potency, pairs, None if trust is None else trust.own_lines, name)
     return {
         "rank_in_drug": rank(potency, pairs.drug_idx),
         "percentile_in_drug": share,

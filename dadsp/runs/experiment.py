@@ -12,8 +12,8 @@ from dadsp import plugins
 from dadsp.building import name_of
 from dadsp.data.cache import keep_study
 from dadsp.errors import ConfigError
-from dadsp.models.base import FitContext, Predictor, label_words, save_model
-from dadsp.models.calibrated import calibrated, given_pairs
+from dadsp.models.base import FitContext, Predictor, save_model
+from dadsp.models.calibrated import calibrated, given_pairs, label_words
 from dadsp.models.trust.trust import Method, Trust, labelled, trust_of
 from dadsp.options import check_choice
 from dadsp.provenance import environment_tags

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any, get_args
 
 from dadsp.building import build
+from dadsp.data.new_pairs import read_pairs
 from dadsp.errors import ConfigError, DadspError, LoadError, nearest
 from dadsp.models.base import Predictor
 from dadsp.models.systems.naive import Naive
 from dadsp.runs.folder import SPLIT, STUDY, RunFolder
-from dadsp.schema import Scope, Split, Study
+from dadsp.schema import Pairs, Scope, Screen, Split, Study
 from dadsp.splits.calibration import with_calibration
 from dadsp.splits.store import load_split, save_split, saved_scope
 
@@ -88,9 +89,18 @@ def split_of(settings: Mapping[str, Any], seed: int, study: Study, folder: Path)
     if path.exists():
         return load_split(path, study)
     split: Split = build(settings["split"], "split", study=study, seed=seed)
-    split = with_calibration(study, split, settings.get("calibration") or {})
+    split = with_calibration(study, split, settings.get("calibration") or {}, target_pairs)
     save_split(path, study, split)
     return split
+
+
+def target_pairs(path: Path, screen: Screen) -> Pairs:
+    """The pairs of a table, of a target screen's lines and drugs.
+
+    Raises:
+        DadspError: The table cannot be used, or names others.
+    """
+    return read_pairs(path, expression=None, drugs=None, known=[screen], domain="target")[0]
 
 
 def read_run_data(folder: RunFolder) -> Study:

@@ -1,6 +1,6 @@
 """Which target labels a fitted system is given: few, chosen at random or named by the user, and never scored."""
 
-from collections.abc import Iterable
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
@@ -12,7 +12,7 @@ from pydantic.dataclasses import dataclass
 
 from dadsp.errors import ConfigError, MissingIdsError, examples
 from dadsp.options import STRICT, validated
-from dadsp.schema import IntArray, Note, Split, Study
+from dadsp.schema import IntArray, Note, Pairs, Responses, Screen, Split, Study
 from dadsp.seeding import derive_seed
 
 
@@ -23,7 +23,7 @@ class CalibrationOptions:
     Attributes:
         labels_per_drug: How many measured target pairs of every drug are given, at random; 0 gives none.
         draw: Which random draw; another one gives other pairs, whatever the seed of training.
-        pairs: CSV file with columns cell_id, drug_id that names the pairs instead; None draws.
+        pairs: Table with columns cell_id, drug_id that names the pairs instead; None draws.
     """
 
     labels_per_drug: int = Field(default=0, ge=0)
@@ -42,17 +42,21 @@ class CalibrationOptions:
         return bool(self.labels_per_drug or self.pairs)
 
 
-def with_calibration(study: Study, split: Split, options: dict[str, Any]) -> Split:
+def with_calibration(
+    study: Study, split: Split, options: dict[str, Any], read: Callable[[Path, Screen], Pairs] | None = None
+) -> Split:
     """The split with some tested pairs given for calibration instead.
 
     Args:
         study: Of the split.
         split: Without such pairs.
         options: Fields of ``CalibrationOptions``.
+        read: Gives the pairs of a table, of a screen's lines and drugs; needed where ``pairs`` names one.
 
     Raises:
-        ConfigError: An option is impossible, a file is of no use, or a drug has too few measured pairs to leave one to test.
-        MissingIdsError: The file names pairs that were not measured.
+        ConfigError: An option is impossible, or nothing is left to test.
+        MissingIdsError: The table names pairs that were not measured.
+        DadspError: It cannot be read.
     """
     chosen = validated(CalibrationOptions, options, "calibration")
     if not chosen.wanted:
@@ -61,18 +65,20 @@ def with_calibration(study: Study, split: Split, options: dict[str, Any]) -> Spl
         raise ConfigError("The saved split gives target labels already. Leave calibration out.")
     if study.scope != "across":
         raise ConfigError("calibration gives labels of another screen, and this split stands inside one. Leave it out.")
-    rows = _named(study, split, Path(chosen.pairs)) if chosen.pairs else _drawn(study, split, chosen)
+    if chosen.pairs and read:
+        rows = _named(study, split, read(Path(chosen.pairs), study.target), chosen.pairs)
+    else:
+        rows = _drawn(study, split, chosen)
     rest = np.setdiff1d(split.test_idx, rows)
     if not len(rest):
         raise ConfigError(f"calibration gives all {len(rows)} measured target pairs, and none is left to test. Give fewer.")
-    names = [f"{study.target.cells.ids[cell]}/{study.target.drugs.ids[drug]}" for cell, drug in _pairs_of(study, rows[:4])]
-    note = Note("target pairs calibrate and are not tested", len(rows), examples(names))
+    some = _names(study.target, study.target.responses.take(rows[:4]))
+    note = Note("target pairs calibrate and are not tested", len(rows), examples(some))
     return replace(split, test_idx=rest, calibrate_idx=rows, notes=(*split.notes, note))
 
 
-def _pairs_of(study: Study, rows: IntArray) -> Iterable[tuple[int, int]]:
-    responses = study.target.responses
-    return zip(responses.cell_idx[rows].tolist(), responses.drug_idx[rows].tolist(), strict=True)
+def _names(screen: Screen, pairs: Pairs | Responses) -> list[str]:
+    return [f"{screen.cells.ids[cell]}/{screen.drugs.ids[drug]}" for cell, drug in _both(pairs)]
 
 
 def _drawn(study: Study, split: Split, options: CalibrationOptions) -> IntArray:
@@ -84,24 +90,21 @@ def _drawn(study: Study, split: Split, options: CalibrationOptions) -> IntArray:
     return np.sort(split.test_idx[order[place < options.labels_per_drug]])
 
 
-def _named(study: Study, split: Split, path: Path) -> IntArray:
-    try:
-        table = pd.read_csv(path, dtype=str)
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"calibration.pairs={path} cannot be read as a CSV file: {error}.") from error
-    if not {"cell_id", "drug_id"} <= set(table):
-        raise ConfigError(f"calibration.pairs={path} needs columns cell_id, drug_id; it has {examples(table.columns, 9)}.")
-    if table.empty:
-        raise ConfigError(f"calibration.pairs={path} names no pair. Add some, or leave it out.")
+def _named(study: Study, split: Split, pairs: Pairs, where: str) -> IntArray:
     screen, responses = study.target, study.target.responses.take(split.test_idx)
-    cells, drugs = pd.Index(screen.cells.ids), pd.Index(screen.drugs.ids)
-    measured = pd.MultiIndex.from_arrays([cells[responses.cell_idx], drugs[responses.drug_idx]])
-    wanted = pd.MultiIndex.from_frame(table[["cell_id", "drug_id"]].drop_duplicates())
-    absent = wanted.difference(measured)
-    if len(absent):
-        names = examples("/".join(map(str, pair)) for pair in absent)
+    measured = {pair: row for row, pair in zip(split.test_idx.tolist(), _both(responses), strict=True)}
+    wanted = dict.fromkeys(_both(pairs))
+    absent = [place for place, pair in enumerate(_both(pairs)) if pair not in measured]
+    if absent:
+        names = examples(
+            _names(pairs.screen, replace(pairs, cell_idx=pairs.cell_idx[absent], drug_idx=pairs.drug_idx[absent]))
+        )
         raise MissingIdsError(
-            f"calibration.pairs={path}: {len(absent)} of {len(wanted)} pairs are not among the {len(measured):,} measured "
+            f"calibration.pairs={where}: {len(absent)} of {len(pairs)} pairs are not among the {len(measured):,} measured "
             f"in {screen.name} (e.g. {names}). Leave them out."
         )
-    return np.asarray(split.test_idx[measured.isin(wanted)], dtype=np.int64)
+    return np.sort(np.array([measured[pair] for pair in wanted], dtype=np.int64))
+
+
+def _both(pairs: Pairs | Responses) -> list[tuple[int, int]]:
+    return list(zip(pairs.cell_idx.tolist(), pairs.drug_idx.tolist(), strict=True))

@@ -201,7 +201,7 @@ def test_a_run_without_calibration_predicts_the_same_and_says_so(
     columns = ["cell_id", "drug_id", "neg_log10_ic50_um", "ic50_um", "rank_in_drug"]
     pd.testing.assert_frame_equal(tables[0][columns], tables[1][columns])
     assert "low_90" not in tables[1]
-    assert "this run has no calibration" in capsys.readouterr().err
+    assert "no errors on held-out lines and drugs are at hand" in capsys.readouterr().err
 
 
 def test_nothing_asked_for_and_impossible_outputs_are_one_line(

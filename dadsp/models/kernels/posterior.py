@@ -12,7 +12,7 @@ from functools import cached_property
 
 import numpy as np
 
-from dadsp.models.base import GridUncertainty, Uncertainty
+from dadsp.models.base import GridUncertainty
 from dadsp.models.kernels.similarity import Values
 from dadsp.schema import IntArray
 
@@ -69,6 +69,11 @@ class Posterior(GridUncertainty):
         result: Values = self.of.scale * self.given.scale[line, drug] * left + level
         return result
 
+    def between(self, pairs: tuple[IntArray, IntArray], given: tuple[IntArray, IntArray]) -> Values:
+        """Covariance of pairs (rows of lines and of drugs) with given ones, shape (n_pairs, n_given)."""
+        columns = [self.with_pair(line, drug)[pairs] for line, drug in zip(*(rows.tolist() for rows in given), strict=True)]
+        return np.stack(columns, axis=1) if columns else np.zeros((len(pairs[0]), 0))
+
     def times(self, weights: Values) -> Values:
         """The covariance matrix times a vector over the given pairs, both as grids; no matrix of pairs is made."""
         scaled = self.given.scale * weights
@@ -84,24 +89,3 @@ class Posterior(GridUncertainty):
         left = np.outer(np.diag(self.alike_lines), np.diag(self.alike_drugs)) - explained
         result: Values = np.maximum(self.of.scale**2 * left + self.of.level**2, 0)
         return result
-
-
-def uncertainty_of(
-    posterior: Posterior,
-    variance: Values,
-    noise: Values,
-    pairs: tuple[IntArray, IntArray],
-    given: tuple[IntArray, IntArray],
-) -> Uncertainty:
-    """Of pairs, each a row of the posterior's lines and one of its drugs.
-
-    Args:
-        posterior: Of their lines and drugs.
-        variance: Of potency without noise, shape (n_lines, n_drugs).
-        noise: Variance of a label about it, the same shape.
-        pairs: Rows of lines and of drugs.
-        given: The same of the given pairs.
-    """
-    columns = [posterior.with_pair(line, drug)[pairs] for line, drug in zip(*(rows.tolist() for rows in given), strict=True)]
-    covariance = np.stack(columns, axis=1) if columns else np.zeros((len(pairs[0]), 0))
-    return Uncertainty(covariance, variance[pairs], noise[pairs])

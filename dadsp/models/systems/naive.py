@@ -9,7 +9,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dadsp.errors import ConfigError, nearest
-from dadsp.models.base import Arrays, FitContext, Predictor, label_words
+from dadsp.models.base import Arrays, FitContext, Predictor
+from dadsp.models.calibrated import given_pairs, label_words
 from dadsp.schema import FloatArray, IntArray, Pairs, Responses, Screen, Split, Study
 
 Names = NDArray[Any]
@@ -224,7 +225,7 @@ class GivenLabels(Naive):
         self = cls("drug_mean")
         given = study.target.responses.take(split.calibrate_idx)
         self._means = _Means.of(study.target, given, None)
-        self.name = f"mean of {label_words(Pairs(study.target, 'target', given.cell_idx, given.drug_idx))}"
+        self.name = f"mean of {label_words(given_pairs(study, split))}"
         return self
 
     def _fit(self, study: Study, split: Split, context: FitContext) -> None:

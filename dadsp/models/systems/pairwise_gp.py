@@ -28,7 +28,7 @@ from threadpoolctl import threadpool_limits
 from dadsp.models.base import Arrays, Uncertainty
 from dadsp.models.kernels.drug_level import DrugLevel
 from dadsp.models.kernels.grid import Query
-from dadsp.models.kernels.posterior import Posterior, Side, uncertainty_of
+from dadsp.models.kernels.posterior import Posterior, Side
 from dadsp.models.kernels.similarity import (
     LineKernel,
     PairSystem,
@@ -233,17 +233,11 @@ class PairwiseGp(KernelSystem):
 
     def uncertainty(self, pairs: Pairs, given: Pairs) -> Uncertainty:
         """Covariances that the training labels leave (``dadsp.models.kernels.posterior``)."""
-        of, *rows = self._query(pairs)
+        of, line, drug = self._query(pairs)
         other, *given_rows = self._query(given)
         left, scale, level = self._spread(of, *self._similarities(of))
-        posterior = self.posterior(of, other)
-        return uncertainty_of(
-            posterior,
-            scale**2 * left + level,
-            scale**2 * self.kernel.noise,
-            (rows[0], rows[1]),
-            (given_rows[0], given_rows[1]),
-        )
+        covariance = self.posterior(of, other).between((line, drug), (given_rows[0], given_rows[1]))
+        return Uncertainty(covariance, (scale**2 * left + level)[line, drug])
 
     def grid_uncertainty(self, screen: Screen, domain: Domain) -> Posterior:
         """Of all pairs of a screen."""

@@ -231,8 +231,12 @@ def falling(values: Values) -> Values:
 
 
 def _factor_of(held_out: HeldOut, factor: Values) -> Values:
-    known = (held_out.stratum < DRUG_NEW) & (held_out.drug < len(factor))
-    return np.where(known, np.append(factor, 1.0)[np.minimum(held_out.drug, len(factor))], 1.0)
+    return np.where(held_out.stratum < DRUG_NEW, factors_of(factor, held_out.drug), 1.0)
+
+
+def factors_of(factor: Values, drug: IntArray) -> Values:
+    """R of drugs by their number; 1 for those beyond, whose labels were never held out."""
+    return np.append(factor, 1.0)[np.minimum(drug, len(factor))]
 
 
 def _worse(distance: FloatArray, inside: float, tested: float) -> IntArray:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from dadsp.drugs.morgan import Morgan
 from dadsp.models.base import Arrays, Predictor, learned_split
+from dadsp.models.kernels.similarity import squared_distances, tanimoto
 from dadsp.schema import BoolArray, Domain, FloatArray, IntArray, Screen, Split, Study
 
 BITS = 2048  # so that few substructures share a bit, whatever the system's own fingerprint is
@@ -70,15 +71,12 @@ class Nearness:
         inputs = None if self.lines is None else _inputs(model, screen, domain, rows)
         if inputs is None or self.lines is None:
             return np.full(len(rows), np.nan, dtype=np.float32)
-        known = self.lines
-        squares = (known.astype(np.float64) ** 2).sum(axis=1)
         nearest = np.empty(len(rows))
         for start in range(0, len(rows), _AT_ONCE):
             part = inputs[start : start + _AT_ONCE, self.genes]
-            own = (part.astype(np.float64) ** 2).sum(axis=1)
-            nearest[start : start + _AT_ONCE] = own + (squares - 2.0 * (part @ known.T)).min(axis=1)
+            nearest[start : start + _AT_ONCE] = squared_distances(part, self.lines).min(axis=1)
         # What rounding leaves of the distance of a line to itself is no distance.
-        nearest[nearest < 1e-5 * max(1.0, float(squares.mean()))] = 0.0
+        nearest[nearest < 1e-5 * max(1.0, float((self.lines.astype(np.float64) ** 2).sum(axis=1).mean()))] = 0.0
         return np.sqrt(nearest / max(1, len(self.genes))).astype(np.float32)
 
     def drug_similarity(self, screen: Screen, rows: IntArray) -> FloatArray:
@@ -87,9 +85,7 @@ class Nearness:
         known = np.unpackbits(self.bits, axis=1).astype(np.float32)
         has, fingerprints = _fingerprints(screen, rows)
         if len(has) and len(known):
-            shared = fingerprints @ known.T
-            either = fingerprints.sum(axis=1)[:, None] + known.sum(axis=1) - shared
-            similarity[has] = (shared / np.maximum(either, 1)).max(axis=1)
+            similarity[has] = tanimoto(fingerprints, known).max(axis=1)
         return similarity
 
     def without_lines(self) -> Self:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from dadsp.models.trust.reference import Reference
+from dadsp.models.trust.own_lines import OwnLines
 from dadsp.schema import Domain, FloatArray, IntArray, Pairs
 
 FEWEST_LINES = 20  # of a request, for its own lines to say what is usual for a drug
@@ -28,7 +28,7 @@ def percentile(potency: FloatArray, group: IntArray) -> FloatArray:
 
 
 def percentile_in_drug(
-    potency: FloatArray, pairs: Pairs, reference: Reference | None, name: Callable[[Domain], str]
+    potency: FloatArray, pairs: Pairs, own_lines: OwnLines | None, name: Callable[[Domain], str]
 ) -> tuple[FloatArray, NDArray[np.object_]]:
     """Share of lines that are less sensitive to the pair's drug, in %, and whose lines those are; each of shape (n_pairs,).
 
@@ -36,7 +36,7 @@ def percentile_in_drug(
         potency: Of each pair.
         pairs: With ``FEWEST_LINES`` lines or more, a drug's lines are held against each other; with fewer, against the run's
             own lines of the platform, where the run knows the drug.
-        reference: What is predicted of those; None: it is not known.
+        own_lines: What is predicted of those; None: it is not known.
         name: Of the screen whose lines they are.
     """
     drugs, drug, n_lines = np.unique(pairs.drug_idx, return_inverse=True, return_counts=True)
@@ -44,12 +44,12 @@ def percentile_in_drug(
     many = n_lines[drug] >= FEWEST_LINES
     if many.any():
         share[many], among[many] = percentile(potency[many], drug[many].astype(np.int64)), "this table"
-    if reference is not None and not many.all():
+    if own_lines is not None and not many.all():
         keys = pairs.screen.drug_keys
         order = np.argsort(drug, kind="stable")
         ends = np.cumsum(n_lines)
         for place in np.flatnonzero(n_lines < FEWEST_LINES):
             rows = order[ends[place] - n_lines[place] : ends[place]]
-            share[rows] = reference.percentile(pairs.domain, keys[drugs[place]], potency[rows])
+            share[rows] = own_lines.percentile(pairs.domain, keys[drugs[place]], potency[rows])
             among[rows] = np.where(np.isnan(share[rows]), "", name(pairs.domain))
     return share, among

@@ -1,6 +1,6 @@
 """What a run knows of how far to trust its own predictions; kept beside the model, as JSON and safetensors."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,10 +13,10 @@ from safetensors.numpy import load_file, save_file
 from dadsp.errors import LoadError
 from dadsp.files import read_json, write_atomically, write_json
 from dadsp.models.base import Arrays, FitContext, Predictor, under
-from dadsp.models.trust.calibration import Calibration, nested_coverage
+from dadsp.models.trust.calibration import Calibration, factors_of, nested_coverage
 from dadsp.models.trust.held_out import HeldOut, can_cross_fit, cross_fit, held_out_lines
 from dadsp.models.trust.nearness import Nearness
-from dadsp.models.trust.reference import Reference
+from dadsp.models.trust.own_lines import OwnLines
 from dadsp.schema import BoolArray, FloatArray, IntArray, Pairs, Screen, Split, Study
 
 Method = Literal["auto", "cross_fit", "held_out_lines", "none"]
@@ -56,7 +56,7 @@ class Trust:
         calibration: Of its errors on held-out source pairs.
         drug_keys: Identity of the drugs that the calibration numbers.
         near: Lines and drugs that trained.
-        reference: Its predictions of the run's own lines.
+        own_lines: Its predictions of the run's own lines.
         floor: No label lies below it, −log10 µM; None: not known.
         facts: JSON-able: ``method``, and ``coverage`` by ``"source"`` (nested) and, where it was measured, ``"target"``.
     """
@@ -64,7 +64,7 @@ class Trust:
     calibration: Calibration
     drug_keys: tuple[str, ...]
     near: Nearness
-    reference: Reference
+    own_lines: OwnLines
     floor: float | None
     facts: dict[str, Any]
 
@@ -75,11 +75,8 @@ class Trust:
         lines, line = np.unique(pairs.cell_idx, return_inverse=True)
         drugs, drug = np.unique(pairs.drug_idx, return_inverse=True)
         lines_seen, drugs_seen = self.near.seen(screen, lines, drugs)
-        # Drugs whose labels were never held out stand at the end, without a factor.
-        numbers = {key: number for number, key in enumerate(self.drug_keys[: len(self.calibration.factor)])}
-        known = [numbers.get(screen.drug_keys[row]) for row in drugs]
-        factor = np.array([1.0 if number is None else self.calibration.factor[number] for number in known])
-        factor = np.where(drugs_seen, factor, 1.0).astype(np.float32)
+        own = factors_of(self.calibration.factor, self.numbers([screen.drug_keys[row] for row in drugs]))
+        factor: FloatArray = np.where(drugs_seen, own, 1.0).astype(np.float32)
         stratum = ((~lines_seen)[line] + 2 * (~drugs_seen)[drug]).astype(np.int64)
         distance = self.near.line_distance(model, screen, pairs.domain, lines)[line]
         similarity = self.near.drug_similarity(screen, drugs)[drug]
@@ -93,6 +90,11 @@ class Trust:
             stratum=stratum,
             verdict=self.calibration.verdicts(stratum, distance, similarity),
         )
+
+    def numbers(self, keys: Sequence[str]) -> IntArray:
+        """Numbers of drugs as the calibration counts them, shape (n,); others follow behind, a number for each."""
+        known = {key: number for number, key in enumerate(self.drug_keys)}
+        return np.array([known.setdefault(key, len(known)) for key in keys], dtype=np.int64)
 
     def interval(self, judged: Judged, level: float) -> tuple[FloatArray, FloatArray]:
         """Ends of each pair's interval, −log10 µM, float32; NaN where none is claimed. None lies below ``floor``."""
@@ -117,7 +119,7 @@ class Trust:
         """Writes ``trust.json`` and ``trust.safetensors``; both files are complete or absent."""
         facts: dict[str, Any] = {}
         arrays: Arrays = {}
-        for name, part in (("calibration", self.calibration), ("near", self.near), ("reference", self.reference)):
+        for name, part in (("calibration", self.calibration), ("near", self.near), ("own_lines", self.own_lines)):
             facts[name], own = part.state()
             arrays |= {f"{name}.{key}": np.ascontiguousarray(array) for key, array in own.items()}
         write_atomically(folder / "trust.safetensors", lambda path: save_file(arrays, path))
@@ -143,7 +145,7 @@ def load_trust(folder: Path) -> Trust | None:
             calibration=Calibration.from_state(facts["calibration"], under("calibration.", arrays)),
             drug_keys=tuple(facts["drug_keys"]),
             near=Nearness.from_state(facts["near"], under("near.", arrays)),
-            reference=Reference.from_state(facts["reference"], under("reference.", arrays)),
+            own_lines=OwnLines.from_state(facts["own_lines"], under("own_lines.", arrays)),
             floor=facts["floor"],
             facts=facts["facts"],
         )
@@ -182,7 +184,7 @@ def trust_of(
         calibration=Calibration.of(held_out),
         drug_keys=tuple(known.tolist()),
         near=Nearness.of(model, study, split),
-        reference=Reference.of(model, study),
+        own_lines=OwnLines.of(model, study),
         floor=study.target.cap if study.label_cap == "target" else None,
         facts={
             "method": method,
@@ -196,18 +198,14 @@ def trust_of(
 def labelled(trust: Trust, model: Predictor, screen: Screen, pairs: Pairs, truth: FloatArray) -> HeldOut:
     """Labelled pairs that trained nothing, as ``Trust.coverage`` takes them."""
     judged = trust.judge(model, pairs)
-    numbers = {key: number for number, key in enumerate(trust.drug_keys)}
-    own = [numbers.setdefault(key, len(numbers)) for key in screen.drug_keys]
     line = np.unique(np.array(screen.line_keys, dtype=str), return_inverse=True)[1]
-    factor = trust.calibration.factor
-    drug = np.array(own, dtype=np.int64)[pairs.drug_idx]
-    known = np.where(drug < len(factor), factor[np.minimum(drug, len(factor) - 1)], 1.0)
+    drug = trust.numbers(screen.drug_keys)[pairs.drug_idx]
     return HeldOut(
         line=line[pairs.cell_idx].astype(np.int64),
         drug=drug,
         stratum=judged.stratum,
         error=np.abs(truth.astype(np.float64) - judged.potency),
-        sd=judged.scale / np.where(judged.drug_seen, known, 1.0),
+        sd=judged.scale / np.where(judged.drug_seen, factors_of(trust.calibration.factor, drug), 1.0),
         distance=judged.line_distance,
         similarity=judged.drug_similarity,
         fold=np.zeros(len(pairs), dtype=np.int64),

@@ -5,8 +5,9 @@ from math import ceil
 import numpy as np
 import pytest
 
-from dadsp.analysis.conformal import coverage_curve, fewest_lines, half_width, halved_coverage, line_average
+from dadsp.analysis.conformal import coverage_curve, fewest_lines, half_width, halved_coverage
 from dadsp.errors import ConfigError
+from dadsp.models.trust.group_quantile import group_mean
 
 
 def test_one_pair_a_line_gives_the_ordinary_split_conformal_quantile() -> None:
@@ -47,7 +48,7 @@ def test_new_exchangeable_lines_are_covered_at_the_nominal_level(alpha: float) -
     for seed in range(150):
         error, line = exchangeable(seed, 80)
         width = half_width(error[line < 40], line[line < 40], alpha)
-        covered.append(line_average(error[line >= 40] <= width, line[line >= 40]))
+        covered.append(group_mean(error[line >= 40] <= width, line[line >= 40]))
     assert 1 - alpha - 0.015 < np.mean(covered) < 1 - alpha + 1 / 41 + 0.015
 
 

@@ -37,7 +37,8 @@ def options(**given: Any) -> DesignOptions:
 
 def test_list_keeps_its_limits_and_expects_a_gain(study: Study, process: Predictor) -> None:
     drug, line = study.target.drugs.names[1], study.target.cells.ids[3]
-    found = design(process, study.target, options(per_line=2, per_drug=5, without_drugs=(drug,), without_lines=(line,)))
+    written = line.upper().replace("-", " ")  # as people write it
+    found = design(process, study.target, options(per_line=2, per_drug=5, without_drugs=(drug,), without_lines=(written,)))
     pairs = found.pairs
     assert len(pairs) == len(pairs[["cell_id", "drug_id"]].drop_duplicates()) == 12
     assert pairs["cell_id"].value_counts().max() <= 2
@@ -68,7 +69,7 @@ def test_pairs_that_matter_are_measured(study: Study, process: Predictor, tmp_pa
         ({"without_drugs": ("aspirin",)}, r"without_drugs: 1 of 1 are not known \(e\.g\. aspirin\)"),
         ({"again": False}, "No pair of TGT may be measured"),
         ({"controls": 12}, "controls=12 leaves none of the 12 columns"),
-        ({"about": "absent.csv"}, "about=absent.csv cannot be read"),
+        ({"about": "absent.csv"}, "There is no file absent.csv"),
     ],
 )
 def test_what_cannot_be_done_is_refused(study: Study, process: Predictor, given: dict[str, Any], words: str) -> None:
@@ -79,8 +80,9 @@ def test_what_cannot_be_done_is_refused(study: Study, process: Predictor, given:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("cell_id,drug_id\nnobody,nothing\n", "1 of 1 pairs are not of TGT"),
-        ("cell_id\nx\n", "needs columns cell_id, drug_id"),
+        ("cell_id,drug_id\nnobody,nothing\n", "1 of 1 pairs name lines that are not known"),
+        ("cell_id,drug_id\nTGT-line0,CCCCCCCC\n", "some drugs are not of TGT"),
+        ("cell_id\nx\n", "drug_id"),
         ("cell_id,drug_id,weight\nTGT-line0,TGT-drug0,-1\n", "weights must be numbers of 0 or more"),
     ],
 )

@@ -1,18 +1,23 @@
 """Calibration with few target labels, against dense algebra and against what it must not see."""
 
+import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import ConstantKernel, WhiteKernel
 
-from dadsp.errors import ConfigError, LeakageError, MissingIdsError
-from dadsp.models.base import Predictor, label_words, load_model, save_model
-from dadsp.models.calibrated import Calibrated, Variances, calibrated, given_pairs
+from dadsp.errors import ConfigError, LeakageError, LoadError, MissingIdsError, SchemaError
+from dadsp.models.base import Predictor, load_model, save_model
+from dadsp.models.calibrated import Calibrated, Variances, calibrated, given_pairs, label_words
 from dadsp.models.systems.naive import GivenLabels, Naive
 from dadsp.models.systems.pairwise_gp import PairwiseGp
+from dadsp.runs.parts import target_pairs
 from dadsp.schema import Pairs, Split, Study
 from dadsp.splits.calibration import with_calibration
 from dadsp.splits.cross_screen import cross_screen
@@ -27,7 +32,7 @@ def study() -> Study:
 
 
 def split_of(study: Study, **options: object) -> Split:
-    return with_calibration(study, cross_screen(study, seed=0, val_fraction=0.2), options)
+    return with_calibration(study, cross_screen(study, seed=0, val_fraction=0.2), options, target_pairs)
 
 
 def asked_of(study: Study, split: Split) -> Pairs:
@@ -81,9 +86,9 @@ def test_pairs_of_a_file_are_given(study: Study, tmp_path: Path) -> None:
     assert set(zip(given.cell_idx, given.drug_idx, strict=True)) == {(1, 2), (3, 0)}
     assert label_words(given) == "1 target label per drug"
     for text, error, words in (
-        ("cell_id,drug_id\nnobody,x\n", MissingIdsError, "1 of 1 pairs are not among"),
-        ("cell,drug\n1,2\n", ConfigError, "needs columns cell_id, drug_id"),
-        ("cell_id,drug_id\n", ConfigError, "names no pair"),
+        ("cell_id,drug_id\nnobody,x\n", MissingIdsError, "1 of 1 pairs name lines that are not known"),
+        ("cell,drug\n1,2\n", SchemaError, "cell_id"),
+        ("cell_id,drug_id\n", SchemaError, "has a header but no rows"),
     ):
         (tmp_path / "bad.csv").write_text(text)
         with pytest.raises(error, match=words):
@@ -148,6 +153,36 @@ def test_calibrated_systems_are_saved_and_loaded(study: Study, model: type[Predi
     assert np.array_equal(again.predict(asked), found.predict(asked))
     for one, other in zip(again.interval(asked), found.interval(asked), strict=True):  # type: ignore[arg-type]
         assert np.array_equal(one, other)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda facts: facts["inner"].update(system="os.system"),
+        lambda facts: facts["inner"].update(system="dadsp.files.write_text"),
+        lambda facts: facts.pop("inner"),
+        lambda facts: facts.update(given=[]),
+        lambda facts: facts["given"].update(cells={"ids": []}),
+        lambda facts: facts["variances"].update(extra=1),
+    ],
+)
+def test_a_damaged_or_foreign_file_is_refused(study: Study, change: Callable[[Any], None], tmp_path: Path) -> None:
+    split = split_of(study, labels_per_drug=2)
+    save_model(fitted(study, split, Naive())[1], tmp_path)
+    facts = json.loads((tmp_path / "model.json").read_text())
+    change(facts)
+    (tmp_path / "model.json").write_text(json.dumps(facts))
+    with pytest.raises(LoadError):
+        load_model(tmp_path)
+
+
+def test_given_labels_must_name_lines_that_are_there(study: Study, tmp_path: Path) -> None:
+    split = split_of(study, labels_per_drug=2)
+    save_model(fitted(study, split, Naive())[1], tmp_path)
+    arrays = load_file(tmp_path / "weights.safetensors")
+    save_file({**arrays, "cell_idx": arrays["cell_idx"] + 1000}, tmp_path / "weights.safetensors")
+    with pytest.raises(LoadError, match="name lines or drugs that are not there"):
+        load_model(tmp_path)
 
 
 def test_a_process_says_how_its_errors_vary_together(study: Study) -> None:

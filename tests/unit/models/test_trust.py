@@ -17,8 +17,8 @@ from dadsp.models.systems.pairwise_gp import PairwiseGp
 from dadsp.models.trust.calibration import LEVELS, VERDICTS, Calibration, drug_factors, falling, limits, nested_coverage
 from dadsp.models.trust.group_quantile import group_mean, group_quantiles
 from dadsp.models.trust.held_out import FOLDS, STRATA, HeldOut, cross_fit, folds
+from dadsp.models.trust.own_lines import OwnLines
 from dadsp.models.trust.ranks import percentile, percentile_in_drug, rank
-from dadsp.models.trust.reference import Reference
 from dadsp.models.trust.trust import Trust, load_trust, trust_of
 from dadsp.schema import Drugs, Pairs, Responses, Screen, Study
 from dadsp.splits.cross_screen import cross_screen
@@ -264,8 +264,8 @@ def test_ranks_and_percentiles_by_hand() -> None:
 def test_a_single_line_stands_among_the_runs_own(trusted: tuple[PairwiseGp, Study, Trust]) -> None:
     model, study, trust = trusted
     one = Pairs(study.target, "target", np.array([0]), np.array([2]))
-    share, among = percentile_in_drug(model.predict(one), one, trust.reference, lambda domain: f"{domain} lines")
+    share, among = percentile_in_drug(model.predict(one), one, trust.own_lines, lambda domain: f"{domain} lines")
     every = model.predict(Pairs(study.target, "target", np.arange(9), np.full(9, 2)))
     assert share[0] == pytest.approx(100 * (every < every[0]).sum() / 8, abs=1)
     assert among.tolist() == ["target lines"]
-    assert np.isnan(Reference.percentile(trust.reference, "target", "unknown", every)).all()
+    assert np.isnan(OwnLines.percentile(trust.own_lines, "target", "unknown", every)).all()

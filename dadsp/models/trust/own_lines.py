@@ -14,7 +14,7 @@ POINTS = 101  # percentiles kept, 0 to 100
 
 
 @dataclass(frozen=True, eq=False)
-class Reference:
+class OwnLines:
     """Percentiles of predicted potency over all lines of a screen, for every drug of both screens.
 
     Attributes:

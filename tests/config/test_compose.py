@@ -32,11 +32,8 @@ CHOICES = [(group, path.stem) for group in GROUPS for path in sorted((conf_folde
 def test_every_choice_composes_and_its_model_builds(group: str, choice: str) -> None:
     config = compose("config", [f"{group}={choice}"])
     assert isinstance(build(config.model, "model"), Predictor)
-
-
-@pytest.mark.parametrize("choice", [name for group, name in CHOICES if group == "experiment"])
-def test_every_experiment_names_an_mlflow_experiment_of_its_own(choice: str) -> None:
-    assert compose("config", [f"experiment={choice}"]).tracking.experiment == choice
+    if group == "experiment":  # each names an MLflow experiment of its own
+        assert config.tracking.experiment == choice
 
 
 @pytest.mark.parametrize("table", ["table1", "table2", "table3"])

@@ -140,8 +140,8 @@ def test_what_computes_nothing_imports_nothing_heavy(tmp_path: Path) -> None:
         (["trian"], 2),
     ]
     program = (  # one process: what a command imports is still there after the next
-        f"import sys\nfrom dadsp.cli.main import main\nfor words in {[words for words, _ in commands]!r}:\n    code = main(words)\n"
-        f"    print('imported', sorted(set({HEAVY!r}) & set(sys.modules)), 'by', words, code, file=sys.stderr)"
+        f"import sys\nfrom dadsp.cli.main import main\nfor words in {[words for words, _ in commands]!r}:\n"
+        f"    code = main(words)\n    print('imported', sorted(set({HEAVY!r}) & set(sys.modules)), 'by', words, code, file=sys.stderr)"
     )
     root = str(conf_folder().parent)
     done = subprocess.run(

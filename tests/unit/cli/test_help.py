@@ -139,10 +139,13 @@ def test_what_computes_nothing_imports_nothing_heavy(tmp_path: Path) -> None:
         (["data", "describe", "data=simulatd"], 2),
         (["trian"], 2),
     ]
-    program = (  # one process: what a command imports is still there after the next
-        f"import sys\nfrom dadsp.cli.main import main\nfor words in {[words for words, _ in commands]!r}:\n"
-        f"    code = main(words)\n    print('imported', sorted(set({HEAVY!r}) & set(sys.modules)), 'by', words, code, file=sys.stderr)"
-    )
+    program = f"""
+import sys
+from dadsp.cli.main import main
+for words in {[words for words, _ in commands]!r}:  # what one command imports is still there after the next
+    code = main(words)
+    print("imported", sorted(set({HEAVY!r}) & set(sys.modules)), "by", words, code, file=sys.stderr)
+"""
     root = str(conf_folder().parent)
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path, env={"PYTHONPATH": root, "PATH": ""}

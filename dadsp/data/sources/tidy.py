@@ -9,7 +9,8 @@ from pydantic import Field
 
 from dadsp.data.combine import Combine, combined
 from dadsp.data.problems import Unreadable, attempt
-from dadsp.data.sources.tidy_files import Options, ScreenOptions
+from dadsp.data.sources.file_options import Options
+from dadsp.data.sources.tidy_files import ScreenOptions
 from dadsp.data.sources.tidy_parts import read_cells, read_drugs, read_expression, read_responses
 from dadsp.data.study import LabelCap, OnDifferentMeasures, make_study
 from dadsp.errors import ConfigError

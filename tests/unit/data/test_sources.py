@@ -347,7 +347,7 @@ def test_dose_vectors_that_are_no_numbers_are_refused(root: Path) -> None:
     path = root / "ccle/CCLE_NP24.2009_Drug_data_2015.02.24.csv"
     path.write_text(path.read_text().replace('.80,2.53,8"', '.80;2.53;8"', 1))
     with pytest.raises(SchemaError, match="is no list of numbers"):
-        DrugData(path=path.name).table(path.parent)  # type: ignore[call-arg]
+        DrugData(path=path.name).table(path.parent)
 
 
 def test_structures_that_contradict_each_other_are_listed(root: Path) -> None:

@@ -1,6 +1,6 @@
 """Response values in any published unit → −log10 IC50(µM), with censoring and replicates made explicit."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -14,6 +14,7 @@ from dadsp.schema import BoolArray, FloatArray, Measure, Note, Responses
 
 Replicates = Literal["median", "error", "first"]
 OnImplausible = Literal["error", "drop"]
+At = Callable[[Sequence[int]], list[str]]
 
 PLAUSIBLE = (-7.0, 10.0)  # −log10 µM, so 10 M to 0.1 fM: wider than any assay, narrow enough to catch a wrong unit
 
@@ -49,6 +50,7 @@ def to_label(
     plausible: tuple[float, float] | None = None,
     where: str = "The responses",
     on_implausible: OnImplausible = "error",
+    at: At | None = None,
 ) -> FloatArray:
     """What a model learns from published values, float32, same shape; higher is more sensitive.
 
@@ -62,6 +64,7 @@ def to_label(
         plausible: Lowest and highest credible label; None takes the measure's own.
         where: What holds the values, for an error.
         on_implausible: ``"drop"`` gives NaN for labels outside ``plausible`` instead of refusing them.
+        at: Says where the first of some rows stand, for an error.
 
     Raises:
         ConfigError: A unit is missing, or given where there is none.
@@ -73,7 +76,7 @@ def to_label(
             + ("needs a unit. Set responses.unit." if unit is None else f"has no unit {unit}. Leave responses.unit out.")
         )
     if unit is not None:
-        return to_potency(values, unit, plausible or PLAUSIBLE, where, on_implausible)
+        return to_potency(values, unit, plausible or PLAUSIBLE, where, on_implausible, at)
     formula, own_range = _AREAS[measure]
     labels = formula(np.asarray(values, dtype=np.float64))
     low, high = plausible or own_range
@@ -81,9 +84,10 @@ def to_label(
     if on_implausible == "drop":
         return np.where(outside, np.nan, labels).astype(np.float32)
     if outside.any():
+        shown = _few(values, outside, at)
         refuse(
             UnitsError(
-                f"{where}: {int(outside.sum())} of {len(values)} values read as {measure} (e.g. {_few(values[outside])}) "
+                f"{where}: {int(outside.sum())} of {len(values)} values read as {measure} (e.g. {shown}) "
                 f"give labels outside [{low:g}, {high:g}]. Set responses.measure, give the value of a full area as "
                 "responses.full_area (100 for percent, else the number of doses or so), or widen responses.plausible."
             )
@@ -168,6 +172,7 @@ def to_potency(
     plausible: tuple[float, float] = PLAUSIBLE,
     where: str = "The responses",
     on_implausible: OnImplausible = "error",
+    at: At | None = None,
 ) -> FloatArray:
     """−log10 IC50(µM) of each value, float32, same shape; higher is more sensitive.
 
@@ -177,6 +182,7 @@ def to_potency(
         plausible: Lowest and highest potency that can be true, −log10 µM.
         where: What holds the values, for an error.
         on_implausible: ``"drop"`` gives NaN for potencies outside ``plausible`` instead of refusing them.
+        at: Says where the first of some rows stand, for an error.
 
     Raises:
         UnitsError: Some concentrations are not positive, or some potencies are outside ``plausible``.
@@ -184,15 +190,15 @@ def to_potency(
     values = np.asarray(values, dtype=np.float64)
     refused = (values <= 0) if unit in CONCENTRATIONS else np.zeros(values.shape, dtype=bool)
     if refused.any():
-        bad = values[refused]
+        shown = _few(values, refused, at)
         advice = (
             "Is the file in ln_um, log10_um or neg_log10_um? Set responses.unit."
-            if (bad < 0).any()
+            if (values < 0).any()
             else "Empty those cells and set responses.on_missing_value: drop; if they are logarithms, set responses.unit."
         )
         refuse(
             UnitsError(
-                f"{where}: {len(bad)} of {len(values)} values are zero or negative (e.g. {_few(bad)}), which no "
+                f"{where}: {int(refused.sum())} of {len(values)} values are zero or negative (e.g. {shown}), which no "
                 f"concentration in {unit} can be. {advice}"
             )
         )
@@ -203,11 +209,12 @@ def to_potency(
     if on_implausible == "drop":
         return np.where(outside, np.nan, potency).astype(np.float32)
     if outside.any() and not refused.any():  # else the first message says what is wrong
+        shown = _few(values, outside, at)
         units = fitting(values[~refused], low, high)
         advice = f"All of them would be plausible in {examples(units, 6)}. " if units else ""
         refuse(
             UnitsError(
-                f"{where}: {int(outside.sum())} of {len(values)} values read as {unit} (e.g. {_few(values[outside])}) give "
+                f"{where}: {int(outside.sum())} of {len(values)} values read as {unit} (e.g. {shown}) give "
                 f"−log10 µM outside [{low:g}, {high:g}]. {advice}Set responses.unit, or widen responses.plausible."
             )
         )
@@ -361,5 +368,7 @@ _AREAS: dict[Measure, tuple[Callable[[NDArray[np.float64]], NDArray[np.float64]]
 }
 
 
-def _few(values: NDArray[np.float64]) -> str:
-    return examples(f"{value:g}" for value in values[:4])
+def _few(values: NDArray[np.float64], which: BoolArray, at: At | None) -> str:
+    rows = [int(row) for row in np.flatnonzero(which)[:4]]
+    shown = [f"{values[row]:g}" for row in rows]
+    return examples(shown if at is None else [f"{place}: {value}" for place, value in zip(at(rows), shown, strict=True)])

@@ -206,7 +206,7 @@ def rows_left_out(path: Path | Frame, rows: Rows | None, delimiter: Delimiter | 
     kept = _chosen(load(path, delimiter, list(rows), dict.fromkeys(rows, pa.string())), rows, path)
     said = " and ".join(f"{name} = {' or '.join(values)}" for name, values in rows.items())
     what = f"rows of {len(kept)} of {path if isinstance(path, Frame) else path.name} left out, all but those with {said}"
-    return (Note(what, int((~kept).sum())),)
+    return (Note(what, int((~kept).sum())),) if not kept.all() else ()
 
 
 def _chosen(table: pa.Table, rows: Rows, path: Path | Frame) -> BoolArray:

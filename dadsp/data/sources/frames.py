@@ -65,5 +65,7 @@ def _written(root: Path, what: str, table: pd.DataFrame) -> str:
     path = f"{what}.parquet"
     plain = table.rename(columns=str)
     ids = {column: plain[column].map(str) for column in ("cell_id", "drug_id") if column in plain}
-    plain.assign(**ids).to_parquet(root / path, index=False)
+    mixed = plain.select_dtypes("object").columns.difference(list(ids))  # 3.5 beside ">10", which Parquet cannot hold
+    texts = {column: plain[column].map(str, na_action="ignore") for column in mixed}
+    plain.assign(**ids, **texts).to_parquet(root / path, index=False)
     return path

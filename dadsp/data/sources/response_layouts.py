@@ -66,9 +66,7 @@ def measured(table: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, tuple[Note,
     empty = np.array([text is None for text in cleaned(table["value_written"].fillna("1").tolist())], dtype=bool)
     if empty.all():
         raise SchemaError(f"{path}: all {len(table)} cells of its matrix are empty. Fetch or write it again.")
-    note = Note(
-        f"cells of the {len(table)} of the matrix of responses that are empty, taken as not measured", int(empty.sum())
-    )
+    note = Note(f"empty cells of the {len(table)} of a matrix of responses taken as not measured", int(empty.sum()))
     return table[~empty], (note,) if empty.any() else ()
 
 

@@ -3,12 +3,12 @@
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from dadsp.data.genes import harmonised
 from dadsp.data.ids import line_keys, one_to_one, structures_of
@@ -191,7 +191,7 @@ def read_responses(
         table.assign(cell_idx=rows_of(cell_names, cell_ids), drug_idx=rows_of(table["drug_id"], drug_ids)), file, path
     )
     notes = (*notes, *more)
-    potency, more = _labels_of(table["value"].to_numpy(), file, path)
+    potency, more = _labels_of(table, file, path)
     notes = (*notes, *more)
     credible = ~np.isnan(potency)
     if not credible.all():
@@ -240,12 +240,13 @@ def _measurements(
     return table, notes
 
 
-def _labels_of(values: NDArray[np.float64], file: ResponseFile, path: Path) -> tuple[FloatArray, tuple[Note, ...]]:
+def _labels_of(table: pd.DataFrame, file: ResponseFile, path: Path) -> tuple[FloatArray, tuple[Note, ...]]:
     """The label of each value, NaN where it is not credible and may be dropped; and a note on shares beyond a whole."""
-    plausible = file.plausible
+    values, plausible = table["value"].to_numpy(), file.plausible
     if file.full_area is not None:
         values, plausible = share_of_area(values, file.full_area), plausible or _SHARES
-    labels = to_label(values, file.label_measure, file.unit, plausible, str(path), file.on_implausible)
+    at = partial(where_of, table, path=path)
+    labels = to_label(values, file.label_measure, file.unit, plausible, str(path), file.on_implausible, at)
     if file.full_area is None:
         return labels, ()
     low, high = int((labels < 0).sum()), int((labels > 1).sum())
@@ -326,7 +327,7 @@ def _words(table: pd.DataFrame) -> str:
     counts = Counter(table["value_written"].fillna(""))
     if set(counts) == {""}:
         return ""
-    return f" ({examples((f'{n} {word!r}' if word else f'{n} empty' for word, n in counts.most_common()), 8)})"
+    return f" ({examples((f'{n} {word!r}' if word else f'{n} empty' for word, n in counts.most_common()), 40)})"
 
 
 def line_translation(file: IdMapFile, root: Path) -> dict[str, str]:

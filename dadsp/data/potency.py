@@ -32,7 +32,7 @@ TYPICAL = (-2.5, 2.5)  # −log10 µM; the median of a whole screen lies well in
 # most 0.5 % beyond 2.5, and none beyond 4.5.
 _MIXED = ((6, 4.5, 0.001), (3, 2.5, 0.01))
 _LINES_TO_JUDGE = 10  # fewer say little about a drug's median
-_DRUGS_TO_JUDGE = 3
+_LINES_OF_A_SPREAD, _DRUGS_OF_A_SPREAD = 20, 5
 # Standard deviation of a drug's labels, median over drugs: 0.54 to 0.59 in GDSC1, GDSC2 and CCLE's EC50, 0.36 in CCLE's
 # capped IC50. Natural logarithms read as log10 are 2.303 times as wide, log10 read as ln as narrow.
 _WIDE, _NARROW = 0.95, 0.3
@@ -156,8 +156,8 @@ def _other_logarithm(labels: "pd.Series[float]", drugs: NDArray[Any], unit: Unit
     """
     by_drug = labels.groupby(drugs)
     at_lowest = (labels == by_drug.transform("min")).groupby(drugs).mean()
-    spread = by_drug.std()[(by_drug.size() >= _LINES_TO_JUDGE) & (at_lowest <= 0.1)]
-    if len(spread) < _DRUGS_TO_JUDGE:
+    spread = by_drug.std()[(by_drug.size() >= _LINES_OF_A_SPREAD) & (at_lowest <= 0.1)]
+    if len(spread) < _DRUGS_OF_A_SPREAD:
         return ""
     if "log10" in unit and spread.median() > _WIDE:
         return "natural logarithms were read as log10 (a factor of 2.303)"

@@ -30,6 +30,7 @@ def tidy_study(
     on_missing_structure: Literal["drop", "error"] = "drop",
     on_different_measures: OnDifferentMeasures = "error",
     min_genes: int = 2,
+    repair_genes: bool = False,
 ) -> Study:
     """A study from the files of two screens, or of several source screens and a target.
 
@@ -44,6 +45,7 @@ def tidy_study(
         on_missing_structure: See ``make_study``.
         on_different_measures: See ``make_study``.
         min_genes: See ``make_study``.
+        repair_genes: See ``make_study``.
 
     Raises:
         ConfigError: ``root`` is not set or no folder, or an option is unknown, missing or impossible.
@@ -54,6 +56,7 @@ def tidy_study(
         "on_missing_structure": on_missing_structure,
         "on_different_measures": on_different_measures,
         "min_genes": min_genes,
+        "repair_genes": repair_genes,
     }
     joining = validated(_StudyOptions, given, "data")
     check_choice("data.combine", combine, Combine)
@@ -129,6 +132,7 @@ class _StudyOptions(Options):
     on_missing_structure: Literal["drop", "error"]
     on_different_measures: OnDifferentMeasures
     min_genes: int = Field(ge=1)
+    repair_genes: bool
 
 
 def base_folder(root: str | Path | None, folder: str | None, where: str) -> Path:

@@ -240,7 +240,7 @@ def test_curves_of_coderdata_too_flat_for_an_ic50_are_left_out_with_their_place(
     assert (note.what, note.count) == ("responses of 6 whose label is not credible left out", 1)
     assert note.examples == "line 18"  # after a header and four pairs of four metrics
     assert ("3", "olaparib") not in _labels(study.source)
-    with pytest.raises(UnitsError, match=r"1 of 6 values read as neg_log10_m \(e\.g\. -31\.5\)"):
+    with pytest.raises(UnitsError, match=r"1 of 6 values read as neg_log10_m \(e\.g\. line 18: -31\.5\)"):
         _coderdata(root, "data.source.responses.on_implausible=error")
 
 

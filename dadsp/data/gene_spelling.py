@@ -50,7 +50,7 @@ _RENAMED = {  # symbols that were given up because spreadsheets read dates in th
 }
 
 _WORDED = re.compile(r"(\d{1,2})\W{1,2}([^\W\d_]+)(?:\W+\d{2,4})?|([^\W\d_]+)\W(\d{1,2})(?:\W{1,2}\d{4})?")
-_MAY_BE_DATE = re.compile(r"^\d|[\s./-]")
+_MAY_BE_DATE = re.compile(r"\d|[^\W\d_]{3,10}\W{1,2}\d")
 _ISO = re.compile(r"\d{4}[-/.](\d{1,2})[-/.](\d{1,2})(?:[ t]\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?z?)?")
 _SLASHED = re.compile(r"(\d{1,2})([/.-])(\d{1,2})\2(?:\d{4}|\d{2})")
 _SERIAL = re.compile(r"\d{5}(?:\.0*)?")
@@ -147,7 +147,7 @@ def symbols_of_date(name: str) -> tuple[str, ...] | None:
 
 def _days(name: str) -> list[tuple[int, int]] | None:
     """(month, day) that a date may mean; None if the name is no date."""
-    if not _MAY_BE_DATE.search(name):  # most names, and quickly
+    if not _MAY_BE_DATE.match(name.strip()):  # most names, and quickly
         return None
     text = unicodedata.normalize("NFKD", name.strip().casefold())
     text = "".join(letter for letter in text if not unicodedata.combining(letter))

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from dadsp.data.problems import refuse
+from dadsp.data.problems import Unreadable, refuse
 from dadsp.data.tables import Matrix, read_table
 from dadsp.errors import SchemaError, examples
 from dadsp.schema import Note, duplicates
@@ -96,7 +96,7 @@ def kind_of(names: Sequence[str]) -> GeneIds:
 
 
 def _refuse_other_form(written: Sequence[str], ids: GeneIds, where: str) -> tuple[Note, ...]:
-    """A note on symbols that stand without an id among those that have one."""
+    """Passes if names have the declared form; a note on symbols that stand without an id among those that have one."""
     kind = kind_of(written)
     other = [name for name in written if _FORMS[ids].fullmatch(name) is None]
     wrong, advice = f"are not of the form {ids}", "Name all genes alike, or leave those out."
@@ -110,6 +110,7 @@ def _refuse_other_form(written: Sequence[str], ids: GeneIds, where: str) -> tupl
         advice = f"As they are {KINDS[kind]}, set expression.genes.ids: {kind}."
     if other:
         refuse(SchemaError(f"{where}: {len(other)} of {len(written)} gene names {wrong} (e.g. {examples(other)}). {advice}"))
+        raise Unreadable(f"{where} names no genes.")  # while problems are collected: nothing that another screen could share
     return ()
 
 

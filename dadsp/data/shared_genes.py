@@ -92,7 +92,7 @@ def _too_few(source: Screen, target: Screen, shared: int, needed: int, twins: Ma
     else:
         advice = "If the names follow different nomenclatures, rename one side to match."
     if len(mouse) == 1:
-        advice += f" The names of {mouse[0]} are written as those of mouse genes."
+        advice += f" The names of {mouse[0]} are written as those of mouse genes: if they are, map them to human ones."
     return f"{sides[0]} and {sides[1]} share {shared} genes; {needed} are needed. {advice}"
 
 

@@ -65,7 +65,8 @@ def _written(root: Path, what: str, table: pd.DataFrame) -> str:
     path = f"{what}.parquet"
     plain = table.rename(columns=str)
     ids = {column: plain[column].map(str) for column in ("cell_id", "drug_id") if column in plain}
-    mixed = plain.select_dtypes("object").columns.difference(list(ids))  # 3.5 beside ">10", which Parquet cannot hold
+    # Parquet holds no 3.5 beside ">10".
+    mixed = [column for column in plain if column not in ids and pd.api.types.is_object_dtype(plain[column])]
     texts = {column: plain[column].map(str, na_action="ignore") for column in mixed}
     plain.assign(**ids, **texts).to_parquet(root / path, index=False)
     return path

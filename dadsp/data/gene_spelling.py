@@ -5,7 +5,6 @@ import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import date, timedelta
-from typing import NamedTuple
 
 _MONTHS = {
     1: "jan january januar janvier janv enero ene",
@@ -62,20 +61,10 @@ _SYMBOL = re.compile(r"[A-Z][A-Z0-9-]*|C(?:\d+|X|Y)orf\d+")
 _MOUSE = re.compile(r"[A-Z][a-z0-9]*[a-z][a-z0-9]*")
 
 
-class Counterparts(NamedTuple):
-    """Names of one list that stand for a gene of the other under another spelling.
+def counterparts(names: Sequence[str], others: Sequence[str]) -> dict[str, str]:
+    """Name → the other's name of the same gene, where no list has both: by date, case, blanks, punctuation, counter behind.
 
-    Attributes:
-        of: Name → the other's; one to one.
-        unclear: Name → the other's names that it may stand for, where these are several or somebody else's, too.
-    """
-
-    of: dict[str, str]
-    unclear: dict[str, list[str]]
-
-
-def counterparts(names: Sequence[str], others: Sequence[str]) -> Counterparts:
-    """Which names that only one list has are the same gene: by date, case, blanks, punctuation or a counter behind.
+    One to one: a name that may stand for several, or that several may stand for, is left out.
 
     Args:
         names: Of genes.
@@ -89,8 +78,8 @@ def counterparts(names: Sequence[str], others: Sequence[str]) -> Counterparts:
                 by_key[key].add(other)
     found = {name: set().union(*(by_key.get(key, ()) for key in _keys(name))) for name in names if name not in equal}
     claims = Counter(other for choices in found.values() for other in choices)
-    of = {name: other for name, (other, *more) in ((n, c) for n, c in found.items() if c) if not more and claims[other] == 1}
-    return Counterparts(of, {name: sorted(choices) for name, choices in found.items() if choices and name not in of})
+    only = {name: next(iter(choices)) for name, choices in found.items() if len(choices) == 1}
+    return {name: other for name, other in only.items() if claims[other] == 1}
 
 
 def better_name(one: str, other: str) -> str:

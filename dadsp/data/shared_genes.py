@@ -24,7 +24,7 @@ def on_shared_genes(source: Screen, target: Screen, min_genes: int, repair: bool
     Raises:
         SchemaError: Too few genes are shared; says what may be the matter with their names.
     """
-    twins = counterparts(source.genes, target.genes).of
+    twins = counterparts(source.genes, target.genes)
     sides = [(source, target, twins), (target, source, {theirs: ours for ours, theirs in twins.items()})]
     read = [_read(*side, repair=repair) for side in sides]
     if repair:

@@ -62,7 +62,7 @@ def _read(written: Sequence[str], wanted: Sequence[str], table: Path | None) -> 
 
 def _respelt(read: GeneNames, wanted: Sequence[str]) -> GeneNames:
     """The names with those that only spelling keeps from the model's in its spelling."""
-    of = counterparts(read.names, wanted).of if read.matched < len(wanted) else {}
+    of = counterparts(read.names, wanted) if read.matched < len(wanted) else {}
     if not of:
         return read
     said = Note("gene names spelt otherwise, taken for the model's", *_few([f"{own} → {name}" for own, name in of.items()]))

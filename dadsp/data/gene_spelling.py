@@ -22,31 +22,30 @@ _MONTHS = {
 }
 _MONTH = {name: month for month, names in _MONTHS.items() for name in names.split()}
 
-# Month → number behind the symbol → present symbols, and those of before 2020 that a table may still hold.
-_NUMBERED: dict[int, dict[int, tuple[tuple[str, ...], tuple[str, ...]]]] = {
-    3: {n: ((f"MARCHF{n}",), (f"MARCH{n}",)) for n in range(3, 12)}
-    | {n: ((f"MARCHF{n}", f"MTARC{n}"), (f"MARCH{n}", f"MARC{n}")) for n in (1, 2)},
-    4: {1: (("MAGEH1",), ("APR1",)), 3: (("ATRAID",), ("APR3",))},
-    8: {n: ((f"AGO{n}",), (f"EIF2C{n}",)) for n in range(1, 5)},  # agosto
-    9: {n: ((f"SEPTIN{n}",), (f"SEPT{n}",)) for n in (*range(1, 13), 14)}
-    | {13: (("SEPTIN7P2",), ("SEPT13",)), 15: (("SELENOF",), ("SEP15",))},
-    10: {
-        1: (("POU2F1",), ("OCT1",)),
-        2: (("POU2F2",), ("OCT2",)),
-        4: (("POU5F1",), ("OCT4",)),
-        6: (("POU3F1",), ("OCT6",)),
-        11: (("POU2F3",), ("OCT11",)),
-    },
-    11: {1: (("CCN3",), ("NOV",))},
-    12: {1: (("DELEC1",), ("DEC1",)), 2: (("BHLHE41",), ("DEC2",))},
-}
-_RENAMED = {  # symbols that were given up because spreadsheets read dates in them
-    old: new
-    for numbers in _NUMBERED.values()
-    for present, former in numbers.values()
-    for new, old in zip(present, former, strict=True)
-    if re.fullmatch(r"(SEPT|MARCH|MARC|DEC1|NOV)\d*", old)
-}
+# Month, number behind the symbol, present symbol, and the one of before 2020 or alias that tables may still hold.
+_RULES: list[tuple[int, int, str, str]] = [
+    *((3, n, f"MARCHF{n}", f"MARCH{n}") for n in range(1, 12)),
+    *((3, n, f"MTARC{n}", f"MARC{n}") for n in (1, 2)),
+    (4, 1, "MAGEH1", "APR1"),
+    (4, 3, "ATRAID", "APR3"),
+    *((8, n, f"AGO{n}", f"EIF2C{n}") for n in range(1, 5)),  # agosto
+    *((9, n, f"SEPTIN{n}", f"SEPT{n}") for n in (*range(1, 13), 14)),
+    (9, 13, "SEPTIN7P2", "SEPT13"),
+    (9, 15, "SELENOF", "SEP15"),
+    (10, 1, "POU2F1", "OCT1"),
+    (10, 2, "POU2F2", "OCT2"),
+    (10, 4, "POU5F1", "OCT4"),
+    (10, 6, "POU3F1", "OCT6"),
+    (10, 11, "POU2F3", "OCT11"),
+    (11, 1, "CCN3", "NOV"),
+    (12, 1, "DELEC1", "DEC1"),
+    (12, 2, "BHLHE41", "DEC2"),
+]
+_OF_DAY: defaultdict[tuple[int, int], list[tuple[str, str]]] = defaultdict(list)
+for _month, _number, *_symbols in _RULES:
+    _OF_DAY[_month, _number].append((_symbols[0], _symbols[1]))
+# Symbols that were given up because spreadsheets read dates in them.
+_RENAMED = {old: new for *_, new, old in _RULES if re.fullmatch(r"(SEPT|MARCH|MARC|DEC1|NOV)\d*", old)}
 
 _WORDED = re.compile(r"(\d{1,2})\W{1,2}([^\W\d_]+)(?:\W+\d{2,4})?|([^\W\d_]+)\W(\d{1,2})(?:\W{1,2}\d{4})?")
 _MAY_BE_DATE = re.compile(r"\d|[^\W\d_]{3,10}\W{1,2}\d")
@@ -114,8 +113,8 @@ def _keys(name: str) -> set[str]:
         keys.add(_key(counted[1]))
     if (present := _RENAMED.get(name.strip().upper())) is not None:
         keys.add(_key(present))
-    for month, day in _days(name) or ():
-        keys.update(_key(symbol) for symbols in _NUMBERED.get(month, {}).get(day, ()) for symbol in symbols)
+    for day in _days(name) or ():
+        keys.update(_key(symbol) for symbols in _OF_DAY.get(day, ()) for symbol in symbols)
     return keys
 
 
@@ -131,7 +130,7 @@ def symbols_of_date(name: str) -> tuple[str, ...] | None:
     days = _days(name)
     if days is None:
         return None
-    return tuple(dict.fromkeys(symbol for month, day in days for symbol in _NUMBERED.get(month, {}).get(day, ((), ()))[0]))
+    return tuple(dict.fromkeys(present for day in days for present, _ in _OF_DAY.get(day, ())))
 
 
 def _days(name: str) -> list[tuple[int, int]] | None:
@@ -152,5 +151,5 @@ def _days(name: str) -> list[tuple[int, int]] | None:
         return [(month, day) for month, day in ((one, other), (other, one)) if 1 <= month <= 12 and 1 <= day <= 31] or None
     if _SERIAL.fullmatch(text) and int(text[:5]) in _SERIALS:
         day = _DAY_0 + timedelta(days=int(text[:5]))
-        return [(day.month, day.day)] if day.day in _NUMBERED.get(day.month, {}) else None
+        return [(day.month, day.day)] if (day.month, day.day) in _OF_DAY else None  # else it is a number like any other
     return None

@@ -136,7 +136,8 @@ def study(source: Screen, target: Screen, **options: Any) -> Study:
     Args:
         source: Screen whose labels train.
         target: Screen whose labels are held out.
-        options: label_cap, on_missing_structure, on_different_measures, min_genes; see ``dadsp.data.study.make_study``.
+        options: label_cap, on_missing_structure, on_different_measures, min_genes, repair_genes; see
+            ``dadsp.data.study.make_study``.
 
     Raises:
         DadspError: The screens do not go together.

@@ -9,26 +9,39 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from dadsp.data.problems import refuse
+from dadsp.data.problems import Unreadable, refuse
 from dadsp.data.tables import Matrix, read_table
 from dadsp.errors import SchemaError, examples
 from dadsp.schema import Note, duplicates
 
 GeneIds = Literal["symbol", "symbol_entrez", "ensembl", "entrez"]
 
-FORMS: dict[GeneIds, re.Pattern[str]] = {
+KINDS: dict[GeneIds, str] = {
+    "ensembl": "Ensembl ids",
+    "entrez": "Entrez ids",
+    "symbol_entrez": "symbols with ids",
+    "symbol": "symbols",
+}
+_ENSEMBL = r"ENS[A-Z]*G\d+(?:\.\d+)?(?:_PAR_Y)?"
+_FORMS: dict[GeneIds, re.Pattern[str]] = {  # the only group that matches is the name
     "symbol": re.compile(r"(.+)"),
-    "symbol_entrez": re.compile(r"(.+?)(?: *\((?:\d+|nan|ENS[A-Z]*G\d+(?:\.\d+)?)?\)|\|\d+)"),
+    "symbol_entrez": re.compile(
+        rf"(.+?) *[(\[] *(?:\d+|nan|{_ENSEMBL})? *[)\]]"  # TP53 (7157)
+        rf"|(.+?) *[|;] *(?:\d+|{_ENSEMBL})|(.+?)[ :/_-]+{_ENSEMBL}"  # TP53|7157, TP53_ENSG00000141510
+        rf"|(?:\d+|{_ENSEMBL}) *[|;] *(.+)|{_ENSEMBL}[ :/_-]+(.+)"  # ENSG00000141510.11|TP53
+        rf"|(.+?)\.\.(?:\d+|{_ENSEMBL})\."  # TP53..7157., as R writes TP53 (7157)
+    ),
     "ensembl": re.compile(r"(ENS[A-Z]*G\d+)(?:\.\d+)?(?:_PAR_Y)?"),
     "entrez": re.compile(r"(\d+)(?:\.0)?(?:_at)?"),
 }
+_NAMELESS = {"", "?", "-", "--", "---", "nan", "NaN", "<NA>", "#N/A"}  # what tables write in place of a symbol
 
 
 class GeneOptions(BaseModel):
     """How the genes of an expression file are named.
 
     Attributes:
-        ids: What the names are. Versions of Ensembl ids, an id behind a symbol and the probe suffix ``_at`` go.
+        ids: What the names are. Versions of Ensembl ids, an id beside a symbol and the probe suffix ``_at`` go.
         table: Table in the layout of HGNC's complete set; maps outdated symbols, Ensembl and Entrez ids to symbols.
         duplicates: What to do with genes that stand more than once, or do so after renaming.
     """
@@ -52,12 +65,14 @@ def harmonised(matrix: Matrix, options: GeneOptions, root: Path, where: str) -> 
     Raises:
         SchemaError: Names are not of the declared kind, or genes stand more than once and the policy is ``"error"``.
     """
-    named = np.array([bool(name.strip()) for name in matrix.columns], dtype=bool)
+    bare = [bare_name(name.strip(), options.ids) or name.strip() for name in matrix.columns]
+    named = np.array([name not in _NAMELESS for name in bare], dtype=bool)
     notes = _noted("genes without a name left out", int((~named).sum()))
-    written = [name.strip() for name in matrix.columns if name.strip()]
-    names = _plain(written, options.ids, where)
+    written = [name for name, kept in zip(matrix.columns, named, strict=True) if kept]
+    names = [name for name, kept in zip(bare, named, strict=True) if kept]
+    notes += _refuse_other_form([name.strip() for name in written], options.ids, where)
     what = {"symbol": "trimmed", "symbol_entrez": "cut to the symbol"}.get(options.ids, "cut to the bare id")
-    notes += _noted(f"gene names {what}", *_changes([n for n in matrix.columns if n.strip()], names))
+    notes += _noted(f"gene names {what}", *_changes(written, names))
     if options.table is not None:
         names, more = renamed(names, options.ids, root / options.table)
         notes += more
@@ -66,18 +81,45 @@ def harmonised(matrix: Matrix, options: GeneOptions, root: Path, where: str) -> 
     return Matrix(matrix.rows, columns, np.ascontiguousarray(numbers)), (*notes, *more)
 
 
-def _plain(written: Sequence[str], ids: GeneIds, where: str) -> list[str]:
-    matches = [FORMS[ids].fullmatch(name) for name in written]
-    other = [name for name, match in zip(written, matches, strict=True) if match is None]
+def bare_name(name: str, ids: GeneIds) -> str | None:
+    """The name without what such names carry beside it; None if it is not of this form."""
+    match = _FORMS[ids].fullmatch(name)
+    return match and next((group for group in match.groups() if group), None)
+
+
+def kind_of(names: Sequence[str]) -> GeneIds:
+    """What most of the names are."""
+    for kind in KINDS:
+        if kind != "symbol" and 2 * sum(_FORMS[kind].fullmatch(name) is not None for name in names) > len(names):
+            return kind
+    return "symbol"
+
+
+def _refuse_other_form(written: Sequence[str], ids: GeneIds, where: str) -> tuple[Note, ...]:
+    """Passes if names have the declared form; a note on symbols that stand without an id among those that have one."""
+    kind = kind_of(written)
+    other = [name for name in written if _FORMS[ids].fullmatch(name) is None]
+    wrong, advice = f"are not of the form {ids}", "Name all genes alike, or leave those out."
+    if ids == kind == "symbol_entrez":
+        return _noted("gene names without an id taken as they are", len(other), examples(other))
+    if ids == "symbol" and kind in ("symbol_entrez", "entrez"):  # bare Ensembl ids match those of another screen as they are
+        other, wrong = [name for name in written if _FORMS[kind].fullmatch(name)], "are no symbols"
+    if ids == "entrez" and _row_numbers(written):
+        other, wrong, advice = list(written), "are row numbers, no ids", "Give the table the names of its genes."
+    elif kind != ids and (ids == "symbol" or all(_FORMS[kind].fullmatch(name) for name in written)):
+        advice = f"As they are {KINDS[kind]}, set expression.genes.ids: {kind}."
     if other:
-        fitting = [kind for kind, form in FORMS.items() if all(form.fullmatch(name) for name in written)]
-        refuse(
-            SchemaError(
-                f"{where}: {len(other)} of {len(written)} gene names are not of the form {ids} (e.g. {examples(other)}). "
-                f"All would be read as {examples(fitting, 4)}: set expression.genes.ids."
-            )
-        )
-    return [match[1] if match else name for name, match in zip(written, matches, strict=True)]
+        refuse(SchemaError(f"{where}: {len(other)} of {len(written)} gene names {wrong} (e.g. {examples(other)}). {advice}"))
+        raise Unreadable(f"{where} names no genes.")  # while problems are collected: nothing that another screen could share
+    return ()
+
+
+def _row_numbers(names: Sequence[str]) -> bool:
+    """Whether names are 0, 1, 2 … or 1, 2, 3 …: no Entrez id is 0, and no list of genes holds the first ids alone."""
+    if len(names) < 3 or not all(name.isdecimal() for name in names):
+        return False
+    numbers = sorted(map(int, names))
+    return numbers[0] == 0 or numbers == list(range(1, len(names) + 1))
 
 
 def renamed(names: list[str], ids: GeneIds, path: Path) -> tuple[list[str], tuple[Note, ...]]:

@@ -72,7 +72,8 @@ def read_pairs(
             notes = (*notes, *_without_structure(pool))
     cell_idx, drug_idx, pool, found = _looked_up(table, cells, pool, where)
     kept, more = _known_ones(table, {"lines": cell_idx, "drugs": drug_idx}, where, on_unknown)
-    screen = Screen(_stem(pairs), genes, cells, pool.drugs, Responses.none())
+    named = expression if isinstance(expression, Path | Frame) else pairs  # what messages about genes mean
+    screen = Screen(_stem(named), genes, cells, pool.drugs, Responses.none())
     return Pairs(screen, domain, cell_idx[kept], drug_idx[kept]), table[kept].reset_index(drop=True), (*notes, *found, *more)
 
 

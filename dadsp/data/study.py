@@ -6,6 +6,7 @@ from typing import Literal
 import numpy as np
 
 from dadsp.data.potency import RISES, same_measure
+from dadsp.data.shared_genes import on_shared_genes
 from dadsp.data.stereoisomers import kept_apart
 from dadsp.errors import ConfigError, MissingIdsError, SchemaError, examples
 from dadsp.schema import Drugs, FloatArray, Note, Screen, Study
@@ -22,6 +23,7 @@ def make_study(
     on_missing_structure: Literal["drop", "error"] = "drop",
     on_different_measures: OnDifferentMeasures = "error",
     min_genes: int = 2,
+    repair_genes: bool = False,
 ) -> Study:
     """A study over the genes both screens measured, in the source's order, with labels and structures fit to learn from.
 
@@ -38,6 +40,8 @@ def make_study(
             ``"allow"`` takes them as they stand (higher is more sensitive in both), with a note. AUC and AAC are one
             measure, the share of the area that is lost.
         min_genes: Fewest shared genes to accept.
+        repair_genes: Takes genes whose names differ only as spreadsheets and spelling make them for the same; see
+            ``on_shared_genes``.
 
     Raises:
         SchemaError: Screens measure different things and may not, too few genes are shared, or a screen's lines, drugs or
@@ -46,9 +50,8 @@ def make_study(
         ConfigError: ``label_cap`` is ``"target"`` and the target has no cap.
     """
     target = _comparable(source, target, on_different_measures)
-    source, target = (
-        _with_structures(screen, on_missing_structure) for screen in _on_shared_genes(source, target, min_genes)
-    )
+    source, target = on_shared_genes(source, target, min_genes, repair_genes)
+    source, target = (_with_structures(screen, on_missing_structure) for screen in (source, target))
     source, target = kept_apart(source, target)
     raw = source.responses.potency
     if label_cap == "target":
@@ -80,24 +83,6 @@ def _comparable(source: Screen, target: Screen, on_different: OnDifferentMeasure
         )
     what = f"labels are another measure than the source's ({'; '.join(said)}), turned so that higher is more sensitive"
     return replace(target, notes=_notes(target, what, len(target.responses)))
-
-
-def _on_shared_genes(source: Screen, target: Screen, min_genes: int) -> tuple[Screen, Screen]:
-    known = set(target.genes)
-    shared = tuple(gene for gene in source.genes if gene in known)
-    if len(shared) < min_genes:
-        raise SchemaError(
-            f"{source.name} ({len(source.genes)} genes, e.g. {examples(source.genes)}) and {target.name} "
-            f"({len(target.genes)} genes, e.g. {examples(target.genes)}) share {len(shared)} genes; {min_genes} are needed. "
-            "If the names follow different nomenclatures, rename one side to match."
-        )
-    kept = set(shared)
-    restricted = []
-    for screen, other in ((source, target), (target, source)):
-        lost = [gene for gene in screen.genes if gene not in kept]
-        notes = _notes(screen, f"genes absent from {other.name} left out", len(lost), examples(lost))
-        restricted.append(replace(screen.with_genes(shared), notes=notes) if screen.genes != shared else screen)
-    return restricted[0], restricted[1]
 
 
 def _with_structures(screen: Screen, on_missing: Literal["drop", "error"]) -> Screen:

@@ -30,3 +30,26 @@ def validated(capsys: pytest.CaptureFixture[str], *overrides: str) -> dict[str, 
     code = main(["data", "validate", "--config-dir", "conf", "data=mine", *overrides, "--json"])
     found: dict[str, Any] = json.loads(capsys.readouterr().out)
     return {"exit": code, **found}
+
+
+SEEN = "2-Sep = SEPTIN2, 1-Mar = MARCHF1, 1-Dec = DELEC1"
+
+
+@pytest.mark.parametrize("case", ["excel_genes"], indirect=True)
+def test_genes_that_became_dates_are_named(case: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = validated(capsys)
+    assert (found["exit"], found["problems"]) == (0, [])
+    (note,) = [note for note in found["notes"] if "dates, which a spreadsheet makes of symbols" in note["what"]]
+    assert (note["screen"], note["count"], note["examples"]) == ("SRC", 3, SEEN)
+    assert not [note for note in found["notes"] if "absent" in note["what"]]
+
+
+@pytest.mark.parametrize("case", ["excel_genes"], indirect=True)
+def test_genes_that_became_dates_are_repaired_if_asked(case: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = validated(capsys, "+data.repair_genes=true")
+    (note,) = [note for note in found["notes"] if "gene" in note["what"]]
+    assert (note["what"], note["count"], note["examples"]) == (
+        "genes renamed to the symbols of TGT", 3, SEEN.replace("=", "→"),
+    )  # fmt: skip
+    assert main(["data", "describe", "--config-dir", "conf", "data=mine", "+data.repair_genes=true", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["n_genes"] == 8

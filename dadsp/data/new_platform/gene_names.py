@@ -4,11 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from dadsp.data.genes import FORMS, GeneIds, renamed
+from dadsp.data.gene_spelling import counterparts
+from dadsp.data.genes import KINDS, GeneIds, bare_name, kind_of, renamed
 from dadsp.errors import SchemaError, examples
 from dadsp.schema import Note
-
-_KINDS: dict[GeneIds, str] = {"ensembl": "Ensembl ids", "entrez": "Entrez ids", "symbol_entrez": "symbols with ids"}
 
 
 class GeneNames(NamedTuple):
@@ -28,6 +27,8 @@ class GeneNames(NamedTuple):
 def gene_names(written: Sequence[str], wanted: Sequence[str], table: Path | None) -> GeneNames:
     """Names of genes as the model has them, by the reading that knows most of its genes; as they are where that is all.
 
+    Names that differ from the model's as spreadsheets and spelling make them (2-Sep, tp53) are taken for its own.
+
     Args:
         written: The names as they stand.
         wanted: Genes of the model.
@@ -36,9 +37,13 @@ def gene_names(written: Sequence[str], wanted: Sequence[str], table: Path | None
     Raises:
         SchemaError: The table is none.
     """
+    return _respelt(_read(written, wanted, table), wanted)
+
+
+def _read(written: Sequence[str], wanted: Sequence[str], table: Path | None) -> GeneNames:
     genes, plain = set(wanted), [name.strip() for name in written]
     best = GeneNames(plain, len(genes & set(plain)))
-    for kind, what in _KINDS.items():
+    for kind, what in KINDS.items():
         cut = _cut(plain, kind)
         matched = len(genes & set(cut))
         if matched > best.matched:
@@ -55,12 +60,13 @@ def gene_names(written: Sequence[str], wanted: Sequence[str], table: Path | None
     return GeneNames(names, matched, notes) if matched > best.matched else best
 
 
-def kind_of(names: Sequence[str]) -> GeneIds:
-    """What most of the names are."""
-    for kind in _KINDS:
-        if 2 * sum(FORMS[kind].fullmatch(name) is not None for name in names) > len(names):
-            return kind
-    return "symbol"
+def _respelt(read: GeneNames, wanted: Sequence[str]) -> GeneNames:
+    """The names with those that only spelling keeps from the model's in its spelling."""
+    of = counterparts(read.names, wanted) if read.matched < len(wanted) else {}
+    if not of:
+        return read
+    said = Note("gene names spelt otherwise, taken for the model's", *_few([f"{own} → {name}" for own, name in of.items()]))
+    return GeneNames([of.get(name, name) for name in read.names], read.matched + len(of), (*read.notes, said))
 
 
 def refuse_unknown(names: Sequence[str], wanted: Sequence[str], table: Path | None, where: str) -> None:
@@ -71,7 +77,7 @@ def refuse_unknown(names: Sequence[str], wanted: Sequence[str], table: Path | No
     """
     kind, own = kind_of(names), kind_of(wanted)
     if kind != own and {kind, own} & {"ensembl", "entrez"}:
-        theirs, ours = (_KINDS.get(each, "symbols") for each in (kind, own))
+        theirs, ours = KINDS[kind], KINDS[own]
         remedy = f"Check that {table} lists them" if table else "Set new_platform.gene_table to HGNC's complete set"
         raise SchemaError(
             f"{where}: its {len(names):,} genes are named by {theirs} (e.g. {examples(names)}), those of the model by "
@@ -84,8 +90,7 @@ def refuse_unknown(names: Sequence[str], wanted: Sequence[str], table: Path | No
 
 
 def _cut(names: Sequence[str], kind: GeneIds) -> list[str]:
-    matches = [FORMS[kind].fullmatch(name) for name in names]
-    return [match[1] if match else name for name, match in zip(names, matches, strict=True)]
+    return [bare_name(name, kind) or name for name in names]
 
 
 def _few(changed: Sequence[str]) -> tuple[int, str]:

@@ -37,8 +37,9 @@ class DrugData(ResponseFile):
     }
 
     def table(self, root: Path) -> pd.DataFrame:
-        columns = self.columns.model_dump()
-        frame = read_table(root / self.path, columns, numbers=("value",), optional=("value",), delimiter=self.delimiter)
+        frame = read_table(
+            root / self.path, self.headers, optional=("value",), delimiter=self.delimiter, rows=self.rows, written=("value",)
+        )
         if "top_dose" in frame:
             tops = {text: max(_numbers(text, root / self.path)) for text in frame["top_dose"].unique()}
             frame = frame.assign(top_dose=frame["top_dose"].map(tops))
@@ -74,6 +75,7 @@ class Gct(ExpressionFile):
         lines: What to call a line whose header is "22RV1_PROSTATE (ACH-000956)".
     """
 
+    chooses_rows: ClassVar[bool] = False
     id_column: str = "Description"
     orientation: Literal["lines_by_genes", "genes_by_lines"] = "genes_by_lines"
     lines: Literal["ccle_name", "depmap_id"] = "ccle_name"

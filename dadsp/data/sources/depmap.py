@@ -32,15 +32,16 @@ class ExpressionTpm(ExpressionFile):
         header = header_of(path, self.delimiter)
         id_column = "ModelID" if "ModelID" in header else self.id_column
         ignore = [name for name in header if name in _PROFILE and name != id_column]
-        matrix = read_matrix(path, id_column, ignore=[*ignore, *self.ignore], delimiter=self.delimiter)
+        matrix = read_matrix(path, id_column, ignore=[*ignore, *self.ignore], delimiter=self.delimiter, rows=self.rows)
+        chosen = self.left_out(root)
         if "IsDefaultEntryForModel" not in header:
-            return matrix, ()
-        marks = read_table(path, {"default": "IsDefaultEntryForModel"}, delimiter=self.delimiter)["default"]
+            return matrix, chosen
+        marks = read_table(path, {"default": "IsDefaultEntryForModel"}, delimiter=self.delimiter, rows=self.rows)["default"]
         default = marks.str.lower().isin(["yes", "true", "1"]).to_numpy(dtype=bool)
         left = [name for name, kept in zip(matrix.rows, default, strict=True) if not kept]
         kept_rows = tuple(name for name, kept in zip(matrix.rows, default, strict=True) if kept)
         notes = (Note("profiles that are not their model's default left out", len(left), examples(left)),) if left else ()
-        return Matrix(kept_rows, matrix.columns, np.ascontiguousarray(matrix.numbers[default])), notes
+        return Matrix(kept_rows, matrix.columns, np.ascontiguousarray(matrix.numbers[default])), (*chosen, *notes)
 
 
 class Models(CellFile):
@@ -67,4 +68,4 @@ class SampleInfo(CellFile):
         if columns == _SAMPLE_INFO[0] and "DepMap_ID" not in header and "Broad_ID" in header:
             columns = _SAMPLE_INFO[1]
         given = columns.model_dump()
-        return read_table(path, given, optional=set(given) - {"cell_id"}, delimiter=self.delimiter)
+        return read_table(path, given, optional=set(given) - {"cell_id"}, delimiter=self.delimiter, rows=self.rows)

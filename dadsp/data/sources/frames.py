@@ -16,6 +16,7 @@ COLUMNS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {  # required and 
     "drugs": (("drug_id", "smiles"), ("name", "target")),
     "cells": (("cell_id",), ("link_id", "name", "tissue")),
 }
+_IDS = ("cell_id", "drug_id")
 
 
 def screen_of_frames(
@@ -64,6 +65,10 @@ def _written(root: Path, what: str, table: pd.DataFrame) -> str:
         raise SchemaError(f"{what} is a {type(table).__name__}, not a data frame. Give a pandas.DataFrame.")
     path = f"{what}.parquet"
     plain = table.rename(columns=str)
-    ids = {column: plain[column].map(str) for column in ("cell_id", "drug_id") if column in plain}
-    plain.assign(**ids).to_parquet(root / path, index=False)
+    texts = {
+        str(column): plain[column].map(str, na_action=None if column in _IDS else "ignore")
+        for column, kind in plain.dtypes.items()
+        if column in _IDS or pd.api.types.is_object_dtype(kind)  # 3.5 beside ">10" is not for Parquet
+    }
+    plain.assign(**texts).to_parquet(root / path, index=False)
     return path

@@ -4,7 +4,7 @@ anndata itself wants a pandas older than 3 on Python 3.11, so that the two could
 """
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from scipy import sparse
@@ -25,6 +25,7 @@ class H5ad(ExpressionFile):
         layer: Layer to read; None reads ``X``.
     """
 
+    chooses_rows: ClassVar[bool] = False
     id_column: str = ""
     orientation: Literal["lines_by_genes", "genes_by_lines"] = "lines_by_genes"
     symbols: str = ""

@@ -9,7 +9,8 @@ from pydantic import Field
 
 from dadsp.data.combine import Combine, combined
 from dadsp.data.problems import Unreadable, attempt
-from dadsp.data.sources.tidy_files import Options, ScreenOptions
+from dadsp.data.sources.file_options import Options
+from dadsp.data.sources.tidy_files import ScreenOptions
 from dadsp.data.sources.tidy_parts import read_cells, read_drugs, read_expression, read_responses
 from dadsp.data.study import LabelCap, OnDifferentMeasures, make_study
 from dadsp.errors import ConfigError
@@ -29,6 +30,7 @@ def tidy_study(
     on_missing_structure: Literal["drop", "error"] = "drop",
     on_different_measures: OnDifferentMeasures = "error",
     min_genes: int = 2,
+    repair_genes: bool = False,
 ) -> Study:
     """A study from the files of two screens, or of several source screens and a target.
 
@@ -43,6 +45,7 @@ def tidy_study(
         on_missing_structure: See ``make_study``.
         on_different_measures: See ``make_study``.
         min_genes: See ``make_study``.
+        repair_genes: See ``make_study``.
 
     Raises:
         ConfigError: ``root`` is not set or no folder, or an option is unknown, missing or impossible.
@@ -53,6 +56,7 @@ def tidy_study(
         "on_missing_structure": on_missing_structure,
         "on_different_measures": on_different_measures,
         "min_genes": min_genes,
+        "repair_genes": repair_genes,
     }
     joining = validated(_StudyOptions, given, "data")
     check_choice("data.combine", combine, Combine)
@@ -128,6 +132,7 @@ class _StudyOptions(Options):
     on_missing_structure: Literal["drop", "error"]
     on_different_measures: OnDifferentMeasures
     min_genes: int = Field(ge=1)
+    repair_genes: bool
 
 
 def base_folder(root: str | Path | None, folder: str | None, where: str) -> Path:

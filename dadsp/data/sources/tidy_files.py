@@ -6,35 +6,17 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from dadsp.data.genes import GeneOptions
 from dadsp.data.ids import MatchBy
-from dadsp.data.potency import (
-    SHARES_OF_AREA,
-    OnImplausible,
-    Replicates,
-    Unit,
-)
-from dadsp.data.table_files import Delimiter
+from dadsp.data.potency import SHARES_OF_AREA, OnImplausible, Replicates
+from dadsp.data.sources.file_options import File, OnMissing, Options
+from dadsp.data.sources.response_layouts import Layout, melted
 from dadsp.data.tables import Matrix, read_matrix, read_table
+from dadsp.data.units import Unit
 from dadsp.errors import nearest
 from dadsp.schema import Measure, Note
-
-OnMissing = Literal["error", "drop"]
-
-
-class Options(BaseModel):
-    """Checked options: unknown keys are refused, nothing changes."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class File(Options):
-    """Where a table lies; ``delimiter`` overrides what its extension says."""
-
-    path: str
-    delimiter: Delimiter | None = None
 
 
 class ExpressionFile(File):
@@ -67,10 +49,11 @@ class ExpressionFile(File):
             ignore=self.ignore,
             delimiter=self.delimiter,
             unnamed_rows="blank" if by_gene else "error",
+            rows=self.rows,
         )
         if by_gene:
             matrix = Matrix(matrix.columns, matrix.rows, np.ascontiguousarray(matrix.numbers.T))
-        return matrix, ()
+        return matrix, self.left_out(root)
 
 
 class ResponseColumns(Options):
@@ -97,10 +80,13 @@ _AREAS = SHARES_OF_AREA | {"act_area"}
 
 
 class ResponseFile(File):
-    """Measured pairs, one row each.
+    """Measured pairs, one row each, or a matrix of lines and drugs.
 
     Attributes:
-        columns: Headers.
+        layout: ``"long"`` has one row per pair; the others are matrices, named by what stands in the rows.
+        id_column: Of a matrix: header of the column that names its rows.
+        ignore: Of a matrix: headers of columns that hold no responses.
+        columns: Of a long table: headers.
         measure: What the values are.
         unit: Unit of the values; the measures other than IC50 and EC50 have none.
         full_area: What the file calls a full area, for ``auc``, ``aac`` and ``act_area``; values are divided by it, so that
@@ -117,7 +103,10 @@ class ResponseFile(File):
     """
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}  # of a published layout: measure → its options
-    columns: ResponseColumns
+    layout: Layout = "long"
+    id_column: str | None = None
+    ignore: tuple[str, ...] = ()
+    columns: ResponseColumns | None = None
     measure: Measure = "ic50"
     unit: Unit | None = None
     full_area: float | None = Field(default=None, gt=0, allow_inf_nan=False)
@@ -139,8 +128,18 @@ class ResponseFile(File):
         if measure not in cls.presets:
             raise ValueError(f"this layout has no measure {measure!r}. {nearest(str(measure), cls.presets)}")
         preset = cls.presets[measure]
-        columns = {**preset.get("columns", {}), **given.get("columns", {})}
+        columns = {**preset.get("columns", {}), **(given.get("columns") or {})}
         return {"measure": measure, **preset, **given, "columns": columns}
+
+    @model_validator(mode="after")
+    def _layout_has_its_columns(self) -> "ResponseFile":
+        if self.layout == "long" and self.columns is None:
+            raise ValueError("columns is required. Set it (cell_id, drug_id, value), or layout if the file is a matrix.")
+        if self.layout == "long" and (self.id_column is not None or self.ignore):
+            raise ValueError("layout long has no id_column and no ignore. Set layout: lines_by_drugs or drugs_by_lines.")
+        if self.layout != "long" and (self.columns is not None or self.id_column is None):
+            raise ValueError(f"layout {self.layout} needs id_column and has no columns. Set id_column, leave columns out.")
+        return self
 
     @model_validator(mode="after")
     def _measure_has_its_unit(self) -> "ResponseFile":
@@ -163,14 +162,31 @@ class ResponseFile(File):
         """What the labels are: a share of the full area where that is given."""
         return "aac" if self.measure == "act_area" and self.full_area is not None else self.measure
 
+    @property
+    def headers(self) -> dict[str, str | None]:
+        """Our names of the columns of a long table → the file's."""
+        return {} if self.columns is None else self.columns.model_dump()
+
+    @property
+    def percent(self) -> bool:
+        """Whether values are percentages."""
+        return self.measure == "amax" or self.full_area == 100
+
     def table(self, root: Path) -> pd.DataFrame:
-        """Columns as ``ResponseColumns`` names them; the index counts the data rows of the file."""
+        """Columns as ``ResponseColumns`` names them, and value_written (see ``read_table``); of a matrix, see ``melted``.
+
+        The index counts the data rows of the file.
+        """
+        if self.layout != "long" and self.id_column is not None:
+            return melted(root / self.path, self.layout, self.id_column, self.ignore, self.delimiter, self.rows)
         return read_table(
             root / self.path,
-            self.columns.model_dump(),
-            numbers=("value", "top_dose"),
+            self.headers,
+            numbers=("top_dose",),
             optional=("value", "unit", "relation", "top_dose"),
             delimiter=self.delimiter,
+            rows=self.rows,
+            written=("value",),
         )
 
 
@@ -237,7 +253,9 @@ class DrugFile(File):
     def table(self, root: Path) -> pd.DataFrame:
         """One row per drug, columns as ``DrugColumns`` names them."""
         columns = self.columns.model_dump()
-        return read_table(root / self.path, columns, optional=set(columns) - {"drug_id"}, delimiter=self.delimiter)
+        return read_table(
+            root / self.path, columns, optional=set(columns) - {"drug_id"}, delimiter=self.delimiter, rows=self.rows
+        )
 
 
 class CellColumns(Options):
@@ -299,7 +317,8 @@ class CellFile(File):
         """One row per line, columns as ``CellColumns`` names them."""
         columns = self.columns.model_dump()
         optional = set(columns) if self.unnamed_rows else set(columns) - {"cell_id"}
-        return read_table(root / self.path, columns, optional=optional, delimiter=self.delimiter).dropna(subset="cell_id")
+        table = read_table(root / self.path, columns, optional=optional, delimiter=self.delimiter, rows=self.rows)
+        return table.dropna(subset="cell_id")
 
 
 class IdMapColumns(Options):

@@ -8,8 +8,10 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
+from dadsp.data.response_cells import parsed
+from dadsp.data.sources.file_options import File, OnMissing, Options
 from dadsp.data.sources.tidy import base_folder
-from dadsp.data.sources.tidy_files import ExpressionFile, File, IdMapFile, OnMissing, Options
+from dadsp.data.sources.tidy_files import ExpressionFile, IdMapFile
 from dadsp.data.sources.tidy_parts import complete, line_translation, read_expression, rows_of
 from dadsp.data.tables import places, read_table
 from dadsp.errors import ConfigError, SchemaError, UnitsError, examples, nearest
@@ -118,11 +120,13 @@ def _pairs(
     file = options.responses
     path = root / file.path
     columns = {**file.columns.model_dump(), "value": kind.column}
-    table = read_table(path, columns, numbers=("value",), optional=("value",), delimiter=file.delimiter)
+    table = read_table(path, columns, optional=("value",), delimiter=file.delimiter, rows=file.rows, written=("value",))
+    table, read = parsed(table, None, path, f"values of {kind.column!r}")
     names = table["cell_id"]
     if options.id_map is not None:
         names = names.map(line_translation(options.id_map, root))
     table, notes = complete(table.assign(cell_idx=rows_of(names, cell_ids), drug_idx=0.0), file, path)
+    notes = (*file.left_out(root), *read, *notes)
     repeated = table[table.duplicated(["cell_idx", "drug_id"])]
     if len(repeated):
         named = examples(f"{cell}/{drug}" for cell, drug in zip(repeated["cell_id"], repeated["drug_id"], strict=True))

@@ -1,32 +1,37 @@
 """The parts of a screen from its files: expression, lines, drugs and labels."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from dadsp.data.genes import harmonised
 from dadsp.data.ids import line_keys, one_to_one, structures_of
 from dadsp.data.potency import (
-    Unit,
     censor,
-    check_units,
+    dose_bounds,
     not_reached,
+    relation_kinds,
     replicates,
     share_of_area,
     suspicions,
     to_label,
-    to_potency,
 )
 from dadsp.data.problems import Unreadable, refuse
-from dadsp.data.sources.tidy_files import CellFile, DrugFile, ExpressionFile, File, IdMapFile, ResponseFile, ScreenOptions
+from dadsp.data.response_cells import parsed, where_of
+from dadsp.data.sources.file_options import File
+from dadsp.data.sources.response_layouts import measured, refuse_matrix, refuse_turned, several_screens
+from dadsp.data.sources.tidy_files import CellFile, DrugFile, ExpressionFile, IdMapFile, ResponseFile, ScreenOptions
+from dadsp.data.table_files import header_of
 from dadsp.data.tables import Matrix, places, read_table
+from dadsp.data.units import Unit, check_units
 from dadsp.drugs.structures import structure_keys
-from dadsp.errors import ConfigError, MissingIdsError, SchemaError, examples, nearest
+from dadsp.errors import ConfigError, MissingIdsError, SchemaError, UnitsError, examples, nearest
 from dadsp.schema import BoolArray, CellLines, Drugs, FloatArray, Note, Responses, duplicates
 
 _SHARES = (-1.0, 1.0)  # credible labels where areas are divided: cells that grow beyond the control lose less than nothing
@@ -93,7 +98,9 @@ def read_cells(file: CellFile | None, expression: Matrix, root: Path) -> tuple[C
             )
         )
     chosen = table.set_index("cell_id").reindex(list(ids))
-    notes = (Note("cell lines without annotation kept, unlinked", len(missing), examples(missing)),) if missing else ()
+    notes = file.left_out(root)
+    if missing:
+        notes = (*notes, Note("cell lines without annotation kept, unlinked", len(missing), examples(missing)))
     links, more = _links(file, chosen, root)
     _unique([link for link in links if link is not None], "link ids", path)
     tissues = (None if tissue in file.unknown_tissues else tissue for tissue in _texts(chosen, "tissue"))
@@ -107,7 +114,11 @@ def _links(file: CellFile, chosen: pd.DataFrame, root: Path) -> tuple[tuple[str 
     if file.links is not None:
         path = root / file.links.path
         pairs = read_table(
-            path, file.links.columns.model_dump(), optional=("cell_id", "link_id"), delimiter=file.links.delimiter
+            path,
+            file.links.columns.model_dump(),
+            optional=("cell_id", "link_id"),
+            delimiter=file.links.delimiter,
+            rows=file.links.rows,
         )
         own = pairs[pairs["cell_id"].isin(chosen.index)]
         identity = one_to_one(own[["cell_id", "link_id"]], str(path))
@@ -117,7 +128,11 @@ def _links(file: CellFile, chosen: pd.DataFrame, root: Path) -> tuple[tuple[str 
     else:
         return (_texts(chosen, "link_id") if "link_id" in chosen else tuple(chosen.index)), ()
     lost = [name for name, link in zip(chosen.index, links, strict=True) if link is None]
-    return links, (Note(f"cell lines that {path.name} links to no other screen", len(lost), examples(lost)),) if lost else ()
+    notes = file.links.left_out(root) if file.links is not None else ()
+    return links, (
+        *notes,
+        Note(f"cell lines that {path.name} links to no other screen", len(lost), examples(lost)),
+    ) if lost else notes
 
 
 def read_drugs(file: DrugFile, root: Path) -> tuple[Drugs, tuple[Note, ...]]:
@@ -128,12 +143,15 @@ def read_drugs(file: DrugFile, root: Path) -> tuple[Drugs, tuple[Note, ...]]:
     table = table.drop_duplicates("drug_id")
     ids, smiles = tuple(table["drug_id"]), _texts(table, "smiles")
     names = tuple(name or drug_id for name, drug_id in zip(_texts(table, "name"), ids, strict=True))
-    notes: tuple[Note, ...] = ()
+    notes = file.left_out(root)
     if file.structures is not None:
         path = root / file.structures.path
         columns = file.structures.columns.model_dump()
-        known = read_table(path, columns, optional=("key", "smiles"), delimiter=file.structures.delimiter)
-        smiles, notes = structures_of(table.assign(name=list(names)), known, file.structures.by, str(path))
+        known = read_table(
+            path, columns, optional=("key", "smiles"), delimiter=file.structures.delimiter, rows=file.structures.rows
+        )
+        smiles, more = structures_of(table.assign(name=list(names)), known, file.structures.by, str(path))
+        notes = (*notes, *file.structures.left_out(root), *more)
     if file.smiles:
         smiles, more = _given_structures(file.smiles, ids, smiles, root / file.path)
         notes = (*notes, *more)
@@ -163,18 +181,17 @@ def read_responses(
     """The labels; where lines or drugs could not be read (None), every name in the file counts as known."""
     file = options.responses
     path = root / file.path
-    table = file.table(root)
-    if "unit" in table and file.unit is not None:
-        check_units(table["unit"], file.unit, str(path))
-    cell_names = table["cell_id"]
-    if options.id_map is not None:
-        cell_names = cell_names.map(line_translation(options.id_map, root))
+    translation = None if options.id_map is None else line_translation(options.id_map, root)
+    table, notes = _measurements(file, translation or cell_ids or (), drug_ids or (), root)
+    notes = notes if options.id_map is None else (*options.id_map.left_out(root), *notes)
+    cell_names = table["cell_id"] if translation is None else table["cell_id"].map(translation)
     cell_ids = tuple(cell_names.dropna().unique()) if cell_ids is None else cell_ids
     drug_ids = tuple(table["drug_id"].unique()) if drug_ids is None else drug_ids
-    table, notes = complete(
+    table, more = complete(
         table.assign(cell_idx=rows_of(cell_names, cell_ids), drug_idx=rows_of(table["drug_id"], drug_ids)), file, path
     )
-    potency, more = _labels_of(table["value"].to_numpy(), file, path)
+    notes = (*notes, *more)
+    potency, more = _labels_of(table, file, path)
     notes = (*notes, *more)
     credible = ~np.isnan(potency)
     if not credible.all():
@@ -195,12 +212,41 @@ def read_responses(
     return Labels(merged, cap, (*notes, *merge_notes))
 
 
-def _labels_of(values: NDArray[np.float64], file: ResponseFile, path: Path) -> tuple[FloatArray, tuple[Note, ...]]:
+def _measurements(
+    file: ResponseFile, cell_ids: Collection[str], drug_ids: Collection[str], root: Path
+) -> tuple[pd.DataFrame, tuple[Note, ...]]:
+    """The rows whose cells can be read, as ``parsed`` gives them, and what was noticed; ids are those of the file."""
+    path, notes = root / file.path, file.left_out(root)
+    if file.layout == "long" and not set(file.headers.values()) - {None} <= set(header_of(path, file.delimiter)):
+        refuse_matrix(path, header_of(path, file.delimiter), cell_ids, drug_ids)
+    table = file.table(root)
+    if file.layout != "long":
+        refuse_turned(path, file.layout, table, cell_ids, drug_ids)
+        table, more = measured(table, path)
+        notes = (*notes, *more)
+    elif not file.presets:  # a published layout says itself what it chooses
+        notes = (*notes, *several_screens(path, file.headers.values(), file.rows, file.delimiter))
+    if "unit" in table and file.unit is not None:
+        check_units(table["unit"], file.unit, str(path))
+    what = f"values of {file.headers['value']!r}" if file.headers else "values"
+    table, more = parsed(table, file.unit, path, what, percent=file.percent)
+    notes = (*notes, *more)
+    if file.unit is None and "relation" in table:
+        kinds = relation_kinds(table["relation"], None)
+        notes = (
+            *notes,
+            *_some(f"relations of the {file.measure} passed over: only an IC50 or EC50 is censored", kinds != "equal"),
+        )
+    return table, notes
+
+
+def _labels_of(table: pd.DataFrame, file: ResponseFile, path: Path) -> tuple[FloatArray, tuple[Note, ...]]:
     """The label of each value, NaN where it is not credible and may be dropped; and a note on shares beyond a whole."""
-    plausible = file.plausible
+    values, plausible = table["value"].to_numpy(), file.plausible
     if file.full_area is not None:
         values, plausible = share_of_area(values, file.full_area), plausible or _SHARES
-    labels = to_label(values, file.label_measure, file.unit, plausible, str(path), file.on_implausible)
+    at = partial(where_of, table, path=path)
+    labels = to_label(values, file.label_measure, file.unit, plausible, str(path), file.on_implausible, at)
     if file.full_area is None:
         return labels, ()
     low, high = int((labels < 0).sum()), int((labels > 1).sum())
@@ -216,9 +262,17 @@ def _censored(
     labels = censor(potency, flags, file.cap, unit)
     if "top_dose" not in table:
         return *labels, notes
-    given = table["top_dose"].notna().to_numpy()
-    bound = np.full(len(potency), -np.inf, dtype=np.float32)  # nothing lies beyond a dose that is not given
-    bound[given] = to_potency(table["top_dose"].to_numpy()[given], "um", where=f"{path}, top dose")
+    bound = dose_bounds(table["top_dose"].to_numpy(), "um")
+    bad = np.flatnonzero(np.isnan(bound) & table["top_dose"].notna())
+    if len(bad):
+        shown = [f"{places(path, [table.index[row]])}: {table['top_dose'].iloc[row]:g}" for row in bad[:4]]
+        refuse(
+            UnitsError(
+                f"{path}: {len(bad)} of {len(table)} top doses in {file.headers['top_dose']!r} can be no dose in µM (e.g. "
+                f"{examples(shown)}). Correct or empty those cells, or set responses.columns.top_dose: null."
+            )
+        )
+    bound = np.where(np.isnan(bound), np.float32(-np.inf), bound)  # nothing lies beyond a dose that is not known
     beyond = labels.potency <= bound
     if file.beyond_top_dose == "clip":
         clipped = np.where(beyond, bound, labels.potency)
@@ -253,8 +307,8 @@ def complete(table: pd.DataFrame, file: File, path: Path) -> tuple[pd.DataFrame,
             continue
         bad = table[gone]
         names = list(bad[culprit].unique()) if culprit else []
-        counted = f"{what} ({len(names)} different ones)" if culprit else what
-        shown = examples(names) if culprit else places(path, bad.index)
+        counted = f"{what} ({len(names)} different ones)" if culprit else what + _words(bad)
+        shown = examples(names) if culprit else examples(where_of(bad, range(len(bad)), path))
         if getattr(file, option) == "error":
             kind = MissingIdsError if culprit else SchemaError
             refuse(
@@ -268,14 +322,26 @@ def complete(table: pd.DataFrame, file: File, path: Path) -> tuple[pd.DataFrame,
     return table, tuple(notes)
 
 
+def _words(table: pd.DataFrame) -> str:
+    """Which words stand for values that are missing, how often, unless all are empty."""
+    counts = Counter(table["value_written"].fillna(""))
+    if set(counts) == {""}:
+        return ""
+    return f" ({examples((f'{n} {word!r}' if word else f'{n} empty' for word, n in counts.most_common()), 40)})"
+
+
 def line_translation(file: IdMapFile, root: Path) -> dict[str, str]:
     """Response id → expression id, for the ids that have one."""
     path = root / file.path
     columns = file.columns.model_dump()
-    table = read_table(path, columns, optional=set(columns), delimiter=file.delimiter)
+    table = read_table(path, columns, optional=set(columns), delimiter=file.delimiter, rows=file.rows)
     table = table.dropna().drop_duplicates()
     _unique(table["response_id"], "response ids", path)
     return dict(zip(table["response_id"], table["expression_id"], strict=True))
+
+
+def _some(what: str, concerned: BoolArray) -> tuple[Note, ...]:
+    return (Note(what, int(concerned.sum())),) if concerned.any() else ()
 
 
 def _texts(table: pd.DataFrame, name: str) -> tuple[str | None, ...]:

@@ -33,7 +33,7 @@ def test_names_are_cut_to_symbol_or_id(tmp_path: Path, ids: str, written: list[s
 
 
 def test_names_of_another_kind_are_refused_with_the_kind_that_fits(tmp_path: Path) -> None:
-    with pytest.raises(SchemaError, match=r"2 of 2 gene names are not of the form ensembl .*symbol_entrez.*genes\.ids"):
+    with pytest.raises(SchemaError, match=r"2 of 2 gene names are not of the form ensembl .*genes\.ids: symbol_entrez"):
         _harmonised(["TP53 (7157)", "EGFR (1956)"], tmp_path, ids="ensembl")
 
 

@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dadsp.data.potency import censor, check_units, not_reached, replicates, to_potency
+from dadsp.data.potency import censor, not_reached, replicates, to_potency
+from dadsp.data.units import check_units
 from dadsp.errors import SchemaError, UnitsError
 from dadsp.schema import Responses
 
@@ -39,7 +40,7 @@ def test_a_concentration_that_is_not_positive_is_refused_with_the_likely_unit(un
 
 
 def test_implausible_potency_is_refused_and_names_the_units_that_would_fit() -> None:
-    with pytest.raises(UnitsError, match=r"1 of 2 values read as ln_um \(e.g. 8000\).*plausible in um, nm\.") as caught:
+    with pytest.raises(UnitsError, match=r"1 of 2 values read as ln_um \(e.g. 8000\).*plausible in um, nm, pm\.") as caught:
         to_potency(np.array([8000.0, 0.5]), "ln_um")
     assert "\n" not in str(caught.value)
 

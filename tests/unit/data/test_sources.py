@@ -240,7 +240,7 @@ def test_curves_of_coderdata_too_flat_for_an_ic50_are_left_out_with_their_place(
     assert (note.what, note.count) == ("responses of 6 whose label is not credible left out", 1)
     assert note.examples == "line 18"  # after a header and four pairs of four metrics
     assert ("3", "olaparib") not in _labels(study.source)
-    with pytest.raises(UnitsError, match=r"1 of 6 values read as neg_log10_m \(e\.g\. -31\.5\)"):
+    with pytest.raises(UnitsError, match=r"1 of 6 values read as neg_log10_m \(e\.g\. line 18: -31\.5\)"):
         _coderdata(root, "data.source.responses.on_implausible=error")
 
 
@@ -347,7 +347,7 @@ def test_dose_vectors_that_are_no_numbers_are_refused(root: Path) -> None:
     path = root / "ccle/CCLE_NP24.2009_Drug_data_2015.02.24.csv"
     path.write_text(path.read_text().replace('.80,2.53,8"', '.80;2.53;8"', 1))
     with pytest.raises(SchemaError, match="is no list of numbers"):
-        DrugData(path=path.name).table(path.parent)  # type: ignore[call-arg]
+        DrugData(path=path.name).table(path.parent)
 
 
 def test_structures_that_contradict_each_other_are_listed(root: Path) -> None:

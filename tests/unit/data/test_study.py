@@ -52,7 +52,7 @@ def test_lost_genes_are_noted_per_screen(source: Screen, target: Screen) -> None
 def test_disjoint_genes_are_refused_with_examples_of_both(source: Screen, target: Screen) -> None:
     ensembl = replace(target, genes=tuple(f"ENSG{n}" for n in range(5)))
     with pytest.raises(
-        SchemaError, match=r"SRC \(5 genes, e.g. G0, G1, G2, …\) and TGT .*ENSG0.* share 0 genes.*nomenclature"
+        SchemaError, match=r"SRC \(5 genes, e.g. G0, G1, G2, …\) and TGT .*ENSG0.* share 0 genes.*genes\.table"
     ):
         make_study(source, ensembl)
 

@@ -297,7 +297,7 @@ MALFORMED: dict[str, tuple[Callable[[Options], None], type[DadspError], str]] = 
     "wrong unit": (
         _set("source", "responses", "unit", value="um"),
         UnitsError,
-        r"12 of 20 values are zero or negative \(e.g. -0\.5, 0, -1\.5, …\).*ln_um",
+        r"12 of 20 values are zero or negative \(e.g. line 5: -0\.5, line 8: 0, line 9: -1\.5, …\).*ln_um",
     ),
     "empty file": (_write("source/drugs.csv", ""), SchemaError, r"drugs\.csv is empty\. Fetch"),
     "wrong delimiter": (

@@ -36,6 +36,12 @@ class DrugData(ResponseFile):
         "amax": {"columns": {**_PAIR, "value": "Amax"}},
     }
 
+    has_doses: ClassVar[bool] = True
+
+    def wells(self, root: Path) -> pd.DataFrame:
+        """The doses and activities behind the published numbers, for ``fit: {dose_unit: um, response: activity_percent}``."""
+        return _exploded(root / self.path).rename(columns={"dose_um": "dose", "activity": "value"})
+
     def table(self, root: Path) -> pd.DataFrame:
         columns = self.columns.model_dump()
         frame = read_table(root / self.path, columns, numbers=("value",), optional=("value",), delimiter=self.delimiter)
@@ -51,6 +57,11 @@ def curves(path: Path) -> pd.DataFrame:
     Raises:
         SchemaError: A curve's vectors differ in length or hold anything but numbers.
     """
+    return _exploded(path).reset_index(drop=True)
+
+
+def _exploded(path: Path) -> pd.DataFrame:
+    """``curves`` with the row of the file as index."""
     frame = read_table(path, {**_PAIR, **_CURVE})
     for name in _CURVE:
         frame[name] = [_numbers(text, path) for text in frame[name]]
@@ -61,7 +72,7 @@ def curves(path: Path) -> pd.DataFrame:
         raise SchemaError(
             f"{path}: {len(uneven)} curves have vectors of unequal length (e.g. {examples(named)}). Correct them."
         )
-    return frame.explode(list(_CURVE), ignore_index=True).astype(dict.fromkeys(_CURVE, "float64"))
+    return frame.explode(list(_CURVE)).astype(dict.fromkeys(_CURVE, "float64"))
 
 
 class Gct(ExpressionFile):

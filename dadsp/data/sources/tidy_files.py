@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from dadsp.data.curves.options import FitOptions
 from dadsp.data.genes import GeneOptions
 from dadsp.data.ids import MatchBy
 from dadsp.data.potency import (
@@ -80,9 +81,11 @@ class ResponseColumns(Options):
         cell_id: Line, in the ids of the expression file or of the id map.
         drug_id: Drug, in the ids of the drug file.
         value: The response.
-        unit: Unit of each row, to be checked against the declared one.
+        unit: Unit of each row (with ``fit``, of its dose), to be checked against the declared one.
         relation: ``>`` (or true, yes, 1) where the IC50 was not reached.
         top_dose: Highest concentration the row's drug was tested at, in µM.
+        dose: With ``fit``, the dose of each well.
+        replicate: With ``fit``, what tells wells of one dose apart, which then stand once each.
     """
 
     cell_id: str
@@ -91,17 +94,21 @@ class ResponseColumns(Options):
     unit: str | None = None
     relation: str | None = None
     top_dose: str | None = None
+    dose: str | None = None
+    replicate: str | None = None
 
 
+_FITTED: Mapping[str, Mapping[str, Any]] = {"ic50": {"unit": "um"}, "ec50": {"unit": "um"}, "auc": {}, "aac": {}}
 _AREAS = SHARES_OF_AREA | {"act_area"}
 
 
 class ResponseFile(File):
-    """Measured pairs, one row each.
+    """Measured pairs, one row each; with ``fit``, wells, whose dose-response curves give the labels.
 
     Attributes:
         columns: Headers.
-        measure: What the values are.
+        fit: What doses and responses are, and how curves are fitted.
+        measure: What the values are; with ``fit``, what is taken from the curves: ``ic50``, ``ec50`` (µM), ``auc`` or ``aac``.
         unit: Unit of the values; the measures other than IC50 and EC50 have none.
         full_area: What the file calls a full area, for ``auc``, ``aac`` and ``act_area``; values are divided by it, so that
             areas over different doses compare, and an ``act_area`` becomes an ``aac``.
@@ -117,7 +124,9 @@ class ResponseFile(File):
     """
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}  # of a published layout: measure → its options
+    has_doses: ClassVar[bool] = False  # of a published layout: wells need no columns.dose
     columns: ResponseColumns
+    fit: FitOptions | None = None
     measure: Measure = "ic50"
     unit: Unit | None = None
     full_area: float | None = Field(default=None, gt=0, allow_inf_nan=False)
@@ -133,12 +142,21 @@ class ResponseFile(File):
     @model_validator(mode="before")
     @classmethod
     def _of_layout(cls, given: Any) -> Any:
-        if not cls.presets or not isinstance(given, Mapping):
+        if not isinstance(given, Mapping):
             return given
-        measure = given.get("measure", next(iter(cls.presets)))
-        if measure not in cls.presets:
-            raise ValueError(f"this layout has no measure {measure!r}. {nearest(str(measure), cls.presets)}")
-        preset = cls.presets[measure]
+        presets = cls.presets
+        if given.get("fit") is not None:
+            published = next(iter(presets.values()), {}).get("columns", {})
+            columns = {name: published[name] for name in ("cell_id", "drug_id", "value") if name in published}
+            presets = {measure: {**preset, "columns": columns} for measure, preset in _FITTED.items()}
+            given = {key: value for key, value in given.items() if key != "unit" or value is not None}
+        if not presets:
+            return given
+        measure = given.get("measure", next(iter(presets)))
+        if measure not in presets:
+            what = "this layout" if presets is cls.presets else "a fitted curve"
+            raise ValueError(f"{what} has no measure {measure!r}. {nearest(str(measure), presets)}")
+        preset = presets[measure]
         columns = {**preset.get("columns", {}), **given.get("columns", {})}
         return {"measure": measure, **preset, **given, "columns": columns}
 
@@ -157,6 +175,32 @@ class ResponseFile(File):
                 f"measure {self.measure} is no area. Leave full_area out, or set measure: auc, aac or act_area."
             )
         return self
+
+    @model_validator(mode="after")
+    def _wells_have_doses(self) -> "ResponseFile":
+        columns = self.columns
+        if self.fit is None:
+            if columns.dose is not None or columns.replicate is not None:
+                raise ValueError("columns.dose and columns.replicate are of wells. Set fit, or leave them out.")
+            return self
+        if columns.dose is None and not self.has_doses:
+            raise ValueError("fit needs columns.dose. Name the column of doses.")
+        if columns.relation is not None or columns.top_dose is not None or self.full_area is not None:
+            raise ValueError("fit finds out what was not reached. Leave columns.relation, columns.top_dose and full_area out.")
+        if self.unit not in (None, "um"):
+            raise ValueError(f"labels of fit are in µM. Leave unit={self.unit} out; the doses' unit is fit.dose_unit.")
+        return self
+
+    def wells(self, root: Path) -> pd.DataFrame:
+        """With ``fit``: cell_id, drug_id, value, dose, unit, replicate; the index counts the data rows of the file."""
+        names = {"cell_id", "drug_id", "value", "dose", "unit", "replicate"}
+        return read_table(
+            root / self.path,
+            self.columns.model_dump(include=names),
+            numbers=("value", "dose"),
+            optional=("value", "dose", "unit", "replicate"),
+            delimiter=self.delimiter,
+        )
 
     @property
     def label_measure(self) -> Measure:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from dadsp.data.curves.table import fitted_labels
 from dadsp.data.genes import harmonised
 from dadsp.data.ids import line_keys, one_to_one, structures_of
 from dadsp.data.potency import (
@@ -163,7 +164,7 @@ def read_responses(
     """The labels; where lines or drugs could not be read (None), every name in the file counts as known."""
     file = options.responses
     path = root / file.path
-    table = file.table(root)
+    table, fit_notes = (file.table(root), ()) if file.fit is None else fitted_labels(file, root)
     if "unit" in table and file.unit is not None:
         check_units(table["unit"], file.unit, str(path))
     cell_names = table["cell_id"]
@@ -175,7 +176,7 @@ def read_responses(
         table.assign(cell_idx=rows_of(cell_names, cell_ids), drug_idx=rows_of(table["drug_id"], drug_ids)), file, path
     )
     potency, more = _labels_of(table["value"].to_numpy(), file, path)
-    notes = (*notes, *more)
+    notes = (*fit_notes, *notes, *more)
     credible = ~np.isnan(potency)
     if not credible.all():
         left_out = places(path, table.index[~credible])

@@ -17,7 +17,8 @@ from dadsp.files import write_atomically
 
 COLUMNS, ROWS = 4, 5  # curves of a sheet
 WORDS = 7  # points
-LIMITS = (-0.25, 1.6)  # of viability; what lies beyond is drawn at the edge
+LIMITS = (-0.35, 1.85)  # of the panel, with room for words above and below
+EDGES = (-0.15, 1.4)  # viabilities beyond are drawn there
 
 
 def curve_sheets(found: FittedTable, out: Path, most: int | None = None) -> int:
@@ -77,9 +78,9 @@ def curve_panel(panel: Axes, curve: "pd.Series[Any]", points: pd.DataFrame) -> N
     panel.axvspan(curve["area_low_um"], curve["area_high_um"], color=BLUE, alpha=0.07, linewidth=0)
     panel.axhline(0.5, color=GREY, linewidth=0.6, linestyle=":")
     panel.plot(10**doses, Curves(parameters[None]).at(doses[None])[0], color=BLUE, linewidth=1.4)
-    shown = points["viability"].clip(LIMITS[0] + 0.03, LIMITS[1] - 0.03)
+    shown = points["viability"].clip(*EDGES)
     panel.scatter(10 ** points["log_dose"], shown, s=11, color=ORANGE, edgecolors="black", linewidths=0.4, zorder=3)
-    reached = curve["ic50_relation"] == "="
+    reached = curve["ic50_relation"] == ""
     panel.axvline(curve["ic50_um"], color=VERMILION, linewidth=1.1, linestyle="-" if reached else "--")
     panel.set_xscale("log")
     panel.set_ylim(*LIMITS)
@@ -94,9 +95,8 @@ def curve_panel(panel: Axes, curve: "pd.Series[Any]", points: pd.DataFrame) -> N
 
 
 def _keys() -> list[Line2D]:
-    dot = {"marker": "o", "color": ORANGE, "markeredgecolor": "black", "markeredgewidth": 0.4, "markersize": 4, "linestyle": ""}
     return [
-        Line2D([], [], label="mean of a dose's wells", **dot),  # type: ignore[arg-type]
+        Line2D([], [], color=ORANGE, marker="o", markersize=4, linestyle="", label="mean of a dose's wells"),
         Line2D([], [], color=BLUE, linewidth=1.4, label="fitted curve"),
         Line2D([], [], color=BLUE, alpha=0.15, linewidth=6, label="range of the area"),
         Line2D([], [], color=VERMILION, linewidth=1.1, label="IC50"),

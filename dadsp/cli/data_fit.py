@@ -58,11 +58,11 @@ def _facts(found: FittedTable) -> dict[str, Any]:
     }
 
 
-_RELATIONS = {"reached": "=", "above the highest dose": ">", "below the lowest dose": "<"}
+_RELATIONS = {"reached": "", "above the highest dose": ">", "below the lowest dose": "<"}
 
 
 def _print(found: FittedTable, facts: dict[str, Any]) -> None:
-    print(f"{facts['curves']:,} curves of {facts['lines']:,} lines and {facts['drugs']:,} drugs from {facts['wells']:,} wells")
+    print(f"{facts['curves']:,} curves of {facts['lines']:,} lines, {facts['drugs']:,} drugs and {facts['wells']:,} wells")
     print("IC50 " + ", ".join(f"{word}: {count:,}" for word, count in facts["ic50"].items()))
     print(f"median RMSE {facts['median_rmse']:.3f}, median AUC {facts['median_auc']:.3f}")
     for note in found.notes:

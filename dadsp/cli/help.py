@@ -13,7 +13,7 @@ ACTIONS = {
     "concordance": "dadsp data concordance data=NAME [out=FOLDER] [--json]   how far the screens agree where both measured",
     "validate": "dadsp data validate data=NAME [--json]   every problem of the files in one pass; exit code 0 or 2",
     "prepare": "dadsp data prepare data=NAME out=FOLDER   a cache that opens at once and knows when it is stale",
-    "fit": "dadsp data fit table=FILE out=FOLDER fit.dose_unit=um fit.response=viability   dose-response curves of raw viability",
+    "fit": "dadsp data fit table=FILE out=FOLDER fit.dose_unit=um fit.response=viability   curves of raw viability",
     "fetch": "dadsp data fetch gdsc|ccle|depmap|pubchem-smiles [out=FOLDER]   published files, checked and kept",
     "simulate": "dadsp data simulate data=simulated out=FOLDER   a simulated screen pair as CSV files with its truth",
 }

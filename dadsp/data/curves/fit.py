@@ -35,7 +35,8 @@ class Curves:
     def at(self, log_dose: Floats) -> Floats:
         """Viability at doses in log10 µM, shape (n, k), of each curve."""
         bottom, top, _, _ = self.parameters.T[..., None]
-        return bottom + (top - bottom) * _untouched(log_dose, self.parameters)
+        viability: Floats = bottom + (top - bottom) * _untouched(log_dose, self.parameters)
+        return viability
 
     def log_ic50(self) -> Floats:
         """log10 µM at which each curve crosses one half; inf where it stays above, −inf where it begins at or below."""
@@ -49,7 +50,8 @@ class Curves:
         bottom, top, log_ec50, slope = self.parameters.T
         ends = [np.logaddexp(0, np.log(10) * slope * (log_dose - log_ec50)) for log_dose in (low, high)]
         touched = (ends[1] - ends[0]) / (np.log(10) * slope * (high - low))
-        return top - (top - bottom) * touched
+        mean: Floats = top - (top - bottom) * touched
+        return mean
 
 
 def fit_curves(start: NDArray[np.int64], log_dose: Floats, viability: Floats, weight: Floats, options: FitOptions) -> Curves:
@@ -88,7 +90,9 @@ class _Points:
 
     def misfit(self, parameters: Floats) -> Floats:
         """Mean squared distance of each curve."""
-        return (self.weight * (self.viability - Curves(parameters).at(self.log_dose)) ** 2).sum(axis=1)
+        squares = (self.viability - Curves(parameters).at(self.log_dose)) ** 2
+        mean: Floats = (self.weight * squares).sum(axis=1)
+        return mean
 
 
 def _parts(counts: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
@@ -101,14 +105,17 @@ def _parts(counts: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
 def _untouched(log_dose: Floats, parameters: Floats) -> Floats:
     """How far each curve is from bottom (0) to top (1) at the doses."""
     _, _, log_ec50, slope = parameters.T[..., None]
-    return 1 / (1 + 10 ** np.clip(slope * (log_dose - log_ec50), -100, 100))
+    share: Floats = 1 / (1 + 10 ** np.clip(slope * (log_dose - log_ec50), -100, 100))
+    return share
 
 
 def _bounds(points: _Points, options: FitOptions) -> tuple[Floats, Floats]:
     n = len(points.log_dose)
     ends = points.log_dose.min(axis=1) - _BEYOND, points.log_dose.max(axis=1) + _BEYOND
     low, high = (
-        np.stack([np.full(n, options.bottom[end]), np.full(n, options.top[end]), ends[end], np.full(n, options.slope[end])], 1)
+        np.column_stack(
+            [np.tile((options.bottom[end], options.top[end]), (n, 1)), ends[end], np.full(n, options.slope[end])]
+        )
         for end in (0, 1)
     )
     return low, high
@@ -154,7 +161,8 @@ def _descended(points: _Points, parameters: Floats, low: Floats, high: Floats) -
         if not len(going):
             break
         here = points.take(going)
-        tried = np.clip(found[going] + _step(here, found[going], damping[going], low[going], high[going]), low[going], high[going])
+        own = found[going], low[going], high[going]
+        tried = np.clip(own[0] + _step(here, *own, damping[going]), *own[1:])
         after = here.misfit(tried)
         better = after < misfit[going]
         over = better & (misfit[going] - after <= _ENOUGH + 1e-9 * after)
@@ -165,7 +173,7 @@ def _descended(points: _Points, parameters: Floats, low: Floats, high: Floats) -
     return found
 
 
-def _step(points: _Points, parameters: Floats, damping: Floats, low: Floats, high: Floats) -> Floats:
+def _step(points: _Points, parameters: Floats, low: Floats, high: Floats, damping: Floats) -> Floats:
     bottom, top, log_ec50, slope = parameters.T[..., None]
     g = _untouched(points.log_dose, parameters)
     falls = -np.log(10) * g * (1 - g) * (top - bottom)  # derivative to slope · (log dose − log EC50)

@@ -39,7 +39,7 @@ class FitOptions(BaseModel):
         min_doses: Fewest different doses of a curve that is fitted.
         area: Under the fitted curve, or by trapezoids between the mean viabilities of doses, clipped to [0, 1].
         range: Doses over which areas are taken: each curve's ``"tested"`` ones, the part ``"shared"`` by the screens of the
-            study, [lowest, highest] in µM, or such a pair for each drug id (a drug that is not named: its curves' tested ones).
+            study, [lowest, highest] in µM, or such a pair for each drug id (``tested`` for a drug that is not named).
         drop: Flags of curves that are left out; without ``few_doses`` here, curves with too few doses are an error.
     """
 

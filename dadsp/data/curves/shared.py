@@ -41,15 +41,14 @@ def with_shared_ranges(sides: Sequence[ScreenOptions], root: Path) -> list[Scree
     shared = whole.groupby("structure").agg(low=("low", "max"), high=("high", "min"), screens=("low", "size"))
     apart = whole[whole["structure"].map(shared["low"] >= shared["high"])]
     if len(apart):
+        columns = (apart["drug_id"], _um(apart["low"]), _um(apart["high"]))
+        named = [f"{drug} at {low:.3g} to {high:.3g} µM" for drug, low, high in zip(*columns, strict=True)]
         raise UnitsError(
-            f"{apart['structure'].nunique()} drugs were tested at doses that do not overlap (e.g. "
-            f"{examples(f'{row.drug_id} at {10**row.low:.3g} to {10**row.high:.3g} µM' for row in apart.itertuples())}). "
+            f"{apart['structure'].nunique()} drugs were tested at doses that do not overlap (e.g. {examples(named, 4)}). "
             "Check fit.dose_unit, or leave them out of a drug file with responses.on_missing_drug: drop."
         )
     common = shared[shared["screens"] > 1]
-    return [
-        _with_ranges(side, own, common) if asks else side for side, own, asks in zip(sides, tested, asked, strict=True)
-    ]
+    return [_with_ranges(side, own, common) if asks else side for side, own, asks in zip(sides, tested, asked, strict=True)]
 
 
 def _tested(side: ScreenOptions, root: Path) -> pd.DataFrame:
@@ -60,7 +59,8 @@ def _tested(side: ScreenOptions, root: Path) -> pd.DataFrame:
     wells = attempt(f"{side.name} responses", partial(read_wells, side.responses, fit, root))
     if drugs is None or wells is None:
         return pd.DataFrame(columns=["drug_id", "structure", "low", "high"])
-    ends = wells.treated.groupby(["drug_id", "cell_id"])["log_dose"].agg(["min", "max"]).groupby("drug_id").median().round(_PLACES)
+    ends = wells.treated.groupby(["drug_id", "cell_id"])["log_dose"].agg(["min", "max"])
+    ends = ends.groupby("drug_id").median().round(_PLACES)
     structures = dict(zip(drugs[0].ids, drugs[0].structure_keys, strict=True))
     found = pd.DataFrame({"drug_id": ends.index, "low": ends["min"].to_numpy(), "high": ends["max"].to_numpy()})
     return found.assign(structure=found["drug_id"].map(structures)).dropna(subset="structure")
@@ -68,15 +68,13 @@ def _tested(side: ScreenOptions, root: Path) -> pd.DataFrame:
 
 def _with_ranges(side: ScreenOptions, own: pd.DataFrame, common: pd.DataFrame) -> ScreenOptions:
     both = own[own["structure"].isin(common.index)]
-    ranges: dict[str, Range] = {
-        str(drug): (_um(common.at[key, "low"]), _um(common.at[key, "high"]))
-        for drug, key in zip(both["drug_id"], both["structure"], strict=True)
-    }
+    ends = common.loc[both["structure"]]
+    ranges: dict[str, Range] = dict(zip(both["drug_id"], zip(_um(ends["low"]), _um(ends["high"]), strict=True), strict=True))
     fit = side.responses.fit
     assert isinstance(fit, FitOptions)
     fit = fit.model_copy(update={"range": ranges or "tested"})
     return side.model_copy(update={"responses": side.responses.model_copy(update={"fit": fit})})
 
 
-def _um(log_dose: float) -> float:
-    return float(f"{np.power(10.0, log_dose):.6g}")
+def _um(log_doses: "pd.Series[float]") -> list[float]:
+    return [float(f"{dose:.6g}") for dose in np.power(10.0, log_doses.to_numpy(np.float64))]

@@ -35,7 +35,7 @@ def of_wells(wells: pd.DataFrame, fit: FitOptions, path: Path) -> tuple[Note, ..
     ]
     odd = wells[~wells["viability"].between(*_POSSIBLE)]
     if len(odd):
-        what = f"suspicious responses: wells of {len(wells)} with a viability below {_POSSIBLE[0]} or above {_POSSIBLE[1]}, kept"
+        what = f"suspicious responses: wells of {len(wells)} with a viability outside {_POSSIBLE[0]} to {_POSSIBLE[1]}, kept"
         notes.append(Note(what, len(odd), places(path, odd.index)))
     return tuple(notes)
 
@@ -45,8 +45,8 @@ def _dose_scale(wells: pd.DataFrame, ends: pd.DataFrame, fit: FitOptions) -> lis
     top = float(10 ** ends["max"].median())
     if not _USUAL_TOP_UM[0] <= top <= _USUAL_TOP_UM[1]:
         what = (
-            f"suspicious dose unit {fit.dose_unit}: the median highest dose is {top:.3g} µM, outside {_USUAL_TOP_UM[0]:g} to "
-            f"{_USUAL_TOP_UM[1]:g}; curves"
+            f"suspicious dose unit {fit.dose_unit}: the median highest dose is {top:.3g} µM, outside the usual "
+            f"{_USUAL_TOP_UM[0]:g} to {_USUAL_TOP_UM[1]:g}; curves"
         )
         return [Note(what, len(ends))]
     pairs = wells.groupby(["cell_id", "drug_id"], sort=False)
@@ -54,22 +54,20 @@ def _dose_scale(wells: pd.DataFrame, ends: pd.DataFrame, fit: FitOptions) -> lis
     ladders = {tuple(sorted(set(doses))) for _, doses in some}
     long = [np.array(ladder) for ladder in ladders if len(ladder) >= _LADDER]
     written_logs = fit.dose_unit not in ("um", "nm", "m")
-    even = [ladder for ladder in long if _even(_logs(ladder) if written_logs else ladder)]
+    even = [ladder for ladder in long if _even(ladder, written_logs)]
     if len(even) <= len(long) / 2:
         return []
     shown = examples(f"{dose:g}" for dose in even[0])
     seem = "doses, not logarithms" if written_logs else "logarithms, not doses"
     how = "a constant ratio" if written_logs else "equal steps"
-    return [Note(f"suspicious dose unit {fit.dose_unit}: doses rise by {how}, as if they were {seem}; ladders", len(even), shown)]
+    what = f"suspicious dose unit {fit.dose_unit}: doses rise by {how}, as if they were {seem}; ladders"
+    return [Note(what, len(even), shown)]
 
 
-def _logs(ladder: np.ndarray) -> np.ndarray:
+def _even(ladder: np.ndarray, of_logs: bool) -> bool:
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.log(ladder)
-
-
-def _even(ladder: np.ndarray) -> bool:
-    steps = np.diff(ladder)
+        ladder = np.log(ladder) if of_logs else ladder
+        steps = np.diff(ladder)
     return bool(np.isfinite(ladder).all() and np.ptp(steps) < 0.02 * abs(steps.mean()))
 
 
@@ -77,7 +75,7 @@ def _mixed_units(wells: pd.DataFrame, ends: pd.DataFrame) -> list[Note]:
     """Leaps inside curves; dose ranges that differ between the lines of a drug."""
     notes = []
     logs = wells.sort_values(["cell_id", "drug_id", "log_dose"])
-    steps = logs["log_dose"].diff().where(~(logs[["cell_id", "drug_id"]] != logs[["cell_id", "drug_id"]].shift()).any(axis=1))
+    steps = logs.groupby(["cell_id", "drug_id"])["log_dose"].diff()
     usual = steps[steps > 1e-3].median()
     leap = logs[steps >= max(_LEAP, 2 * usual)] if usual == usual else logs[:0]
     if len(leap):
@@ -108,20 +106,21 @@ def _direction(wells: pd.DataFrame, fit: FitOptions) -> list[Note]:
     x, y = centred["log_dose"], centred["viability"]
     sums = pd.DataFrame({"xy": x * y, "xx": x * x, "yy": y * y}).groupby(keys, sort=False).sum()
     sums = sums[(sums["xx"] > 0) & (sums["yy"] > 0)]
-    r = sums["xy"] / np.sqrt(sums["xx"] * sums["yy"])
+    r: pd.Series[float] = sums["xy"] / np.sqrt(sums["xx"] * sums["yy"])
     rising, falling = r[r > 0.7], r[r < -0.7]
     if len(rising) <= len(falling):
         return []
     other = "inhibition" if "viability" in fit.response else "viability"
     what = (
-        f"suspicious responses: {len(falling)} curves fall with the dose and more rise, as if {fit.response} were {other} or "
-        "doses ran the other way; rising curves"
+        f"suspicious responses: {len(falling)} curves fall with the dose and more rise, as if {fit.response} were {other}, "
+        "or doses ran the other way; rising curves"
     )
     return [Note(what, len(rising), examples(f"{cell}/{drug}" for cell, drug in rising.index))]
 
 
 def _repeated(wells: pd.DataFrame, path: Path) -> list[Note]:
-    again = wells.duplicated(["cell_id", "drug_id", "log_dose", "viability", *(["replicate"] if "replicate" in wells else [])])
+    columns = ["cell_id", "drug_id", "log_dose", "viability", "replicate"]
+    again = wells.duplicated([name for name in columns if name in wells])
     if not again.any():
         return []
     what = f"wells of {len(wells)} that repeat another in line, drug, dose and response, each counted"

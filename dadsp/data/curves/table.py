@@ -1,6 +1,7 @@
 """Wells → one row per (line, drug) with its fitted curve, IC50, area and flags."""
 
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,7 +12,7 @@ from dadsp.data.curves.fit import BOTTOM, LOG_EC50, SLOPE, TOP, Curves, Floats, 
 from dadsp.data.curves.options import FitOptions
 from dadsp.data.curves.quality import FLAGS, flags, largest_rise, residuals
 from dadsp.data.curves.wells import Wells, read_wells
-from dadsp.data.problems import refuse
+from dadsp.data.problems import Unreadable, refuse
 from dadsp.data.sources.tidy_files import ResponseFile
 from dadsp.errors import ConfigError, SchemaError, UnitsError, examples, nearest
 from dadsp.schema import Note
@@ -27,7 +28,7 @@ class FittedTable(NamedTuple):
         curves: One row per (line, drug), in the file's order of first appearance, with the row of its first well as index:
             cell_id, drug_id, n_wells, n_doses, low_um, high_um, top, bottom, ec50_um, slope, rmse, r2, spread, ic50_um,
             ic50_relation, auc, area_low_um, area_high_um, flags. NaN where no curve was fitted; an IC50 that was not reached
-            stands at the highest (lowest) dose with the relation ``>`` (``<``).
+            stands at the highest (lowest) dose with the relation ``>`` (``<``), else the relation is empty.
         points: curve (row number in ``curves``), log_dose (log10 µM), viability (mean), wells.
         notes: What was left out, flagged or is suspicious.
     """
@@ -68,7 +69,7 @@ def fitted_table(file: ResponseFile, root: Path) -> FittedTable:
 
 
 def fitted_labels(file: ResponseFile, root: Path) -> tuple[pd.DataFrame, tuple[Note, ...]]:
-    """What ``ResponseFile.table`` gives, from fitted curves: cell_id, drug_id, value and, of concentrations, relation, top_dose.
+    """What ``ResponseFile.table`` gives, from fitted curves: cell_id, drug_id, value; of concentrations relation, top_dose.
 
     Flat curves have no EC50: its value is missing.
     """
@@ -76,13 +77,21 @@ def fitted_labels(file: ResponseFile, root: Path) -> tuple[pd.DataFrame, tuple[N
     labels = curves[PAIR]
     if file.measure in ("auc", "aac"):
         return labels.assign(value=curves["auc"] if file.measure == "auc" else 1 - curves["auc"]), notes
-    if file.measure == "ic50":
-        value, relation = curves["ic50_um"], curves["ic50_relation"]
-    else:
-        flat = curves["flags"].str.split(";").map(lambda own: "flat" in own)
-        value = curves["ec50_um"].mask(flat).clip(curves["low_um"], curves["high_um"])
-        relation = np.select([curves["ec50_um"] > curves["high_um"], curves["ec50_um"] < curves["low_um"]], [">", "<"], "=")
-    return labels.assign(value=value, relation=relation, top_dose=curves["high_um"]), notes
+    value, low, high = curves[f"{file.measure}_um"], curves["low_um"], curves["high_um"]
+    relation = curves["ic50_relation"]
+    if file.measure == "ec50":
+        relation = _relation(value, low, high)
+        value = value.mask(_flagged(curves, "flat")).clip(low, high)
+    return labels.assign(value=value, relation=relation, top_dose=high), notes
+
+
+def _relation(dose: "pd.Series[float]", low: "pd.Series[float]", high: "pd.Series[float]") -> "pd.Series[str]":
+    """``>`` above the tested doses, ``<`` below, else empty."""
+    return pd.Series(np.select([dose > high, dose < low], [">", "<"], ""), index=dose.index)
+
+
+def _flagged(curves: pd.DataFrame, name: str) -> "pd.Series[bool]":
+    return curves["flags"].str.split(";").map(lambda own: name in own).astype(bool)
 
 
 def _points(wells: Wells) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -91,10 +100,16 @@ def _points(wells: Wells) -> tuple[pd.DataFrame, pd.DataFrame]:
     curve = treated.groupby(PAIR, sort=False).ngroup()
     first = ~treated.duplicated(PAIR)
     rows = treated.assign(curve=curve, key=treated["log_dose"].round(_SAME_DOSE)).reset_index(drop=True)
-    rows = rows.sort_values(["curve", "key", "log_dose", "viability"], kind="stable")  # so that the order of rows is no matter
+    rows = rows.sort_values(["curve", "key", "log_dose", "viability"], kind="stable")  # whatever their order was
     by_dose = rows.groupby(["curve", "key"], sort=False)
-    points = by_dose.agg(
-        log_dose=("log_dose", "first"), viability=("viability", "mean"), wells=("viability", "size"), var=("viability", "var")
+    viability = by_dose["viability"]
+    points = pd.DataFrame(
+        {
+            "log_dose": by_dose["log_dose"].first(),
+            "viability": viability.mean(),
+            "wells": viability.size(),
+            "var": viability.var(),
+        }
     ).reset_index()
     by_curve = points.groupby("curve")
     freedom = points["wells"] - 1
@@ -152,8 +167,8 @@ def _fitted(points: pd.DataFrame, pairs: pd.DataFrame, enough: np.ndarray, fit: 
     used = points[enough[points["curve"]]]
     if len(used):
         start = np.flatnonzero(~used["curve"].duplicated())
-        columns = (used[name].to_numpy(np.float64) for name in ("log_dose", "viability", "wells"))
-        parameters[enough] = fit_curves(start, *columns, fit).parameters
+        log_dose, viability, counts = used[["log_dose", "viability", "wells"]].to_numpy(np.float64).T
+        parameters[enough] = fit_curves(start, log_dose, viability, counts, fit).parameters
     return Curves(parameters)
 
 
@@ -182,8 +197,10 @@ def _areas(
         auc = curves.area(low, high)
     if fit.area == "trapezoid":
         shown = points.assign(viability=points["viability"].clip(0, 1))
-        for curve, own in shown.groupby("curve"):
-            auc[curve] = _trapezoid(own["log_dose"].to_numpy(), own["viability"].to_numpy(), low[curve], high[curve])
+        ends = np.append(np.flatnonzero(~shown["curve"].duplicated()), len(shown))
+        x, y = shown["log_dose"].to_numpy(np.float64), shown["viability"].to_numpy(np.float64)
+        for curve, (first, last) in enumerate(pairwise(ends)):
+            auc[curve] = _trapezoid(x[first:last], y[first:last], low[curve], high[curve])
         auc[np.isnan(curves.parameters[:, TOP])] = np.nan
     return pd.DataFrame({"auc": auc, "area_low": low, "area_high": high})
 
@@ -207,7 +224,7 @@ def _chosen(
                 f"{_named(table[few])}). Set fit.drop: [few_doses] to leave them out, or lower fit.min_doses."
             )
         )
-    raised = {name: table["flags"].str.split(";").map(lambda own, name=name: name in own) for name in FLAGS}
+    raised = {name: _flagged(table, name) for name in FLAGS}
     gone = few.copy()
     notes = []
     for name, of_flag in raised.items():
@@ -217,10 +234,12 @@ def _chosen(
             what = f"curves of {len(table)} flagged {name}, {'left out' if dropped else 'kept'} ({FLAGS[name]})"
             notes.append(Note(what, int(of_flag.sum()), _named(table[of_flag])))
     if gone.all():
-        raise SchemaError(f"{path}: none of {len(table)} curves is left. Take flags out of fit.drop, or lower fit.min_doses.")
-    number = np.cumsum(~gone) - 1
-    points = points[~gone[points["curve"]].to_numpy()]
-    return table[~gone], points.assign(curve=number[points["curve"]].to_numpy()).reset_index(drop=True), notes
+        if few.all() and "few_doses" not in fit.drop:  # while problems are collected, the one above says so
+            raise Unreadable(f"{path} holds no curve.")
+        raise SchemaError(f"{path}: none of {len(table)} curves is left. Shorten fit.drop, or lower fit.min_doses.")
+    kept = ~gone.to_numpy()
+    points = points[kept[points["curve"]]]
+    return table[kept], points.assign(curve=(np.cumsum(kept) - 1)[points["curve"]]).reset_index(drop=True), notes
 
 
 def _named(table: pd.DataFrame) -> str:
@@ -230,7 +249,6 @@ def _named(table: pd.DataFrame) -> str:
 def _public(table: pd.DataFrame) -> pd.DataFrame:
     """The columns that ``FittedTable`` names, doses in µM."""
     log_ic50 = table["log_ic50"]
-    relation = np.select([log_ic50 > table["high"], log_ic50 < table["low"]], [">", "<"], "=")
     return pd.DataFrame(
         {
             **table[[*PAIR, "n_wells", "n_doses"]],
@@ -240,7 +258,7 @@ def _public(table: pd.DataFrame) -> pd.DataFrame:
             "ec50_um": _um(table["log_ec50"]),
             **table[["slope", "rmse", "r2", "spread"]],
             "ic50_um": _um(log_ic50.clip(table["low"], table["high"])),
-            "ic50_relation": relation,
+            "ic50_relation": _relation(log_ic50, table["low"], table["high"]),
             "auc": table["auc"],
             "area_low_um": _um(table["area_low"]),
             "area_high_um": _um(table["area_high"]),

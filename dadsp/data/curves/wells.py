@@ -13,7 +13,7 @@ from dadsp.data.potency import PLAUSIBLE, Unit, check_units, to_potency
 from dadsp.data.problems import Unreadable, refuse
 from dadsp.data.sources.tidy_files import ResponseFile
 from dadsp.data.tables import places
-from dadsp.errors import SchemaError, UnitsError, examples
+from dadsp.errors import DadspError, SchemaError, UnitsError, examples
 from dadsp.schema import Note
 
 _PERCENT = 3.0  # no fraction's median lies beyond, and no percentage's hundredth part of a screen within
@@ -43,50 +43,54 @@ def read_wells(file: ResponseFile, fit: FitOptions, root: Path) -> Wells:
     """
     path = root / file.path
     table = file.wells(root)
+    wrong: list[DadspError] = []
     if "unit" in table:
         check_units(table["unit"], fit.dose_unit, f"{path}, doses")
-    table, notes = _measured(table, file, path)
+    table, notes = _measured(table, file, path, wrong)
     if "replicate" in table:
-        table = _each_once(table, path)
-    table = table.assign(viability=_viability(table["value"].to_numpy(), fit, path))
+        table = _each_once(table, path, wrong)
+    table = table.assign(viability=_viability(table["value"].to_numpy(), fit, path, wrong))
     is_control = (table["dose"] == 0).to_numpy() & (fit.dose_unit in ("um", "nm", "m"))
     controls, treated = table[is_control], table[~is_control]
     if len(controls):
         notes = (*notes, Note(f"wells of {len(table)} at dose 0 taken for untreated controls, not for doses", len(controls)))
-    treated = treated.assign(log_dose=_log_doses(treated["dose"], fit.dose_unit, path)).dropna(subset="log_dose")
     if not len(treated):
-        raise (Unreadable if len(table) > len(controls) else SchemaError)(
-            f"{path}: no well with a dose is left of {len(table)}. Check columns.dose and fit.dose_unit."
-        )
+        raise SchemaError(f"{path}: all of {len(table)} wells have the dose 0. Check columns.dose and fit.dose_unit.")
+    treated = treated.assign(log_dose=_log_doses(treated["dose"], fit.dose_unit, path, wrong))
+    for error in wrong:  # all of them, while problems are collected
+        refuse(error)
+    if wrong:  # what else would be found follows from them
+        raise Unreadable(f"{path} holds wells that cannot be read.")
     notes = (*notes, *suspicions.of_wells(treated, fit, path))
     names = ["cell_id", "drug_id"]
     return Wells(treated[[*names, "log_dose", "viability"]], controls[[*names, "viability"]], notes)
 
 
-def _measured(table: pd.DataFrame, file: ResponseFile, path: Path) -> tuple[pd.DataFrame, tuple[Note, ...]]:
-    """The wells with a dose and a response; the others are refused, or left out with a note."""
+def _measured(
+    table: pd.DataFrame, file: ResponseFile, path: Path, wrong: list[DadspError]
+) -> tuple[pd.DataFrame, tuple[Note, ...]]:
+    """The wells with a dose and a response, and a note on the others."""
     gone = table["dose"].isna() | table["value"].isna()
     if not gone.any():
         return table, ()
     shown = places(path, table.index[gone])
+    if gone.all():
+        raise SchemaError(f"{path}: no well has both a dose and a response. Check columns.dose and columns.value.")
     if file.on_missing_value == "error":
-        refuse(
+        wrong.append(
             SchemaError(
-                f"{path}: {int(gone.sum())} of {len(table)} wells have no dose or no response (e.g. {shown}). Supply what is "
-                "missing, or set responses.on_missing_value: drop."
+                f"{path}: {int(gone.sum())} of {len(table)} wells have no dose or no response (e.g. {shown}). Supply what "
+                "is missing, or set responses.on_missing_value: drop."
             )
         )
-    table = table[~gone]
-    if not len(table):
-        raise SchemaError(f"{path}: no well has both a dose and a response. Check columns.dose and columns.value.")
-    return table, (Note("wells without a dose or a response left out", int(gone.sum()), shown),)
+    return table[~gone], (Note(f"wells of {len(table)} without a dose or a response left out", int(gone.sum()), shown),)
 
 
-def _each_once(table: pd.DataFrame, path: Path) -> pd.DataFrame:
+def _each_once(table: pd.DataFrame, path: Path, wrong: list[DadspError]) -> pd.DataFrame:
     """Each replicate of a dose once."""
     again = table.duplicated(["cell_id", "drug_id", "dose", "replicate"]) & (table["dose"] != 0)
     if again.any():
-        refuse(
+        wrong.append(
             SchemaError(
                 f"{path}: {int(again.sum())} of {len(table)} wells repeat a replicate of the same line, drug and dose (e.g. "
                 f"{places(path, table.index[again])}). Keep one row of each, or leave columns.replicate out to count all."
@@ -95,7 +99,7 @@ def _each_once(table: pd.DataFrame, path: Path) -> pd.DataFrame:
     return table[~again]
 
 
-def _viability(values: NDArray[np.float64], fit: FitOptions, path: Path) -> NDArray[np.float64]:
+def _viability(values: NDArray[np.float64], fit: FitOptions, path: Path, wrong: list[DadspError]) -> NDArray[np.float64]:
     """1 for a well like the untreated ones, 0 without a living cell."""
     untreated, killed = ENDS[fit.response]
     size = np.abs(values)
@@ -104,46 +108,46 @@ def _viability(values: NDArray[np.float64], fit: FitOptions, path: Path) -> NDAr
     if middle > (_PERCENT * 100 if percent else _PERCENT):
         may_be = not percent and middle <= _PERCENT * 100
         remedy = f"Percentages? Set fit.response: {fit.response}_percent. " if may_be else ""
-        refuse(
+        wrong.append(
             UnitsError(
-                f"{path}: the median of {len(values)} responses is {np.median(values):g}, which no {fit.response} can be (e.g. "
-                f"{_few(values[size > _PERCENT])}). {remedy}Signals must first be divided by those of untreated wells."
+                f"{path}: the median of {len(values)} responses is {np.median(values):g}, which no {fit.response} can be "
+                f"(e.g. {_few(values[size > _PERCENT])}). {remedy}Signals must first be divided by those of untreated wells."
             )
         )
     elif percent and nearly_all <= _PERCENT:
         fraction = fit.response.removesuffix("_percent")
-        refuse(
+        wrong.append(
             UnitsError(
-                f"{path}: 99 % of {len(values)} responses lie within ±{nearly_all:.3g} (e.g. {_few(values)}), too close to 0 for "
-                f"{fit.response}. Fractions? Set fit.response: {fraction}."
+                f"{path}: 99 % of {len(values)} responses lie within ±{nearly_all:.3g} (e.g. {_few(values)}), too close to "
+                f"0 for {fit.response}. Fractions? Set fit.response: {fraction}."
             )
         )
     return (values - killed) / (untreated - killed)
 
 
-def _log_doses(doses: "pd.Series[float]", unit: Unit, path: Path) -> NDArray[np.float64]:
-    """log10 µM of each dose, NaN where it was refused."""
+def _log_doses(doses: "pd.Series[float]", unit: Unit, path: Path, wrong: list[DadspError]) -> NDArray[np.float64]:
+    """log10 µM of each dose, NaN where it is negative."""
     linear = unit in ("um", "nm", "m")
     negative = ((doses < 0) & linear).to_numpy()
     if negative.any():
-        refuse(
+        wrong.append(
             UnitsError(
                 f"{path}: {int(negative.sum())} of {len(doses)} doses are negative, which none in {unit} can be (e.g. "
                 f"{_named(doses[negative], path)}). Logarithms? Set fit.dose_unit: log10_um or ln_um."
             )
         )
-    logs = np.full(len(doses), np.nan)
+    logs: NDArray[np.float64] = np.full(len(doses), np.nan)
+    sound: NDArray[np.float64] = doses.to_numpy(np.float64)[~negative]
     with np.errstate(over="ignore"):
-        logs[~negative] = -to_potency(doses.to_numpy()[~negative], unit, (-np.inf, np.inf), str(path)).astype(np.float64)
+        logs[~negative] = -to_potency(sound, unit, (-np.inf, np.inf), str(path)).astype(np.float64)
     outside = ~negative & ~((-logs >= PLAUSIBLE[0]) & (-logs <= PLAUSIBLE[1]))
     if outside.any():
-        refuse(
+        wrong.append(
             UnitsError(
                 f"{path}: {int(outside.sum())} of {len(doses)} doses read as {unit} lie beyond 0.1 fM to 10 M (e.g. "
                 f"{_named(doses[outside], path)}). Set fit.dose_unit to the unit that the file has."
             )
         )
-        logs[outside] = np.nan
     return logs
 
 

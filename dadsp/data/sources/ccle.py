@@ -39,7 +39,7 @@ class DrugData(ResponseFile):
     has_doses: ClassVar[bool] = True
 
     def wells(self, root: Path) -> pd.DataFrame:
-        """The doses and activities behind the published numbers, for ``fit: {dose_unit: um, response: activity_percent}``."""
+        """The doses and activities behind the published numbers: ``fit: {dose_unit: um, response: activity_percent}``."""
         return _exploded(root / self.path).rename(columns={"dose_um": "dose", "activity": "value"})
 
     def table(self, root: Path) -> pd.DataFrame:

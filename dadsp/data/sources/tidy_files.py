@@ -108,7 +108,7 @@ class ResponseFile(File):
     Attributes:
         columns: Headers.
         fit: What doses and responses are, and how curves are fitted.
-        measure: What the values are; with ``fit``, what is taken from the curves: ``ic50``, ``ec50`` (µM), ``auc`` or ``aac``.
+        measure: What the values are; with ``fit``, what of the curves labels: ``ic50``, ``ec50`` (µM), ``auc``, ``aac``.
         unit: Unit of the values; the measures other than IC50 and EC50 have none.
         full_area: What the file calls a full area, for ``auc``, ``aac`` and ``act_area``; values are divided by it, so that
             areas over different doses compare, and an ``act_area`` becomes an ``aac``.
@@ -186,7 +186,7 @@ class ResponseFile(File):
         if columns.dose is None and not self.has_doses:
             raise ValueError("fit needs columns.dose. Name the column of doses.")
         if columns.relation is not None or columns.top_dose is not None or self.full_area is not None:
-            raise ValueError("fit finds out what was not reached. Leave columns.relation, columns.top_dose and full_area out.")
+            raise ValueError("fit finds what was not reached. Leave columns.relation, columns.top_dose and full_area out.")
         if self.unit not in (None, "um"):
             raise ValueError(f"labels of fit are in µM. Leave unit={self.unit} out; the doses' unit is fit.dose_unit.")
         return self

@@ -185,7 +185,7 @@ def to_potency(
     return potency.astype(np.float32)
 
 
-def check_units(written: "pd.Series[str]", unit: Unit, where: str = "The responses") -> None:
+def check_units(written: "pd.Series[str]", unit: Unit, where: str = "The responses", key: str = "responses.unit") -> None:
     """Passes only if every row's own unit is the declared one; spelling and case are forgiven ("µM", "uM", "um").
 
     Raises:
@@ -198,7 +198,7 @@ def check_units(written: "pd.Series[str]", unit: Unit, where: str = "The respons
         refuse(
             UnitsError(
                 f"{where}: mixed units: {sum(other.values())} of {len(written)} rows are not in the declared {unit} "
-                f"({listed}). Convert them to one unit, or correct responses.unit."
+                f"({listed}). Convert them to one unit, or correct {key}."
             )
         )
 

@@ -45,7 +45,7 @@ def read_wells(file: ResponseFile, fit: FitOptions, root: Path) -> Wells:
     table = file.wells(root)
     wrong: list[DadspError] = []
     if "unit" in table:
-        check_units(table["unit"], fit.dose_unit, f"{path}, doses")
+        check_units(table["unit"], fit.dose_unit, f"{path}, doses", "responses.fit.dose_unit")
     table, notes = _measured(table, file, path, wrong)
     if "replicate" in table:
         table = _each_once(table, path, wrong)
@@ -136,8 +136,8 @@ def _log_doses(doses: "pd.Series[float]", unit: Unit, path: Path, wrong: list[Da
                 f"{_named(doses[negative], path)}). Logarithms? Set fit.dose_unit: log10_um or ln_um."
             )
         )
-    logs: NDArray[np.float64] = np.full(len(doses), np.nan)
-    sound: NDArray[np.float64] = doses.to_numpy(np.float64)[~negative]
+    logs = np.full(len(doses), np.nan)
+    sound = np.asarray(doses, dtype=np.float64)[~negative]
     with np.errstate(over="ignore"):
         logs[~negative] = -to_potency(sound, unit, (-np.inf, np.inf), str(path)).astype(np.float64)
     outside = ~negative & ~((-logs >= PLAUSIBLE[0]) & (-logs <= PLAUSIBLE[1]))

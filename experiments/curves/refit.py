@@ -1,6 +1,6 @@
 """CCLE's drug data (NP24) refitted and compared with its published numbers: ``results.csv``, ``picture.png``.
 
-python experiments/curves/refit.py $DADSP_REAL_DATA/gdsc_ccle/ccle/CCLE_NP24.2009_Drug_data_2015.02.24.csv --out experiments/curves
+python experiments/curves/refit.py CCLE_NP24.2009_Drug_data_2015.02.24.csv --out experiments/curves
 """
 
 import argparse

@@ -42,7 +42,7 @@ REFUSED: list[tuple[str, Change, Options, type[DadspError], str]] = [
         put("dose", [3], -1.0),
         {},
         UnitsError,
-        r"1 of 84 doses are negative, which none in um can be \(e\.g\. line 5: -1\)\. Logarithms\? Set fit\.dose_unit: log10_um",
+        r"1 of 84 doses are negative, which none in um can be \(e\.g\. line 5: -1\)\. Logarithms\? Set fit\.dose_unit",
     ),
     ("logarithms as doses", all_of("dose", np.log10), {}, UnitsError, r"4\d of \d+ doses are negative.*log10_um or ln_um"),
     (

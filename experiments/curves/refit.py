@@ -36,7 +36,13 @@ RULES: dict[str, dict[str, Any]] = {
     "default, flagged poor_fit or not_monotone left out": {"drop": ["poor_fit", "not_monotone"]},
 }
 DRAWS, ORACLES = 200, 200
-PUBLISHED = {"cell_id": "CCLE Cell Line Name", "drug_id": "Compound", "ic50": "IC50 (uM)", "area": "ActArea"}
+PUBLISHED = {
+    "cell_id": "CCLE Cell Line Name",
+    "drug_id": "Compound",
+    "ic50": "IC50 (uM)",
+    "area": "ActArea",
+    "kind": "FitType",
+}
 CAP_UM = 8.0
 
 
@@ -111,8 +117,8 @@ def _best(x: np.ndarray, y: np.ndarray) -> float:
 
 
 def picture(found: FittedTable, both: pd.DataFrame, path: Path) -> None:
-    figure = Figure(figsize=(13, 8.6), dpi=DPI, layout="constrained")
-    above, below = figure.subfigures(2, 1, height_ratios=(1.35, 1))
+    figure = Figure(figsize=(13, 10.2), dpi=DPI, layout="constrained")
+    above, below = figure.subfigures(2, 1, height_ratios=(1.05, 1))
     of_ic50, of_area = above.subplots(1, 2)
     reached = both[(both["ic50_relation"] == "") & (both["ic50"] < CAP_UM)]
     facts = measures(both)
@@ -147,7 +153,7 @@ def main() -> None:
     identity = {
         "seed": 0,
         "command": "python experiments/curves/refit.py CCLE_NP24.2009_Drug_data_2015.02.24.csv --out experiments/curves",
-        "commit": git_sha(Path(__file__).parent),
+        "commit": git_sha(Path(__file__).parents[2]),
         "data_hash": hashlib.blake2b(arguments.table.read_bytes(), digest_size=16).hexdigest(),
     }
     results = []
@@ -158,6 +164,8 @@ def main() -> None:
         results.append({"rule": rule, **measures(both), **spread(both)})
         if not more:
             results[-1] |= against_scipy(found, file)
+            kinds = [(kind, part) for kind, part in both.groupby("kind") if kind != "Constant"]
+            results += [{"rule": f"default, published as {kind}", **measures(part), **spread(part)} for kind, part in kinds]
             picture(found, both, arguments.out / "picture.png")
     table = pd.DataFrame(results).assign(**identity)
     floats = table.select_dtypes("float").columns

@@ -18,7 +18,7 @@ def viability(dose: Any, ec50: float, slope: float = 1.0, bottom: float = 0.0, t
     return bottom + (top - bottom) / (1 + (np.asarray(dose, dtype=float) / ec50) ** slope)
 
 
-def planted(ec50: Mapping[tuple[str, str], float], ladder: tuple[float, ...] = LADDER, **shape: float) -> pd.DataFrame:
+def planted(ec50: Mapping[tuple[str, str], float], ladder: tuple[float, ...] = LADDER, **shape: Any) -> pd.DataFrame:
     """Wells without noise: line, drug, dose, viability."""
     rows = [
         (line, drug, dose, float(viability(dose, middle, **shape)))
@@ -40,7 +40,7 @@ def file_of(folder: Path, wells: pd.DataFrame, name: str = "wells.csv", **option
     wells.to_csv(folder / name, index=False)
     fit = {**FIT, **options.pop("fit", {})}
     columns = {**COLUMNS, **options.pop("columns", {})}
-    return ResponseFile(path=str(folder / name), columns=columns, fit=fit, **options)
+    return ResponseFile.model_validate({"path": str(folder / name), "columns": columns, "fit": fit, **options})
 
 
 def screen_of(folder: Path, name: str, wells: pd.DataFrame, fit: Mapping[str, Any], measure: str = "ic50") -> dict[str, Any]:

@@ -81,7 +81,7 @@ def scipys_best(x: Floats, y: Floats) -> float:
         return distance
 
     bounds = ([0, x[0] - 1, 0.1], [1, x[-1] + 1, 4])
-    return min(2 * least_squares(residual, [0.3, middle, 1.5], bounds=bounds).cost for middle in (-2.0, 0.0))
+    return min(2 * float(least_squares(residual, [0.3, middle, 1.5], bounds=bounds).cost) for middle in (-2.0, 0.0))
 
 
 def test_curves_with_different_numbers_of_points_are_fitted_as_each_alone() -> None:

@@ -41,7 +41,7 @@ def test_planted_ic50_and_areas_come_back_with_their_ranges(tmp_path: Path) -> N
     ],
 )
 def test_ic50_outside_the_tested_doses_is_a_bound(
-    tmp_path: Path, ec50: float, shape: dict[str, float], ic50: float, relation: str, flag: str
+    tmp_path: Path, ec50: float, shape: dict[str, Any], ic50: float, relation: str, flag: str
 ) -> None:
     curves = fitted(tmp_path, planted({("L", "A"): ec50}, **shape)).curves
     assert curves["ic50_um"].item() == ic50

@@ -15,6 +15,7 @@ PRIMARY = {
     "config": "dadsp train",
     "every_verb": "Every verb",
     "fetch": "dadsp data fetch",
+    "fit": "dadsp data fit",
     "single_drug": "dadsp single-drug",
 }
 CHOSEN_BY = {"screen": "screen@data.source={0} screen@data.target={0}", "hydra/launcher": "hydra/launcher={0}"}

@@ -1,4 +1,4 @@
-"""``dadsp data``: describe, validate or prepare a study, compare its screens, fetch published files, simulate a study.
+"""``dadsp data``: describe, validate or prepare a study, compare its screens, fit curves, fetch files, simulate a study.
 
 What an action computes with is imported when its configuration has been composed.
 """
@@ -42,6 +42,8 @@ def run(arguments: list[str], as_json: bool) -> None:
         folders, others = _out(overrides)
         config = compose("config", others)
         _of("data_checks").prepare(config, folders[-1] if folders else None, as_json)
+    elif action == "fit":
+        _of("data_fit").run(overrides, as_json)
     elif action == "fetch":
         _of("data_fetch").run(overrides, as_json)
     else:

@@ -13,6 +13,7 @@ ACTIONS = {
     "concordance": "dadsp data concordance data=NAME [out=FOLDER] [--json]   how far the screens agree where both measured",
     "validate": "dadsp data validate data=NAME [--json]   every problem of the files in one pass; exit code 0 or 2",
     "prepare": "dadsp data prepare data=NAME out=FOLDER   a cache that opens at once and knows when it is stale",
+    "fit": "dadsp data fit table=FILE out=FOLDER fit.dose_unit=um fit.response=viability   curves of raw viability",
     "fetch": "dadsp data fetch gdsc|ccle|depmap|pubchem-smiles [out=FOLDER]   published files, checked and kept",
     "simulate": "dadsp data simulate data=simulated out=FOLDER   a simulated screen pair as CSV files with its truth",
 }
@@ -117,8 +118,8 @@ def _of_data(action: str | None) -> str:
     if action not in ACTIONS:
         raise ConfigError(f"'{action}' is not an action of dadsp data. {nearest(action, ACTIONS)}")
     parts = [ACTIONS[action]]
-    if action == "fetch":
-        text = configuration("fetch")
+    if action in ("fetch", "fit"):
+        text = configuration(action)
         return "\n\n".join([*parts, "\n".join(heading(text)), "Keys\n" + _keys(text)]) + "\n"
     lines = [f"  {choice.name:<17}{choice.what}" for choice in choices("data")]
     parts += [OF_STUDY.format(action=action), "Studies (dadsp list data NAME: the keys of one)\n" + "\n".join(lines)]

@@ -57,7 +57,7 @@ def unit_of(written: str) -> str:
     return "neg_log10_m" if _PREFIXED.fullmatch(name) else name
 
 
-def check_units(written: "pd.Series[str]", unit: Unit, where: str = "The responses") -> None:
+def check_units(written: "pd.Series[str]", unit: Unit, where: str = "The responses", key: str = "responses.unit") -> None:
     """Passes only if every row's own unit is the declared one; spelling and case are forgiven ("µM", "uM", "um").
 
     Raises:
@@ -70,7 +70,7 @@ def check_units(written: "pd.Series[str]", unit: Unit, where: str = "The respons
         refuse(
             UnitsError(
                 f"{where}: mixed units: {sum(other.values())} of {len(written)} rows are not in the declared {unit} "
-                f"({listed}). Convert them to one unit, or correct responses.unit."
+                f"({listed}). Convert them to one unit, or correct {key}."
             )
         )
 

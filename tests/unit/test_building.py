@@ -17,7 +17,8 @@ from dadsp.building import REGISTERED, build, check, registered
 from dadsp.configuration.folder import conf_folder
 from dadsp.data.alignment.base import Alignment
 from dadsp.data.alignment.bridge import Auto
-from dadsp.data.sources.tidy_files import CellFile, DrugFile, ExpressionFile, ResponseFile
+from dadsp.data.sources.response_file import ResponseFile
+from dadsp.data.sources.tidy_files import CellFile, DrugFile, ExpressionFile
 from dadsp.drugs.features import DrugFeatures
 from dadsp.drugs.morgan import Morgan
 from dadsp.errors import ConfigError, LoadError

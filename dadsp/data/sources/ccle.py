@@ -10,7 +10,8 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import pandas as pd
 
-from dadsp.data.sources.tidy_files import CellColumns, CellFile, DrugColumns, DrugFile, ExpressionFile, ResponseFile
+from dadsp.data.sources.response_file import ResponseFile
+from dadsp.data.sources.tidy_files import CellColumns, CellFile, DrugColumns, DrugFile, ExpressionFile
 from dadsp.data.table_files import check_file
 from dadsp.data.tables import Matrix, read_matrix, read_table
 from dadsp.errors import SchemaError, examples
@@ -36,6 +37,12 @@ class DrugData(ResponseFile):
         "amax": {"columns": {**_PAIR, "value": "Amax"}},
     }
 
+    has_doses: ClassVar[bool] = True
+
+    def wells(self, root: Path) -> pd.DataFrame:
+        """The doses and activities behind the published numbers: ``fit: {dose_unit: um, response: activity_percent}``."""
+        return _exploded(root / self.path).rename(columns={"dose_um": "dose", "activity": "value"})
+
     def table(self, root: Path) -> pd.DataFrame:
         frame = read_table(
             root / self.path, self.headers, optional=("value",), delimiter=self.delimiter, rows=self.rows, written=("value",)
@@ -52,6 +59,11 @@ def curves(path: Path) -> pd.DataFrame:
     Raises:
         SchemaError: A curve's vectors differ in length or hold anything but numbers.
     """
+    return _exploded(path).reset_index(drop=True)
+
+
+def _exploded(path: Path) -> pd.DataFrame:
+    """``curves`` with the row of the file as index."""
     frame = read_table(path, {**_PAIR, **_CURVE})
     for name in _CURVE:
         frame[name] = [_numbers(text, path) for text in frame[name]]
@@ -62,7 +74,7 @@ def curves(path: Path) -> pd.DataFrame:
         raise SchemaError(
             f"{path}: {len(uneven)} curves have vectors of unequal length (e.g. {examples(named)}). Correct them."
         )
-    return frame.explode(list(_CURVE), ignore_index=True).astype(dict.fromkeys(_CURVE, "float64"))
+    return frame.explode(list(_CURVE)).astype(dict.fromkeys(_CURVE, "float64"))
 
 
 class Gct(ExpressionFile):

@@ -9,7 +9,8 @@ import pandas as pd
 
 from dadsp.data.genes import GeneOptions
 from dadsp.data.ids import one_to_one
-from dadsp.data.sources.tidy_files import CellColumns, CellFile, DrugColumns, DrugFile, ExpressionFile, ResponseFile
+from dadsp.data.sources.response_file import ResponseFile
+from dadsp.data.sources.tidy_files import CellColumns, CellFile, DrugColumns, DrugFile, ExpressionFile
 from dadsp.data.tables import Matrix, read_table
 from dadsp.errors import SchemaError, examples
 from dadsp.schema import Note

@@ -12,7 +12,7 @@ from dadsp.errors import DadspError, SchemaError
 from dadsp.schema import Screen
 
 COLUMNS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {  # required and optional ones
-    "responses": (("cell_id", "drug_id", "value"), ("unit", "relation", "top_dose")),
+    "responses": (("cell_id", "drug_id", "value"), ("unit", "relation", "top_dose", "dose", "replicate")),
     "drugs": (("drug_id", "smiles"), ("name", "target")),
     "cells": (("cell_id",), ("link_id", "name", "tissue")),
 }

@@ -9,7 +9,8 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import pandas as pd
 
-from dadsp.data.sources.tidy_files import CellColumns, CellFile, DrugColumns, DrugFile, ExpressionFile, ResponseFile
+from dadsp.data.sources.response_file import ResponseFile
+from dadsp.data.sources.tidy_files import CellColumns, CellFile, DrugColumns, DrugFile, ExpressionFile
 from dadsp.data.tables import Matrix
 from dadsp.errors import SchemaError, examples
 from dadsp.schema import Note

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from dadsp.data.combine import Combine, combined
+from dadsp.data.curves.shared import with_shared_ranges
 from dadsp.data.problems import Unreadable, attempt
 from dadsp.data.sources.file_options import Options
 from dadsp.data.sources.tidy_files import ScreenOptions
@@ -63,6 +64,7 @@ def tidy_study(
     base = base_folder(root, folder, "data")
     nodes = {**_source_nodes(source, sources), "target": target}
     sides = [validated(ScreenOptions, node, f"data.{key}") for key, node in nodes.items()]
+    sides = with_shared_ranges(sides, base)
     screens = [attempt(side.name, partial(tidy_screen, side, base)) for side in sides]
     read = [screen for screen in screens if screen is not None]
     if len(read) < len(sides):

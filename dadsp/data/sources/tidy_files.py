@@ -1,8 +1,7 @@
 """The files of a screen: where each lies, what its columns are called, and what becomes of rows that lack something."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import pandas as pd
@@ -10,13 +9,10 @@ from pydantic import Field, model_validator
 
 from dadsp.data.genes import GeneOptions
 from dadsp.data.ids import MatchBy
-from dadsp.data.potency import SHARES_OF_AREA, OnImplausible, Replicates
-from dadsp.data.sources.file_options import File, OnMissing, Options
-from dadsp.data.sources.response_layouts import Layout, melted
+from dadsp.data.sources.file_options import File, Options
+from dadsp.data.sources.response_file import ResponseFile
 from dadsp.data.tables import Matrix, read_matrix, read_table
-from dadsp.data.units import Unit
-from dadsp.errors import nearest
-from dadsp.schema import Measure, Note
+from dadsp.schema import Note
 
 
 class ExpressionFile(File):
@@ -54,140 +50,6 @@ class ExpressionFile(File):
         if by_gene:
             matrix = Matrix(matrix.columns, matrix.rows, np.ascontiguousarray(matrix.numbers.T))
         return matrix, self.left_out(root)
-
-
-class ResponseColumns(Options):
-    """Headers of the response file.
-
-    Attributes:
-        cell_id: Line, in the ids of the expression file or of the id map.
-        drug_id: Drug, in the ids of the drug file.
-        value: The response.
-        unit: Unit of each row, to be checked against the declared one.
-        relation: ``>`` (or true, yes, 1) where the IC50 was not reached.
-        top_dose: Highest concentration the row's drug was tested at, in µM.
-    """
-
-    cell_id: str
-    drug_id: str
-    value: str
-    unit: str | None = None
-    relation: str | None = None
-    top_dose: str | None = None
-
-
-_AREAS = SHARES_OF_AREA | {"act_area"}
-
-
-class ResponseFile(File):
-    """Measured pairs, one row each, or a matrix of lines and drugs.
-
-    Attributes:
-        layout: ``"long"`` has one row per pair; the others are matrices, named by what stands in the rows.
-        id_column: Of a matrix: header of the column that names its rows.
-        ignore: Of a matrix: headers of columns that hold no responses.
-        columns: Of a long table: headers.
-        measure: What the values are.
-        unit: Unit of the values; the measures other than IC50 and EC50 have none.
-        full_area: What the file calls a full area, for ``auc``, ``aac`` and ``act_area``; values are divided by it, so that
-            areas over different doses compare, and an ``act_area`` becomes an ``aac``.
-        cap: Highest tested concentration, in ``unit``; values at or beyond it are censored and set to it.
-        beyond_top_dose: Values at or beyond their own row's top dose are censored; ``"flag"`` keeps them as extrapolated,
-            ``"clip"`` sets them to that dose.
-        replicates: What to do with pairs that stand more than once.
-        plausible: Lowest and highest credible label (−log10 µM for IC50 and EC50); None takes the measure's own.
-        on_implausible: What to do with rows whose label is not credible.
-        on_missing_expression: What to do with rows that name lines without expression.
-        on_missing_drug: What to do with rows that name drugs absent from the drug file.
-        on_missing_value: What to do with rows without a value.
-    """
-
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}  # of a published layout: measure → its options
-    layout: Layout = "long"
-    id_column: str | None = None
-    ignore: tuple[str, ...] = ()
-    columns: ResponseColumns | None = None
-    measure: Measure = "ic50"
-    unit: Unit | None = None
-    full_area: float | None = Field(default=None, gt=0, allow_inf_nan=False)
-    cap: float | None = None
-    beyond_top_dose: Literal["flag", "clip"] = "flag"
-    replicates: Replicates = "median"
-    plausible: tuple[float, float] | None = None
-    on_implausible: OnImplausible = "error"
-    on_missing_expression: OnMissing = "error"
-    on_missing_drug: OnMissing = "error"
-    on_missing_value: OnMissing = "error"
-
-    @model_validator(mode="before")
-    @classmethod
-    def _of_layout(cls, given: Any) -> Any:
-        if not cls.presets or not isinstance(given, Mapping):
-            return given
-        measure = given.get("measure", next(iter(cls.presets)))
-        if measure not in cls.presets:
-            raise ValueError(f"this layout has no measure {measure!r}. {nearest(str(measure), cls.presets)}")
-        preset = cls.presets[measure]
-        columns = {**preset.get("columns", {}), **(given.get("columns") or {})}
-        return {"measure": measure, **preset, **given, "columns": columns}
-
-    @model_validator(mode="after")
-    def _layout_has_its_columns(self) -> "ResponseFile":
-        if self.layout == "long" and self.columns is None:
-            raise ValueError("columns is required. Set it (cell_id, drug_id, value), or layout if the file is a matrix.")
-        if self.layout == "long" and (self.id_column is not None or self.ignore):
-            raise ValueError("layout long has no id_column and no ignore. Set layout: lines_by_drugs or drugs_by_lines.")
-        if self.layout != "long" and (self.columns is not None or self.id_column is None):
-            raise ValueError(f"layout {self.layout} needs id_column and has no columns. Set id_column, leave columns out.")
-        return self
-
-    @model_validator(mode="after")
-    def _measure_has_its_unit(self) -> "ResponseFile":
-        if (self.unit is None) == (self.measure in ("ic50", "ec50")):
-            raise ValueError(
-                f"measure {self.measure} needs a unit. Set unit."
-                if self.unit is None
-                else f"measure {self.measure} has no unit. Leave unit={self.unit} out."
-            )
-        if self.cap is not None and self.unit is None:
-            raise ValueError(f"measure {self.measure} knows no cap in concentration. Leave cap out.")
-        if self.full_area is not None and self.measure not in _AREAS:
-            raise ValueError(
-                f"measure {self.measure} is no area. Leave full_area out, or set measure: auc, aac or act_area."
-            )
-        return self
-
-    @property
-    def label_measure(self) -> Measure:
-        """What the labels are: a share of the full area where that is given."""
-        return "aac" if self.measure == "act_area" and self.full_area is not None else self.measure
-
-    @property
-    def headers(self) -> dict[str, str | None]:
-        """Our names of the columns of a long table → the file's."""
-        return {} if self.columns is None else self.columns.model_dump()
-
-    @property
-    def percent(self) -> bool:
-        """Whether values are percentages."""
-        return self.measure == "amax" or self.full_area == 100
-
-    def table(self, root: Path) -> pd.DataFrame:
-        """Columns as ``ResponseColumns`` names them, and value_written (see ``read_table``); of a matrix, see ``melted``.
-
-        The index counts the data rows of the file.
-        """
-        if self.layout != "long" and self.id_column is not None:
-            return melted(root / self.path, self.layout, self.id_column, self.ignore, self.delimiter, self.rows)
-        return read_table(
-            root / self.path,
-            self.headers,
-            numbers=("top_dose",),
-            optional=("value", "unit", "relation", "top_dose"),
-            delimiter=self.delimiter,
-            rows=self.rows,
-            written=("value",),
-        )
 
 
 class DrugColumns(Options):

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from dadsp.data.curves.table import fitted_labels
 from dadsp.data.genes import harmonised
 from dadsp.data.ids import line_keys, one_to_one, structures_of
 from dadsp.data.potency import (
@@ -25,8 +26,9 @@ from dadsp.data.potency import (
 from dadsp.data.problems import Unreadable, refuse
 from dadsp.data.response_cells import parsed, where_of
 from dadsp.data.sources.file_options import File
+from dadsp.data.sources.response_file import ResponseFile
 from dadsp.data.sources.response_layouts import measured, refuse_matrix, refuse_turned, several_screens
-from dadsp.data.sources.tidy_files import CellFile, DrugFile, ExpressionFile, IdMapFile, ResponseFile, ScreenOptions
+from dadsp.data.sources.tidy_files import CellFile, DrugFile, ExpressionFile, IdMapFile, ScreenOptions
 from dadsp.data.table_files import header_of
 from dadsp.data.tables import Matrix, places, read_table
 from dadsp.data.units import Unit, check_units
@@ -217,6 +219,9 @@ def _measurements(
 ) -> tuple[pd.DataFrame, tuple[Note, ...]]:
     """The rows whose cells can be read, as ``parsed`` gives them, and what was noticed; ids are those of the file."""
     path, notes = root / file.path, file.left_out(root)
+    if file.fit is not None:
+        table, more = fitted_labels(file, root)
+        return table.assign(value_written=None), (*notes, *more)
     if file.layout == "long" and not set(file.headers.values()) - {None} <= set(header_of(path, file.delimiter)):
         refuse_matrix(path, header_of(path, file.delimiter), cell_ids, drug_ids)
     table = file.table(root)
@@ -268,7 +273,7 @@ def _censored(
         shown = [f"{places(path, [table.index[row]])}: {table['top_dose'].iloc[row]:g}" for row in bad[:4]]
         refuse(
             UnitsError(
-                f"{path}: {len(bad)} of {len(table)} top doses in {file.headers['top_dose']!r} can be no dose in µM (e.g. "
+                f"{path}: {len(bad)} of {len(table)} top doses in {file.headers.get('top_dose')!r} can be no dose in µM (e.g. "
                 f"{examples(shown)}). Correct or empty those cells, or set responses.columns.top_dose: null."
             )
         )

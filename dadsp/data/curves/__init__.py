@@ -1,0 +1,1 @@
+"""Raw viability → dose-response curves → labels (docs/curves.md)."""

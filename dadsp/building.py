@@ -75,7 +75,7 @@ REGISTERED: dict[str, tuple[str, ...]] = {
         "dadsp.data.sources.ccle.DrugData",
         "dadsp.data.sources.coderdata.Experiments",
         "dadsp.data.sources.gdsc.FittedDoseResponse",
-        "dadsp.data.sources.tidy_files.ResponseFile",
+        "dadsp.data.sources.response_file.ResponseFile",
     ),
     "drugs": (
         "dadsp.data.sources.ccle.Compounds",
@@ -94,13 +94,30 @@ REGISTERED: dict[str, tuple[str, ...]] = {
     ),
 }
 # Where a class (or, ending in a dot, all of a module) stood in earlier versions, whose run folders name it so.
-MOVED = {
-    f"dadsp.models.{module}.": f"dadsp.models.systems.{module}."
-    for module in ("boosting", "classical", "dadsp_a", "dadsp_b", "deepdsc1", "drug_ridge", "naive", "pairwise_gp", "sla")
-} | {
-    f"dadsp.data.sources.tidy.{name}": f"dadsp.data.sources.tidy_files.{name}"
-    for name in ("CellFile", "DrugFile", "ExpressionFile", "ResponseFile")
-}
+MOVED = (
+    {
+        f"dadsp.models.{module}.": f"dadsp.models.systems.{module}."
+        for module in (
+            "boosting",
+            "classical",
+            "dadsp_a",
+            "dadsp_b",
+            "deepdsc1",
+            "drug_ridge",
+            "naive",
+            "pairwise_gp",
+            "sla",
+        )
+    }
+    | {
+        f"dadsp.data.sources.tidy.{name}": f"dadsp.data.sources.tidy_files.{name}"
+        for name in ("CellFile", "DrugFile", "ExpressionFile")
+    }
+    | {
+        f"dadsp.data.sources.{module}.ResponseFile": "dadsp.data.sources.response_file.ResponseFile"
+        for module in ("tidy", "tidy_files")
+    }
+)
 _guests: dict[str, dict[str, Callable[..., Any] | str]] = {kind: {} for kind in REGISTERED}  # what plug-ins added, by name
 LATER = "study"  # the study behind a cache, of kind ``data``: its parts are built, itself when the cache asks for it
 

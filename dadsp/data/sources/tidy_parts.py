@@ -273,8 +273,8 @@ def _censored(
         shown = [f"{places(path, [table.index[row]])}: {table['top_dose'].iloc[row]:g}" for row in bad[:4]]
         refuse(
             UnitsError(
-                f"{path}: {len(bad)} of {len(table)} top doses in {file.headers.get('top_dose')!r} can be no dose in µM (e.g. "
-                f"{examples(shown)}). Correct or empty those cells, or set responses.columns.top_dose: null."
+                f"{path}: {len(bad)} of {len(table)} top doses in {file.headers.get('top_dose')!r} can be no dose in µM "
+                f"(e.g. {examples(shown)}). Correct or empty those cells, or set responses.columns.top_dose: null."
             )
         )
     bound = np.where(np.isnan(bound), np.float32(-np.inf), bound)  # nothing lies beyond a dose that is not known

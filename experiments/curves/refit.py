@@ -18,7 +18,7 @@ from scipy.optimize import least_squares
 from dadsp.analysis.curve_sheets import curve_panel
 from dadsp.data.curves.fit import Curves, fit_curves
 from dadsp.data.curves.table import FittedTable, fitted_table
-from dadsp.data.sources.ccle import DrugData
+from dadsp.data.sources.ccle import DrugData, curves
 from dadsp.data.tables import read_table
 from dadsp.evaluation.figures import COUNTS, DPI, GREY, LABEL
 from dadsp.files import write_atomically
@@ -87,7 +87,7 @@ def against_scipy(found: FittedTable, file: DrugData) -> dict[str, float]:
     start = np.flatnonzero(~points["curve"].duplicated())
     x, y, w = points[["log_dose", "viability", "wells"]].to_numpy(np.float64).T
     began = time.perf_counter()
-    curves = fit_curves(start, x, y, w, file.fit)
+    fitted = fit_curves(start, x, y, w, file.fit)
     ours_s = (time.perf_counter() - began) / len(start)
     ends = np.append(start, len(x))
     chosen = np.random.default_rng(0).choice(len(start), ORACLES, replace=False)
@@ -95,7 +95,7 @@ def against_scipy(found: FittedTable, file: DrugData) -> dict[str, float]:
     began = time.perf_counter()
     best = [_best(x[own], y[own]) for own in points_of]
     scipy_s = (time.perf_counter() - began) / ORACLES
-    lines = [Curves(curves.parameters[n : n + 1]).at(x[None, own])[0] for n, own in zip(chosen, points_of, strict=True)]
+    lines = [Curves(fitted.parameters[n : n + 1]).at(x[None, own])[0] for n, own in zip(chosen, points_of, strict=True)]
     ours = [float(np.mean((line - y[own]) ** 2)) for line, own in zip(lines, points_of, strict=True)]
     excess = np.array(ours) - np.array(best)
     return {
@@ -167,6 +167,14 @@ def main() -> None:
             kinds = [(kind, part) for kind, part in both.groupby("kind") if kind != "Constant"]
             results += [{"rule": f"default, published as {kind}", **measures(part), **spread(part)} for kind, part in kinds]
             picture(found, both, arguments.out / "picture.png")
+    medians = curves(arguments.table)
+    sums = {"sum of the medians": medians["activity"], "sum of the negative medians": medians["activity"].clip(upper=0)}
+    for what, activity in sums.items():
+        summed = -activity.groupby([medians["cell_id"], medians["drug_id"]], sort=False).sum()
+        known = published.set_index(["cell_id", "drug_id"])["area"].reindex(summed.index)
+        results.append(
+            {"rule": f"no fit: minus the {what}", "curves": len(summed), "r_area": np.corrcoef(summed, known)[0, 1]}
+        )
     table = pd.DataFrame(results).assign(**identity)
     floats = table.select_dtypes("float").columns
     table[floats] = table[floats].round(4)

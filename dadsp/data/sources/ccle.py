@@ -38,7 +38,7 @@ class DrugData(ResponseFile):
 
     def table(self, root: Path) -> pd.DataFrame:
         columns = self.columns.model_dump()
-        frame = read_table(root / self.path, columns, numbers=("value",), optional=("value",), delimiter=self.delimiter)
+        frame = read_table(self.at(root), columns, numbers=("value",), optional=("value",))
         if "top_dose" in frame:
             tops = {text: max(_numbers(text, root / self.path)) for text in frame["top_dose"].unique()}
             frame = frame.assign(top_dose=frame["top_dose"].map(tops))
@@ -82,7 +82,7 @@ class Gct(ExpressionFile):
         path = root / self.path
         size = _declared_size(path)
         other = "Name" if self.id_column == "Description" else "Description"
-        read = read_matrix(path, self.id_column, ignore=[other], unnamed_rows="blank", repeated_columns="first")
+        read = read_matrix(self.at(root), self.id_column, ignore=[other], unnamed_rows="blank", repeated_columns="first")
         found = (len(read.rows), len(read.columns))
         repeated = size[1] - found[1]
         if size[0] != found[0] or repeated < 0:

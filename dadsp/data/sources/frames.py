@@ -6,8 +6,10 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pandas as pd
+import pyarrow.parquet
 
 from dadsp.data.sources.tidy import tidy_screen
+from dadsp.data.tables import Frame
 from dadsp.errors import DadspError, SchemaError
 from dadsp.schema import Screen
 
@@ -62,8 +64,8 @@ def screen_of_frames(
 def _written(root: Path, what: str, table: pd.DataFrame) -> str:
     if not isinstance(table, pd.DataFrame):
         raise SchemaError(f"{what} is a {type(table).__name__}, not a data frame. Give a pandas.DataFrame.")
+    if "cell_id" not in table and table.index.name == "cell_id":
+        raise SchemaError(f"{what} has no column 'cell_id', but an index of this name. Give its reset_index().")
     path = f"{what}.parquet"
-    plain = table.rename(columns=str)
-    ids = {column: plain[column].map(str) for column in ("cell_id", "drug_id") if column in plain}
-    plain.assign(**ids).to_parquet(root / path, index=False)
+    pyarrow.parquet.write_table(Frame(what, table).arrow(range(table.shape[1])), root / path)
     return path

@@ -16,7 +16,7 @@ from dadsp.data.potency import (
     Replicates,
     Unit,
 )
-from dadsp.data.table_files import Delimiter
+from dadsp.data.table_files import Delimiter, TableFile
 from dadsp.data.tables import Matrix, read_matrix, read_table
 from dadsp.errors import nearest
 from dadsp.schema import Measure, Note
@@ -31,10 +31,19 @@ class Options(BaseModel):
 
 
 class File(Options):
-    """Where a table lies; ``delimiter`` overrides what its extension says."""
+    """Where a table lies, and how: see ``TableFile``."""
 
     path: str
     delimiter: Delimiter | None = None
+    header_lines: int = Field(default=1, ge=0)
+    skip_lines: int | None = Field(default=None, ge=0)
+    sheet: str | None = None
+    newlines_in_values: bool = False
+
+    def at(self, root: Path) -> TableFile:
+        """The file, below this folder."""
+        layout = {name: getattr(self, name) for name in File.model_fields if name != "path"}
+        return TableFile(root / self.path, **layout)
 
 
 class ExpressionFile(File):
@@ -59,15 +68,9 @@ class ExpressionFile(File):
 
         Layouts with a form of their own override this.
         """
-        path = root / self.path
         by_gene = self.orientation == "genes_by_lines"
-        matrix = read_matrix(
-            path,
-            self.id_column,
-            ignore=self.ignore,
-            delimiter=self.delimiter,
-            unnamed_rows="blank" if by_gene else "error",
-        )
+        unnamed: Literal["blank", "error"] = "blank" if by_gene else "error"
+        matrix = read_matrix(self.at(root), self.id_column, ignore=self.ignore, unnamed_rows=unnamed)
         if by_gene:
             matrix = Matrix(matrix.columns, matrix.rows, np.ascontiguousarray(matrix.numbers.T))
         return matrix, ()
@@ -166,11 +169,10 @@ class ResponseFile(File):
     def table(self, root: Path) -> pd.DataFrame:
         """Columns as ``ResponseColumns`` names them; the index counts the data rows of the file."""
         return read_table(
-            root / self.path,
+            self.at(root),
             self.columns.model_dump(),
             numbers=("value", "top_dose"),
             optional=("value", "unit", "relation", "top_dose"),
-            delimiter=self.delimiter,
         )
 
 
@@ -237,7 +239,7 @@ class DrugFile(File):
     def table(self, root: Path) -> pd.DataFrame:
         """One row per drug, columns as ``DrugColumns`` names them."""
         columns = self.columns.model_dump()
-        return read_table(root / self.path, columns, optional=set(columns) - {"drug_id"}, delimiter=self.delimiter)
+        return read_table(self.at(root), columns, optional=set(columns) - {"drug_id"})
 
 
 class CellColumns(Options):
@@ -299,7 +301,7 @@ class CellFile(File):
         """One row per line, columns as ``CellColumns`` names them."""
         columns = self.columns.model_dump()
         optional = set(columns) if self.unnamed_rows else set(columns) - {"cell_id"}
-        return read_table(root / self.path, columns, optional=optional, delimiter=self.delimiter).dropna(subset="cell_id")
+        return read_table(self.at(root), columns, optional=optional).dropna(subset="cell_id")
 
 
 class IdMapColumns(Options):

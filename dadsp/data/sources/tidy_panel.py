@@ -8,9 +8,11 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
+from dadsp.data.problems import remarks
 from dadsp.data.sources.tidy import base_folder
 from dadsp.data.sources.tidy_files import ExpressionFile, File, IdMapFile, OnMissing, Options
 from dadsp.data.sources.tidy_parts import complete, line_translation, read_expression, rows_of
+from dadsp.data.table_files import TableFile
 from dadsp.data.tables import places, read_table
 from dadsp.errors import ConfigError, SchemaError, UnitsError, examples, nearest
 from dadsp.options import validated
@@ -91,9 +93,10 @@ def tidy_panel(
         hint = nearest(response, options.responses.kinds)
         raise ConfigError(f"panel.response={response!r} is not a valid choice. {hint}")
     base = base_folder(root, folder, "panel")
-    matrix, expression_notes = read_expression(options.expression, base)
     kind = options.responses.kinds[response]
-    table, notes = _pairs(options, kind, matrix.rows, base)
+    with remarks() as remarked:
+        matrix, expression_notes = read_expression(options.expression, base)
+        table, notes = _pairs(options, kind, matrix.rows, base)
     drug_ids, drug_idx = np.unique(table["drug_id"].to_numpy(dtype=str), return_inverse=True)
     values = np.full((len(matrix.rows), len(drug_ids)), np.nan, dtype=np.float32)
     values[table["cell_idx"].to_numpy(dtype=np.int64), drug_idx] = table["value"]
@@ -107,7 +110,7 @@ def tidy_panel(
         cells=CellLines(matrix.rows, matrix.rows, (None,) * len(matrix.rows), matrix.numbers),
         drugs=Drugs(ids, ids, unknown, unknown, unknown),
         values=values,
-        notes=(*expression_notes, *notes),
+        notes=(*expression_notes, *notes, *remarked),
     )
 
 
@@ -116,9 +119,9 @@ def _pairs(
 ) -> tuple[pd.DataFrame, tuple[Note, ...]]:
     """Columns cell_idx, drug_id, value (higher is more sensitive), each pair once, and what was left out."""
     file = options.responses
-    path = root / file.path
+    path = file.at(root)
     columns = {**file.columns.model_dump(), "value": kind.column}
-    table = read_table(path, columns, numbers=("value",), optional=("value",), delimiter=file.delimiter)
+    table = read_table(path, columns, numbers=("value",), optional=("value",))
     names = table["cell_id"]
     if options.id_map is not None:
         names = names.map(line_translation(options.id_map, root))
@@ -134,7 +137,7 @@ def _pairs(
     return table.assign(value=_sensitivity(table["value"], kind, path)), notes
 
 
-def _sensitivity(values: "pd.Series[float]", kind: ResponseKind, path: Path) -> "pd.Series[float]":
+def _sensitivity(values: "pd.Series[float]", kind: ResponseKind, path: TableFile) -> "pd.Series[float]":
     """The values turned so that higher is more sensitive."""
     if kind.scale == "plain":
         return values

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from dadsp.data.genes import harmonised
 from dadsp.data.ids import line_keys, one_to_one, structures_of
+from dadsp.data.odd_names import check_names
 from dadsp.data.potency import (
     Unit,
     censor,
@@ -24,6 +25,7 @@ from dadsp.data.potency import (
 )
 from dadsp.data.problems import Unreadable, refuse
 from dadsp.data.sources.tidy_files import CellFile, DrugFile, ExpressionFile, File, IdMapFile, ResponseFile, ScreenOptions
+from dadsp.data.table_files import TableFile
 from dadsp.data.tables import Matrix, places, read_table
 from dadsp.drugs.structures import structure_keys
 from dadsp.errors import ConfigError, MissingIdsError, SchemaError, examples, nearest
@@ -56,6 +58,7 @@ def read_expression(file: ExpressionFile, root: Path) -> tuple[Matrix, tuple[Not
                 "Set expression.transform: none."
             )
         matrix = replace(matrix, numbers=np.log2(matrix.numbers + np.float32(1)))
+    check_names(matrix, file.genes.ids, str(path))
     matrix, more = harmonised(matrix, file.genes, root, str(path))
     return matrix, (*notes, *more)
 
@@ -106,9 +109,7 @@ def _links(file: CellFile, chosen: pd.DataFrame, root: Path) -> tuple[tuple[str 
     path = root / file.path
     if file.links is not None:
         path = root / file.links.path
-        pairs = read_table(
-            path, file.links.columns.model_dump(), optional=("cell_id", "link_id"), delimiter=file.links.delimiter
-        )
+        pairs = read_table(file.links.at(root), file.links.columns.model_dump(), optional=("cell_id", "link_id"))
         own = pairs[pairs["cell_id"].isin(chosen.index)]
         identity = one_to_one(own[["cell_id", "link_id"]], str(path))
         links: tuple[str | None, ...] = tuple(identity.get(str(name)) for name in chosen.index)
@@ -132,7 +133,7 @@ def read_drugs(file: DrugFile, root: Path) -> tuple[Drugs, tuple[Note, ...]]:
     if file.structures is not None:
         path = root / file.structures.path
         columns = file.structures.columns.model_dump()
-        known = read_table(path, columns, optional=("key", "smiles"), delimiter=file.structures.delimiter)
+        known = read_table(file.structures.at(root), columns, optional=("key", "smiles"))
         smiles, notes = structures_of(table.assign(name=list(names)), known, file.structures.by, str(path))
     if file.smiles:
         smiles, more = _given_structures(file.smiles, ids, smiles, root / file.path)
@@ -162,7 +163,7 @@ def read_responses(
 ) -> Labels:
     """The labels; where lines or drugs could not be read (None), every name in the file counts as known."""
     file = options.responses
-    path = root / file.path
+    path = file.at(root)
     table = file.table(root)
     if "unit" in table and file.unit is not None:
         check_units(table["unit"], file.unit, str(path))
@@ -244,7 +245,7 @@ _GAPS: dict[str, tuple[str, str | None, str]] = {
 }
 
 
-def complete(table: pd.DataFrame, file: File, path: Path) -> tuple[pd.DataFrame, tuple[Note, ...]]:
+def complete(table: pd.DataFrame, file: File, path: TableFile) -> tuple[pd.DataFrame, tuple[Note, ...]]:
     """The rows with a value, a line and a drug; the others are refused or, where the options say so, dropped with a note."""
     notes: list[Note] = []
     for option, (column, culprit, what) in _GAPS.items():
@@ -272,7 +273,7 @@ def line_translation(file: IdMapFile, root: Path) -> dict[str, str]:
     """Response id → expression id, for the ids that have one."""
     path = root / file.path
     columns = file.columns.model_dump()
-    table = read_table(path, columns, optional=set(columns), delimiter=file.delimiter)
+    table = read_table(file.at(root), columns, optional=set(columns))
     table = table.dropna().drop_duplicates()
     _unique(table["response_id"], "response ids", path)
     return dict(zip(table["response_id"], table["expression_id"], strict=True))

@@ -14,24 +14,25 @@ _QUOTE = ord('"')
 _BLOCK = 16 << 20
 
 
-def quoting(body: bytes, header: bytes, table: TableFile, first_line: int, width: int) -> tuple[bool, int]:
+def quoting(content: bytes, offset: int, table: TableFile, first_line: int, width: int) -> tuple[bool, int]:
     """Whether quotes enclose values in this text, and how many line ends stand inside them.
 
     A quote encloses a value if the value begins with it and its closing one ends the value, in the same line unless the
     table allows otherwise. Tab-separated text in which no quote does so is read as it stands.
 
     Args:
-        body: The lines below the header.
-        header: Those above.
-        table: Their delimiter, and whether values may go on in the next line.
-        first_line: Number of the body's first line in the file.
+        content: The whole text.
+        offset: How many bytes stand before the rows.
+        table: Its delimiter, and whether values may go on in the next line.
+        first_line: Number of the line in which the rows begin.
         width: How many columns the header has.
 
     Raises:
         SchemaError: Quotes are open at the end of a line, or text stands behind a closing one.
     """
-    if b'"' not in body:
+    if content.find(b'"', offset) < 0:
         return False, 0
+    header, body = content[:offset], content[offset:]
     sound, inside = True, 0
     for block in [body] if table.newlines_in_values else _blocks(body):
         one_sound, within = _enclosed(block, table.mark)

@@ -60,13 +60,19 @@ def check_file(path: Path) -> None:
 
 
 def header_of(table: Table) -> list[str]:
-    """Column names of a table, without the white space around them.
+    """Column names of a table, without the white space around them unless only that tells two apart.
 
     Raises:
         ConfigError: The file is absent.
         SchemaError: The file is empty or damaged.
     """
-    return [stripped(name) for name in _written_header(at(table))]
+    return _trimmed(_written_header(at(table)))
+
+
+def _trimmed(written: Sequence[str]) -> list[str]:
+    plain = [stripped(name) for name in written]
+    twice = set(duplicates(plain))
+    return [own if name in twice else name for own, name in zip(written, plain, strict=True)]
 
 
 def _written_header(table: TableFile | Frame) -> list[str]:
@@ -90,47 +96,46 @@ def _neighbours(path: Path) -> str:
     return nearest(path.name, names) if names else "Its folder holds no file: check data.root."
 
 
-def require(table: Table, wanted: Mapping[str, str]) -> list[str]:
-    """The header of a table, in which every wanted column stands exactly once.
+def require(table: Table, wanted: Mapping[str, str]) -> tuple[list[str], dict[str, str]]:
+    """The header of a table, in which every wanted column stands exactly once, and what the wanted ones are called there.
 
     Args:
         table: The table.
-        wanted: What a column is for → its name there; white space around it does not count.
+        wanted: What a column is for → its name; white space around it does not count.
 
     Raises:
         SchemaError: A column is absent or repeated; the message says what comes nearest.
     """
     table = at(table)
     written = _written_header(table)
-    header = [stripped(name) for name in written]
-    names = {stripped(name) for name in wanted.values()}
-    absent = [(ours, theirs) for ours, theirs in wanted.items() if stripped(theirs) not in header]
+    header = _trimmed(written)
+    names = {ours: theirs if theirs in header else stripped(theirs) for ours, theirs in wanted.items()}
+    absent = [ours for ours, name in names.items() if name not in header]
     if absent:
-        raise SchemaError(_absent(table, header, absent, wanted.values()))
-    repeated = set(duplicates(header)) & names
+        raise SchemaError(_absent(table, header, {ours: wanted[ours] for ours in absent}, set(names.values())))
+    repeated = set(duplicates(header)) & set(names.values())
     if repeated:
         raise SchemaError(
             f"{table}: {len(repeated)} columns stand more than once ({examples(sorted(repeated))}). Keep one of each."
         )
-    _remark_on_header(table, written, wanted.values())
-    return header
+    _remark_on_header(table, set(names.values()), [name for name in written if name not in wanted.values()])
+    return header, names
 
 
-def _remark_on_header(table: TableFile | Frame, written: Sequence[str], wanted: Collection[str]) -> None:
+def _remark_on_header(table: TableFile | Frame, names: set[str], others: Sequence[str]) -> None:
     """What was passed over to find the wanted columns: white space around them, and other sheets that have them too."""
-    names = {stripped(name) for name in wanted}
-    trimmed = [ascii(name) for name in written if stripped(name) in names and name not in (stripped(name), *wanted)]
+    trimmed = [ascii(name) for name in others if name not in names and stripped(name) in names]
     if trimmed:
         what = f"{Path(str(table)).name}: white space around column names passed over; columns"
         remark(Note(what, len(trimmed), examples(trimmed)))
     if isinstance(table, TableFile) and table.suffix == ".xlsx" and table.sheet is None:
-        others = other_sheets_with(table, names)
-        if others:
+        sheets = other_sheets_with(table, names)
+        if sheets:
             what = f"suspicious {table.path.name}: sheets beside the first that have its columns and are not read"
-            remark(Note(what, len(others), examples(others)))
+            remark(Note(what, len(sheets), examples(sheets)))
 
 
-def _absent(table: TableFile | Frame, header: list[str], absent: list[tuple[str, str]], wanted: Collection[str]) -> str:
+def _absent(table: TableFile | Frame, header: list[str], absent: Mapping[str, str], wanted: set[str]) -> str:
     """What to say of a header that lacks columns."""
     if isinstance(table, TableFile) and table.is_text and len(header) == 1:
         for name, mark in MARKS.items():
@@ -140,20 +145,15 @@ def _absent(table: TableFile | Frame, header: list[str], absent: list[tuple[str,
                     f"{table} seems to be separated by {name}s, but was read as separated by {used}s. "
                     f"Set delimiter: {name} for this file."
                 )
-    ours, theirs = absent[0]
-    others = f" (and {len(absent) - 1} more: {examples(name for _, name in absent[1:])})" if absent[1:] else ""
+    (ours, theirs), *more = absent.items()
+    others = f" (and {len(more)} more: {examples(name for _, name in more)})" if more else ""
     alike = [name for name in header if _folded(name) == _folded(theirs)]
-    hint = _elsewhere(table, {stripped(name) for name in wanted}) if isinstance(table, TableFile) else ""
+    hint = _elsewhere(table, wanted) if isinstance(table, TableFile) else ""
     if alike:
         hint = f"It has {alike[0]!a}, which differs in {_difference(alike[0], theirs)}. Write it as it stands there."
     elif not hint:
         hint = nearest(theirs, [" ".join(name.split()) for name in header])
-        if (
-            len(absent) == len(wanted)
-            and isinstance(table, TableFile)
-            and table.header_lines == 1
-            and table.suffix != ".parquet"
-        ):
+        if len(absent) == len(wanted) and table.suffix != ".parquet":
             hint += ' If its first line holds no names, set header_lines: 0 and name its columns "1", "2", ….'
     return f"{table} has no column {theirs!r} for {ours}{others}. {hint}"
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from dadsp.data.cell_values import cleaned, is_float, numbers_in, spelling, texts_in
 from dadsp.data.problems import refuse
-from dadsp.data.table_files import Frame, NotANumber, Table, load, places, require, stripped
+from dadsp.data.table_files import Frame, NotANumber, Table, load, places, require
 from dadsp.errors import SchemaError, examples
 from dadsp.schema import BoolArray, FloatArray, duplicates
 
@@ -60,9 +60,7 @@ def read_table(
         SchemaError: The file is empty or damaged, lacks a column, repeats its header, or holds text for numbers, values of
             another kind for names, or an empty required cell.
     """
-    wanted = {ours: theirs for ours, theirs in columns.items() if theirs is not None}
-    require(table, wanted)
-    wanted = {ours: stripped(theirs) for ours, theirs in wanted.items()}
+    _, wanted = require(table, {ours: theirs for ours, theirs in columns.items() if theirs is not None})
     read = load(table, sorted(set(wanted.values())), dict.fromkeys(wanted.values(), pa.string()))
     if not len(read):
         raise SchemaError(f"{table} has a header but no rows. Give it at least one.")
@@ -110,10 +108,9 @@ def read_matrix(
         ConfigError: The file is absent.
         SchemaError: The file is empty or damaged, lacks or repeats a column, or holds anything but finite numbers.
     """
-    header = require(table, {"the row ids": id_column, **{f"ignored column {name}": name for name in ignore}})
-    id_column = stripped(id_column)
-    ignored = {id_column, *map(stripped, ignore)}
-    names = [name for name in header if name not in ignored]
+    header, found = require(table, {"the row ids": id_column, **{f"ignored column {name}": name for name in ignore}})
+    id_column = found["the row ids"]
+    names = [name for name in header if name not in found.values()]
     repeated = duplicates(names)
     if repeated_columns == "first":
         names = list(dict.fromkeys(names))

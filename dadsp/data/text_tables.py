@@ -64,10 +64,10 @@ def load_text(table: TableFile, columns: Iterable[str], names: Sequence[str], ty
     _refuse_foreign(content, table)
     _, offset = _header(table, io.BytesIO(content))
     first_line = 1 + content.count(b"\n", 0, offset)
-    body = content[offset:]
-    if not body.strip():
+    body = pa.py_buffer(content).slice(offset)
+    if not content[offset : offset + HEAD].strip() and not content[offset:].strip():
         return pa.table({name: pa.array([], types[name]) for name in columns})
-    enclose, inside = quoting(body, content[:offset], table, first_line, len(names))
+    enclose, inside = quoting(content, offset, table, first_line, len(names))
     options = pa.csv.ReadOptions(column_names=_once(names), block_size=_BLOCK_BYTES)
     parsing = pa.csv.ParseOptions(
         delimiter=table.mark, quote_char='"' if enclose else False, newlines_in_values=table.newlines_in_values
@@ -79,14 +79,13 @@ def load_text(table: TableFile, columns: Iterable[str], names: Sequence[str], ty
         first = str(error).splitlines()[0]
         if "conversion error to float" in first:
             raise NotANumber from error
-        if "UTF8" in first:
-            raise SchemaError(_not_utf8(content, table)) from error
+        _refuse_other_encoding(content, table)
         if "columns, got" in first:
-            raise SchemaError(_ragged(body, table, options, parsing)) from error
+            raise SchemaError(_ragged(pa.BufferReader(body), table, options, parsing)) from error
         raise SchemaError(f"{table} is not a well-formed table: {first.rstrip('.')}. Write it again.") from error
-    lines = body.count(b"\n") + (not body.endswith(b"\n")) - inside
+    lines = content.count(b"\n", offset) + (not content.endswith(b"\n")) - inside
     if read.num_rows != lines:
-        lines = sum(1 for line in body.splitlines() if line) - inside
+        lines = sum(1 for line in content[offset:].splitlines() if line) - inside
     if read.num_rows != lines:
         raise SchemaError(
             f"{table} is not a well-formed table: {lines} lines stand below its header, but {read.num_rows} rows were read. "
@@ -180,6 +179,8 @@ def _once(names: Sequence[str]) -> list[str]:
 
 
 def _refuse_foreign(content: bytes, table: TableFile) -> None:
+    if content.isascii() and not any(mark in content for mark in (b"\x00", b"\x1a", b"\r")):
+        return
     found = [(content.find(mark, 3), what, remedy) for mark, what, remedy in _FOREIGN]
     if content.count(b"\r") != content.count(b"\r\n"):
         lone = content.replace(b"\r\n", b"\n\n").find(b"\r")
@@ -190,16 +191,17 @@ def _refuse_foreign(content: bytes, table: TableFile) -> None:
             raise SchemaError(f"{table} is not a well-formed table: line {line} holds {what}. {remedy}.")
 
 
-def _not_utf8(content: bytes, table: TableFile) -> str:
+def _refuse_other_encoding(content: bytes, table: TableFile) -> None:
     try:
         content.decode()
     except UnicodeDecodeError as error:
-        line = 1 + content.count(b"\n", 0, error.start)
-        return f"{table} is not UTF-8 text: line {line} holds the byte 0x{content[error.start]:02x}. Save it as UTF-8."
-    return f"{table} is not UTF-8 text. Save it as UTF-8."
+        line, byte = 1 + content.count(b"\n", 0, error.start), content[error.start]
+        raise SchemaError(
+            f"{table} is not UTF-8 text: line {line} holds the byte 0x{byte:02x}. Save it as UTF-8."
+        ) from error
 
 
-def _ragged(body: bytes, table: TableFile, options: pa.csv.ReadOptions, parsing: pa.csv.ParseOptions) -> str:
+def _ragged(body: pa.NativeFile, table: TableFile, options: pa.csv.ReadOptions, parsing: pa.csv.ParseOptions) -> str:
     """What is wrong with a text whose lines differ in the number of their cells."""
     width = len(options.column_names)
     bad: list[tuple[int, int]] = []
@@ -210,7 +212,7 @@ def _ragged(body: bytes, table: TableFile, options: pa.csv.ReadOptions, parsing:
 
     parsing.invalid_row_handler = keep
     options.use_threads = False  # only then rows are numbered
-    rows = pa.csv.read_csv(pa.BufferReader(body), options, parsing).num_rows + len(bad)
+    rows = pa.csv.read_csv(body, options, parsing).num_rows + len(bad)
     places = line_numbers(table, [row for row, _ in bad[:4]])
     shown = examples([f"line {line}: {cells} cells" for line, (_, cells) in zip(places, bad, strict=False)])
     remedy = "Give every row the columns of the header; a value that holds the delimiter stands in quotes"

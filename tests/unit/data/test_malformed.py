@@ -94,7 +94,7 @@ ERRORS: list[tuple[str, Damage, str]] = [
     (SOURCE_RESPONSES, swap("1001,11,4.0", "1001,99,4.0"), "1 of 20 responses name drugs.*99"),
     (SOURCE_RESPONSES, swap("1001,11,4.0", "1001,11,4.0,5"), "not a well-formed table.*Give every row the columns"),
     (SOURCE_RESPONSES, swap("1001,11,4.0", "1001,11"), "not a well-formed table"),
-    (SOURCE_RESPONSES, swap("ln_ic50", '"ln_ic50'), r"has no column 'ln_ic50'.*Did you mean 'ln_ic50"),
+    (SOURCE_RESPONSES, swap("ln_ic50", '"ln_ic50'), r"its header has a quote that the line does not close \(e\.g\. .*ln_ic50"),
     (SOURCE_RESPONSES, swap(",", ";", 1000), "seems to be separated by semicolons"),
     (SOURCE_RESPONSES, swap(",", "\t", 1000), "seems to be separated by tabs"),
     (SOURCE_RESPONSES, lambda content: b"", "is empty"),

@@ -1,7 +1,7 @@
 """Cells as names or as numbers: what is written in the same sense reads the same, and the rest is refused."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,15 +20,18 @@ _WHOLE = re.compile(r"([+-]?[0-9]+)\.?0*")
 # As spreadsheets, R and Python write large numbers: with a point, a plus, or both.
 _POWER = re.compile(r"([+-]?)([0-9])(?=\.|[eE]\+)(?:\.([0-9]+))?([eE])\+?([0-9]{1,2})")
 _GUARDED = re.compile(r"""'([0-9.]+)|="([^"]*)\"""")  # how a spreadsheet is told that digits are text
+_OF_NO_ROW = re.compile(r"#.*|(grand )?total:?|sum:?|mean:?|average:?|median:?|\(?\d+ rows?\b.*", re.IGNORECASE)
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}( 00:00:00)?")
 _DOUBLE = 2.0**53  # whole numbers beyond this have no place of their own among doubles
 _FORMS = (  # numbers in other spellings, and what to write
     (re.compile(r"[+-]?[0-9]*,[0-9]+"), "a comma: write a decimal point, and no separator of thousands"),
     (re.compile(r"[+-]?[0-9]{1,3}([.,'\s\u00a0\u202f][0-9]{3})+([.,][0-9]+)?"), "separators of thousands: write 1234.5"),
     (re.compile(r"[\u2212\u2013\u2014\u2010\u2011].*"), "a typographic minus: write -"),
     (re.compile(r".*%"), "a percent sign: write the number alone, and state its scale"),
-    (re.compile(r"0[xX][0-9a-fA-F]+"), "hexadecimal: write decimal numbers"),
+    (re.compile(r"0[xX][0-9a-fA-F]+"), "hexadecimal digits: write decimal numbers"),
     (re.compile(r"['=\"].*"), "a mark before the number: save the cells as numbers"),
     (re.compile(r"[0-9]+_[0-9_]+"), "underscores: write digits alone"),
+    (re.compile(r"(?=.*[^\x00-\x7f])[+-]?[\d.]+"), "digits of another script: write 0 to 9"),
 )
 
 
@@ -43,6 +46,11 @@ def cleaned(written: Sequence[object]) -> list[str | None]:
     if None not in whole.values():
         texts = [whole.get(text) or text for text in texts]
     return [None if text in EMPTY else text for text in texts]
+
+
+def of_no_row(names: Iterable[str]) -> list[str]:
+    """Those that name a total or begin a comment, rather than name a row."""
+    return [name for name in names if _OF_NO_ROW.fullmatch(name)]
 
 
 def _unguarded(text: str) -> str:
@@ -74,7 +82,7 @@ def _digits_lost(text: str) -> bool:
     return power is not None and int(power[5]) > (len(power[3] or "") if power[4] == "E" else 15)
 
 
-def texts_in(column: pa.ChunkedArray, name: str, table: Table, *, names: bool, dates: bool = False) -> "pd.Series[Any]":
+def texts_in(column: pa.ChunkedArray, name: str, table: Table, *, names: bool, spoiled: bool = False) -> "pd.Series[Any]":
     """Cleaned text, missing where there is none.
 
     Args:
@@ -82,14 +90,15 @@ def texts_in(column: pa.ChunkedArray, name: str, table: Table, *, names: bool, d
         name: Of the column, for an error.
         table: What holds it, for an error.
         names: Whether truth values are refused too.
-        dates: Whether dates are let through, as 2023-09-02: Excel makes them of gene symbols, which can be found out.
+        spoiled: Whether what spreadsheets make of names is let through, as 2023-09-02 or 2.31E+19: of gene symbols it can be
+            found out.
 
     Raises:
         SchemaError: It holds dates, fractions or numbers with lost digits, where names or ids belong.
     """
     column = plain(column)
     written, odd = _as_text(column)
-    if odd and not (dates and odd == "dates") and (names or odd != "truth values"):
+    if odd and not (spoiled and odd == "dates") and (names or odd != "truth values"):
         shown = examples(str(value) for value in column.drop_null().slice(0, 4).to_pylist())
         raise SchemaError(
             f"{table}: the column {name!r} holds {odd} (e.g. {shown}), where names or ids belong. Name another column, or "
@@ -99,14 +108,15 @@ def texts_in(column: pa.ChunkedArray, name: str, table: Table, *, names: bool, d
     distinct = [*cleaned(encoded.dictionary.to_pylist()), None]
     codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
     found = pd.Series(np.array(distinct, dtype=object)[codes], dtype="str")
-    lost = [text for text in distinct if text is not None and _digits_lost(text)]
-    if lost:
-        rows = np.flatnonzero(found.isin(lost))
-        shown = examples(f"{places(table, [row])}: {found[row]}" for row in rows[:4])
-        raise SchemaError(
-            f"{table}: {len(rows)} of {len(found)} cells of {name!r} have lost digits, as spreadsheets show large numbers "
-            f"(e.g. {shown}). Give that column the format Text there, and save it again from the original."
-        )
+    for is_spoiled, what in ((_digits_lost, "have lost digits"), (_DATE.fullmatch, "are dates")):
+        odd_ones = [] if spoiled else [text for text in distinct if text is not None and is_spoiled(text)]
+        if odd_ones:
+            rows = np.flatnonzero(found.isin(odd_ones))
+            shown = examples(f"{places(table, [row])}: {found[row]}" for row in rows[:4])
+            raise SchemaError(
+                f"{table}: {len(rows)} of {len(found)} cells of {name!r} {what} (e.g. {shown}), as spreadsheets make them. "
+                "Give that column the format Text there, and save it again from the original."
+            )
     return found
 
 
@@ -178,5 +188,5 @@ def spelling(written: Sequence[str]) -> str:
     """What to write in place of numbers in another spelling."""
     for form, remedy in _FORMS:
         if all(form.fullmatch(text.strip()) for text in written):
-            return f"They have {remedy}."
+            return f"They are written with {remedy}."
     return "Correct them (decimal point, no units or signs such as '>')."

@@ -35,8 +35,8 @@ _KINDS: tuple[tuple[bytes, str, str], ...] = (
     (b"FEA1", "a Feather file", "Save it as .parquet"),
     (b"SQLite format 3", "an SQLite database", "Save its table as .csv"),
     (b"version https://git-lfs", "a Git LFS pointer, not the file it stands for", "Fetch the file: git lfs pull"),
-    (b"\xff\xfe", "UTF-16 text, not UTF-8", 'Save it as UTF-8 (in Excel: "CSV UTF-8")'),
-    (b"\xfe\xff", "UTF-16 text, not UTF-8", 'Save it as UTF-8 (in Excel: "CSV UTF-8")'),
+    (b"\xff\xfe", "UTF-16 text", 'Save it as UTF-8 (in Excel: "CSV UTF-8")'),
+    (b"\xfe\xff", "UTF-16 text", 'Save it as UTF-8 (in Excel: "CSV UTF-8")'),
 )
 _MARKUP = (b"<!doctype", b"<html", b"<?xml", b"<error", b"<head", b"<table", b"<body", b"<script", b"<!--")
 _EXPECTED = {  # by suffix: how such a file begins, and what to call it
@@ -58,15 +58,14 @@ def refuse_other_kind(path: Path) -> None:
     """
     with path.open("rb") as file:
         head = file.read(HEAD)
-    beginning, expected = _EXPECTED.get(path.suffix, (b"", "text"))
+    beginning, expected = _EXPECTED.get(path.suffix, (b"", "UTF-8 text"))
     what, remedy = _kind(head, path)
     if beginning and head.startswith(beginning):
         if path.suffix == ".zip" and what == "an Excel workbook":
             raise SchemaError(f"{path} is {what}, no {expected}. {remedy}.")
         return
     if beginning and not what:
-        what = "plain text" if b"\x00" not in head else "nothing that is known here"
-        remedy = "Fetch it again, or name it as what it is"
+        what, remedy = "plain text", "Fetch it again, or name it as what it is"
     if what:
         raise SchemaError(f"{path} is {what}, no {expected}. {remedy}.")
 
@@ -75,7 +74,7 @@ def refuse_packed_kind(head: bytes, path: Path) -> None:
     """The same for what a compressed file holds, by the first bytes of it."""
     what, remedy = _kind(head, path)
     if what:
-        raise SchemaError(f"{path} holds {what}, no text. {remedy}.")
+        raise SchemaError(f"{path} holds {what}, no UTF-8 text. {remedy}.")
 
 
 def _kind(head: bytes, path: Path) -> tuple[str, str]:
@@ -96,6 +95,8 @@ def _kind(head: bytes, path: Path) -> tuple[str, str]:
         return "a web page or XML, perhaps a server's error message", "Fetch the file again, or save its table as .csv"
     if start.startswith((b'{"', b"{\n", b"{\r", b"[{", b"{ ")):
         return "JSON, perhaps a server's error message", "Fetch the file again, or save its table as .csv"
+    if b"\x00" in head:
+        return "binary, or UTF-16 text", "Save the table as UTF-8 text"
     return "", ""
 
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 
+from dadsp.data.cell_values import of_no_row
 from dadsp.data.problems import remark
 from dadsp.data.tables import Matrix
 from dadsp.errors import SchemaError, examples
@@ -11,7 +12,6 @@ from dadsp.schema import Note
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
 _FRACTION = re.compile(r"[+-]?\d*\.\d*[1-9]\d*(?:[eE][+-]?\d+)?")
 _OF_PANDAS = re.compile(r"Unnamed: \d+(_level_\d+)?|__index_level_\d+__|level_\d+")
-_OF_NO_LINE = re.compile(r"#.*|(grand )?total:?|sum:?|mean:?|average:?|median:?|\(?\d+ rows?\b.*", re.IGNORECASE)
 _FEWEST = 3  # names that can be told from a few ids by chance
 
 
@@ -46,7 +46,7 @@ def check_names(matrix: Matrix, ids: str, where: str) -> None:
         )
     elif numbers:
         remark(Note("suspicious names of genes that are numbers; genes", len(numbers), examples(numbers)))
-    odd = [name for name in matrix.rows if _OF_NO_LINE.fullmatch(name)]
+    odd = of_no_row(matrix.rows)
     if odd:
         remark(
             Note("suspicious rows of expression named like totals or comments, read as cell lines", len(odd), examples(odd))

@@ -44,9 +44,9 @@ def quoting(content: bytes, offset: int, table: TableFile, first_line: int, widt
     return _within_lines(body, header, table, first_line, width), 0
 
 
-def open_quote(line: bytes, mark: str) -> bool:
+def open_quote(line: bytes, mark: str, *, one_line: bool) -> bool:
     """Whether quotes in the line are neither closed at the end of their value nor plain text inside one."""
-    return b'"' in line and _line_of(mark).fullmatch(line) is None
+    return b'"' in line and _line_of(mark, one_line=one_line).fullmatch(line) is None
 
 
 def _blocks(body: bytes) -> Iterator[bytes]:
@@ -80,15 +80,15 @@ def _value(mark: str, *, one_line: bool) -> str:
     return rf'(?:"(?:[^"{ends}]|"")*+"|[^"{delimiter}\r\n][^{delimiter}\r\n]*+|)'
 
 
-def _line_of(mark: str) -> re.Pattern[bytes]:
-    value = _value(mark, one_line=True)
+def _line_of(mark: str, *, one_line: bool) -> re.Pattern[bytes]:
+    value = _value(mark, one_line=one_line)
     return re.compile(rf"{value}(?:{re.escape(mark)}{value})*+[\r\n]*".encode())
 
 
 def _within_lines(body: bytes, header: bytes, table: TableFile, first_line: int, width: int) -> bool:
     """Whether quotes enclose values, where no value goes on in the next line."""
     mark = table.mark.encode()
-    line_form = _line_of(table.mark)
+    line_form = _line_of(table.mark, one_line=True)
     enclosed = re.compile(rb'(?:^|%b)"(?:[^"]|"")*+"(?=%b|\r?$)' % (mark, mark))
     quoted = [(n, line) for n, line in enumerate(body.split(b"\n")) if b'"' in line]
     stray = [(n, line) for n, line in quoted if line_form.fullmatch(line) is None]

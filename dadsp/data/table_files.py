@@ -138,13 +138,15 @@ def _remark_on_header(table: TableFile | Frame, names: set[str], others: Sequenc
 def _absent(table: TableFile | Frame, header: list[str], absent: Mapping[str, str], wanted: set[str]) -> str:
     """What to say of a header that lacks columns."""
     if isinstance(table, TableFile) and table.is_text and len(header) == 1:
+        used = next(known for known, own in MARKS.items() if own == table.mark)
         for name, mark in MARKS.items():
             if mark in header[0] and mark != table.mark:
-                used = next(known for known, own in MARKS.items() if own == table.mark)
                 return (
                     f"{table} seems to be separated by {name}s, but was read as separated by {used}s. "
                     f"Set delimiter: {name} for this file."
                 )
+        if len(absent) == len(wanted) > 1:
+            return f"{table} has no {used} in its header ({header[0][:60]!r}). Separate its columns by {', '.join(MARKS)}."
     (ours, theirs), *more = absent.items()
     others = f" (and {len(more)} more: {examples(name for _, name in more)})" if more else ""
     alike = [name for name in header if _folded(name) == _folded(theirs)]
@@ -153,7 +155,7 @@ def _absent(table: TableFile | Frame, header: list[str], absent: Mapping[str, st
         hint = f"It has {alike[0]!a}, which differs in {_difference(alike[0], theirs)}. Write it as it stands there."
     elif not hint:
         hint = nearest(theirs, [" ".join(name.split()) for name in header])
-        if len(absent) == len(wanted) and table.suffix != ".parquet":
+        if len(absent) == len(wanted) > 1 and table.suffix != ".parquet":
             hint += ' If its first line holds no names, set header_lines: 0 and name its columns "1", "2", ….'
     return f"{table} has no column {theirs!r} for {ours}{others}. {hint}"
 
@@ -164,7 +166,7 @@ def _folded(name: str) -> str:
 
 
 def _difference(name: str, other: str) -> str:
-    if name.casefold() == other.casefold():
+    if name.lower() == other.lower():
         return "upper and lower case"
     return "white space" if "".join(name.split()) == "".join(other.split()) else "characters that look alike"
 

@@ -10,11 +10,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from dadsp.data.cell_values import cleaned, is_float, numbers_in, spelling, texts_in
-from dadsp.data.problems import refuse
+from dadsp.data.cell_values import cleaned, is_float, numbers_in, of_no_row, spelling, texts_in
+from dadsp.data.problems import refuse, remark
 from dadsp.data.table_files import Frame, NotANumber, Table, load, places, require
 from dadsp.errors import SchemaError, examples
-from dadsp.schema import BoolArray, FloatArray, duplicates
+from dadsp.schema import BoolArray, FloatArray, Note, duplicates
 
 __all__ = ["BEYOND_MEASURE", "Frame", "Matrix", "Table", "places", "read_matrix", "read_table"]
 
@@ -84,6 +84,11 @@ def read_table(
                 )
             )
             refused[gaps] = True
+        if ours not in numbers and ours not in optional:
+            odd = of_no_row(frame[ours].dropna().unique())
+            if odd:
+                what = f"suspicious rows whose {wanted[ours]!r} reads like a total or a comment; names"
+                remark(Note(what, len(odd), examples(odd)))
     return frame[~refused] if refused.any() else frame
 
 
@@ -149,7 +154,7 @@ def _ids_and_numbers(table: Table, id_column: str, names: list[str]) -> tuple["p
     if not all(is_float(column.type) for column in columns):
         columns = _all_numbers(columns, names, table)
     values = np.column_stack([column.to_numpy() for column in columns]).astype(np.float32, copy=False)
-    return texts_in(read.column(id_column), id_column, table, names=True, dates=True), values
+    return texts_in(read.column(id_column), id_column, table, names=True, spoiled=True), values
 
 
 def _all_numbers(columns: Sequence[pa.ChunkedArray], names: Sequence[str], table: Table) -> list[pa.ChunkedArray]:

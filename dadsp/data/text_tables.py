@@ -156,10 +156,10 @@ def joined(rows: Sequence[Sequence[str]]) -> list[str]:
 def _cells(table: TableFile, line: bytes, stream: IO[bytes]) -> tuple[list[str], int]:
     """The cells of a header line that begins so, and how many bytes it takes."""
     if table.newlines_in_values:
-        while open_quote(line, table.mark) and (more := stream.readline()):
+        while open_quote(line, table.mark, one_line=False) and (more := stream.readline()):
             line += more
     text = line.decode()
-    if open_quote(line, table.mark) and not table.newlines_in_values:
+    if open_quote(line, table.mark, one_line=not table.newlines_in_values):
         raise SchemaError(
             f"{table}: its header has a quote that the line does not close (e.g. {text.strip()[-30:]!r}). Take it out, or "
             "set newlines_in_values: true for this file if a name goes on in the next line."

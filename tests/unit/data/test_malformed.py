@@ -100,7 +100,7 @@ ERRORS: list[tuple[str, Damage, str]] = [
     (SOURCE_RESPONSES, lambda content: b"", "is empty"),
     (SOURCE_RESPONSES, lambda content: b"\n" + content, "first line holds no column names"),
     (SOURCE_RESPONSES, lambda content: content.splitlines(keepends=True)[0], "a header but no rows"),
-    (SOURCE_RESPONSES, lambda content: content.decode().encode("utf-16"), "not UTF-8|cannot be read"),
+    (SOURCE_RESPONSES, lambda content: content.decode().encode("utf-16"), r"is UTF-16 text, no UTF-8 text\. Save it as UTF-8"),
     (SOURCE_DRUGS, lambda content: content.replace(b"acetic", "acétic".encode("latin-1")), "Save it as UTF-8"),
     (SOURCE_DRUGS, swap("c1ccccc1", "c1ccccc"), "1 of 3 SMILES are not valid"),
     (SOURCE_DRUGS, again(1), r"1 drugs stand more than once \(e\.g\. 11\)"),

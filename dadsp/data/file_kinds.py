@@ -95,7 +95,7 @@ def _kind(head: bytes, path: Path) -> tuple[str, str]:
         return "a web page or XML, perhaps a server's error message", "Fetch the file again, or save its table as .csv"
     if start.startswith((b'{"', b"{\n", b"{\r", b"[{", b"{ ")):
         return "JSON, perhaps a server's error message", "Fetch the file again, or save its table as .csv"
-    if b"\x00" in head:
+    if 4 * head.count(b"\x00") > len(head):
         return "binary, or UTF-16 text", "Save the table as UTF-8 text"
     return "", ""
 
@@ -108,7 +108,7 @@ def _only_member(path: Path) -> IO[bytes]:
     return archive.open(names[0])
 
 
-_UNPACKED = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+_UNPACKED: dict[str, Callable[[Path], Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 OPENERS: dict[str, Callable[[Path], Any]] = {**_UNPACKED, ".zip": _only_member}
 
 

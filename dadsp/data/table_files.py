@@ -145,7 +145,7 @@ def _absent(table: TableFile | Frame, header: list[str], absent: Mapping[str, st
                     f"{table} seems to be separated by {name}s, but was read as separated by {used}s. "
                     f"Set delimiter: {name} for this file."
                 )
-        if len(absent) == len(wanted) > 1:
+        if len(absent) == len(wanted) > 1 and not _elsewhere(table, wanted):
             return f"{table} has no {used} in its header ({header[0][:60]!r}). Separate its columns by {', '.join(MARKS)}."
     (ours, theirs), *more = absent.items()
     others = f" (and {len(more)} more: {examples(name for _, name in more)})" if more else ""

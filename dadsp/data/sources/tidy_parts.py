@@ -196,7 +196,7 @@ def read_responses(
     return Labels(merged, cap, (*notes, *merge_notes))
 
 
-def _labels_of(values: NDArray[np.float64], file: ResponseFile, path: Path) -> tuple[FloatArray, tuple[Note, ...]]:
+def _labels_of(values: NDArray[np.float64], file: ResponseFile, path: TableFile) -> tuple[FloatArray, tuple[Note, ...]]:
     """The label of each value, NaN where it is not credible and may be dropped; and a note on shares beyond a whole."""
     plausible = file.plausible
     if file.full_area is not None:
@@ -210,7 +210,7 @@ def _labels_of(values: NDArray[np.float64], file: ResponseFile, path: Path) -> t
 
 
 def _censored(
-    potency: FloatArray, table: pd.DataFrame, file: ResponseFile, unit: Unit, path: Path
+    potency: FloatArray, table: pd.DataFrame, file: ResponseFile, unit: Unit, path: TableFile
 ) -> tuple[FloatArray, BoolArray, float | None, tuple[Note, ...]]:
     """Labels, which of them are bounds, the common cap, and what was noticed."""
     flags, notes = not_reached(table["relation"], unit, str(path)) if "relation" in table else (None, ())

@@ -106,7 +106,10 @@ def test_empty_cells_of_optional_columns_are_missing(tmp_path: Path) -> None:
         ("COSMIC_ID,LN_IC50\n1,2\n2,\n", r"1 of 2 rows have no 'LN_IC50' \(e.g. line 3\)\. Fill"),
         ("COSMIC_ID,LN_IC50\n,2\n2,1\n", r"1 of 2 rows have no 'COSMIC_ID' \(e.g. line 2\)"),
         ("COSMIC_ID,LN_IC50,LN_IC50\n1,2,3\n", r"1 columns stand more than once \(LN_IC50\)"),
-        ("COSMIC_ID,LN_IC50\n1,2\n1,2,3\n", r"not a well-formed table: 1 of 2 rows have other than the 2 columns .*line 3: 3 cells.* Give every row"),
+        (
+            "COSMIC_ID,LN_IC50\n1,2\n1,2,3\n",
+            r"not a well-formed table: 1 of 2 rows have other than the 2 columns .*line 3: 3 cells.* Give every row",
+        ),
     ],
 )
 def test_a_malformed_table_is_refused_with_its_remedy(tmp_path: Path, text: str, message: str) -> None:

@@ -43,7 +43,8 @@ def text_lines(table: TableFile) -> list[list[str]]:
     """The cells of the file's first lines, to look for a header."""
     with opened(table.path) as stream:
         lines = [stream.readline(1 << 20) for _ in range(_LOOKED_AT)]
-    return list(csv.reader([line.decode("utf-8-sig", errors="replace").strip() for line in lines], delimiter=table.mark))
+    texts = [line.decode("utf-8-sig", errors="replace").strip() for line in lines]
+    return [[cell.strip('"') for cell in text.split(table.mark)] for text in texts]
 
 
 def load_text(table: TableFile, columns: Iterable[str], names: Sequence[str], types: Mapping[str, pa.DataType]) -> pa.Table:
@@ -164,8 +165,12 @@ def _cells(table: TableFile, line: bytes, stream: IO[bytes]) -> tuple[list[str],
             f"{table}: its header has a quote that the line does not close (e.g. {text.strip()[-30:]!r}). Take it out, or "
             "set newlines_in_values: true for this file if a name goes on in the next line."
         )
-    names = next(csv.reader(text.splitlines(keepends=True), delimiter=table.mark), [])
-    return names, len(line)
+    if '"' not in text:
+        return text.rstrip("\r\n").split(table.mark), len(line)
+    try:
+        return next(csv.reader(io.StringIO(text, newline=""), delimiter=table.mark)), len(line)
+    except csv.Error as error:
+        raise SchemaError(f"{table}: its header is no line of names ({error}). Fetch or write it again.") from error
 
 
 def _once(names: Sequence[str]) -> list[str]:

@@ -135,7 +135,7 @@ def test_numbers_in_another_spelling_are_refused_with_the_right_one(tmp_path: Pa
     with pytest.raises(SchemaError, match=words):
         read_table(tmp_path / "t.tsv", {"v": "v"}, numbers=("v",))
     lines = pd.DataFrame({"id": [f"L{n}" for n in range(len(written))], "G": written})
-    with pytest.raises(SchemaError, match="of 'G' are not finite numbers|missing or infinite"):
+    with pytest.raises(SchemaError, match=r"of 'G' are not finite numbers|missing or infinite"):
         read_matrix(Frame("lines", lines), "id")
 
 

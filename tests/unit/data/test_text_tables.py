@@ -69,7 +69,7 @@ def test_stray_quotes_of_unquoted_tab_separated_text_are_read_as_they_stand(
         ("t.csv", CSV + "(4 rows affected)\n", r"1 of 5 rows .*line 6: 1 cells"),
         ("t.csv", CSV.replace("\nd", "\n1,d"), r"4 of 4 rows .*line 2: 4 cells.*R writes row names so"),
         ("t.csv", CSV.replace("b", "µ").encode("latin-1"), r"not UTF-8 text: line 3 holds the byte 0xb5\. Save it as UTF-8"),
-        ("t.csv", CSV.replace("name", "Name"), r"no column 'name' for name\. It has 'Name', which differs in upper and lower"),
+        ("t.csv", CSV.replace("name", "Name"), r"no column 'name' for name\. It has 'Name', which differs in upper"),
         ("t.csv", CSV.replace("name", "na\u00a0me"), r"It has 'na\\xa0me', which differs in white space"),
         ("t.csv", "Table S1\n\n" + CSV, r"no column 'drug'.*Line 3 names them: set skip_lines: 2"),
         ("t.csv", "sep=,\n" + CSV, r"Line 2 names them: set skip_lines: 1"),

@@ -1,4 +1,4 @@
-"""Raising what is wrong with raw files at once, or collecting all of it first."""
+"""Raising what is wrong with raw files at once, or collecting all of it first; and what was noticed on the way."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from dadsp.errors import DadspError
+from dadsp.schema import Note
 
 T = TypeVar("T")
 
@@ -75,3 +76,24 @@ def collecting() -> Iterator[list[Problem]]:
         refuse(error)
     finally:
         _collected.reset(token)
+
+
+_remarks: ContextVar[list[Note] | None] = ContextVar("remarks", default=None)
+
+
+def remark(note: Note) -> None:
+    """Notes what a reader of files repaired or found odd, if somebody listens."""
+    notes = _remarks.get()
+    if notes is not None and note not in notes:
+        notes.append(note)
+
+
+@contextmanager
+def remarks() -> Iterator[list[Note]]:
+    """A list that fills with what is remarked inside."""
+    notes: list[Note] = []
+    token = _remarks.set(notes)
+    try:
+        yield notes
+    finally:
+        _remarks.reset(token)

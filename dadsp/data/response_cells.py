@@ -4,7 +4,6 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -12,7 +11,7 @@ import pandas as pd
 
 from dadsp.data.potency import relation_kinds
 from dadsp.data.problems import refuse
-from dadsp.data.tables import places
+from dadsp.data.table_files import Table, places
 from dadsp.data.units import Unit, unit_of
 from dadsp.errors import SchemaError, UnitsError, examples
 from dadsp.schema import Note
@@ -49,7 +48,7 @@ class _Fault(NamedTuple):
 
 
 def parsed(
-    table: pd.DataFrame, unit: Unit | None, path: Path, what: str = "values", *, percent: bool = False
+    table: pd.DataFrame, unit: Unit | None, path: Table, what: str = "values", *, percent: bool = False
 ) -> tuple[pd.DataFrame, tuple[Note, ...]]:
     """The responses with what their cells hold beside plain numbers read, and a note on it.
 
@@ -89,7 +88,7 @@ def parsed(
     return table[kept], (note,) if read else ()
 
 
-def where_of(table: pd.DataFrame, rows: Sequence[int], path: Path) -> list[str]:
+def where_of(table: pd.DataFrame, rows: Sequence[int], path: Table) -> list[str]:
     """Where the first few of these rows (by position) stand in the file, with the column where values stood in several."""
     found = [places(path, [table.index[row]]) for row in rows[:4]]
     if "column" not in table:
@@ -97,7 +96,7 @@ def where_of(table: pd.DataFrame, rows: Sequence[int], path: Path) -> list[str]:
     return [f"{place}, column {name}" for place, name in zip(found, table["column"].iloc[list(rows[:4])], strict=True)]
 
 
-def _shown(table: pd.DataFrame, rows: Sequence[int], path: Path) -> str:
+def _shown(table: pd.DataFrame, rows: Sequence[int], path: Table) -> str:
     texts = table["value_written"].iloc[list(rows[:4])]
     return examples(f"{place}: {text!r}" for place, text in zip(where_of(table, rows, path), texts, strict=True))
 

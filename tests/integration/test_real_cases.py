@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from dadsp.cli.main import main
+from dadsp.data.sources.h5ad import H5ad
+from dadsp.data.tables import read_table
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
@@ -53,3 +55,32 @@ def test_genes_that_became_dates_are_repaired_if_asked(case: Path, capsys: pytes
     )  # fmt: skip
     assert main(["data", "describe", "--config-dir", "conf", "data=mine", "+data.repair_genes=true", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["n_genes"] == 8
+
+
+@pytest.mark.parametrize("case", ["h5ad_legacy_var"], indirect=True)
+def test_categories_of_an_old_anndata_file_are_symbols(case: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = validated(capsys)
+    assert found["exit"] == 0
+    assert "genes absent from TGT left out" in json.dumps(found)  # of eight genes the target has seven
+    matrix, _ = H5ad(path="src.h5ad", symbols="symbol").read(case)
+    assert matrix.columns[:4] == ("TP53", "EGFR", "KRAS", "MYC")
+
+
+@pytest.mark.parametrize("case", ["stray_quote"], indirect=True)
+def test_stray_quotes_swallow_no_row(case: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert validated(capsys)["exit"] == 0
+    columns = {"id": "drug", "name": "name", "smiles": "smiles"}
+    table = read_table(case / "src_drugs.tsv", columns)
+    assert table["id"].tolist() == ["d1", "d2", "d3", "d4"]
+    assert table["name"].tolist() == ['"5-prime x', "aspirin", '"3-prime y', "paracetamol"]
+    assert main(["data", "describe", "--config-dir", "conf", "data=mine"]) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert (
+        "src_drugs.tsv: quotes read as they stand, since none encloses a value; lines: 2 (line 2: '\"5-prime x'" in printed
+    )
+
+
+@pytest.mark.parametrize("case", ["link_float"], indirect=True)
+def test_ids_with_zeros_beside_a_word_are_the_plain_ones(case: Path) -> None:
+    links = read_table(case / "tgt_cells.csv", {"line": "line", "link": "cosmic"})["link"].tolist()
+    assert links[:4] == ["905906", "905907", "none", "905909"]

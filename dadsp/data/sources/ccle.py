@@ -44,9 +44,7 @@ class DrugData(ResponseFile):
         return _exploded(root / self.path).rename(columns={"dose_um": "dose", "activity": "value"})
 
     def table(self, root: Path) -> pd.DataFrame:
-        frame = read_table(
-            root / self.path, self.headers, optional=("value",), delimiter=self.delimiter, rows=self.rows, written=("value",)
-        )
+        frame = read_table(self.at(root), self.headers, optional=("value",), written=("value",))
         if "top_dose" in frame:
             tops = {text: max(_numbers(text, root / self.path)) for text in frame["top_dose"].unique()}
             frame = frame.assign(top_dose=frame["top_dose"].map(tops))
@@ -96,7 +94,7 @@ class Gct(ExpressionFile):
         path = root / self.path
         size = _declared_size(path)
         other = "Name" if self.id_column == "Description" else "Description"
-        read = read_matrix(path, self.id_column, ignore=[other], unnamed_rows="blank", repeated_columns="first")
+        read = read_matrix(self.at(root), self.id_column, ignore=[other], unnamed_rows="blank", repeated_columns="first")
         found = (len(read.rows), len(read.columns))
         repeated = size[1] - found[1]
         if size[0] != found[0] or repeated < 0:

@@ -42,7 +42,7 @@ class Experiments(ResponseFile):
     def table(self, root: Path) -> pd.DataFrame:
         path = root / self.path
         columns = {**self.headers, "study": "study", "metric": "dose_response_metric"}
-        frame = read_table(path, columns, optional=("value",), delimiter=self.delimiter, rows=self.rows, written=("value",))
+        frame = read_table(self.at(root), columns, optional=("value",), written=("value",))
         metric = self.metric or _METRICS[self.measure]
         for column, wanted in (("study", self.study), ("metric", metric)):
             frame = _only(frame, column, wanted, f"responses.{column}", path)
@@ -66,9 +66,7 @@ class Transcriptomics(ExpressionFile):
     def read(self, root: Path) -> tuple[Matrix, tuple[Note, ...]]:
         path = root / self.path
         columns = {"line": self.id_column, "gene": "entrez_id", "value": "transcriptomics", "study": self.study and "study"}
-        frame = read_table(
-            path, columns, numbers=("value",), optional=("value",), delimiter=self.delimiter, rows=self.rows
-        ).dropna()
+        frame = read_table(self.at(root), columns, numbers=("value",), optional=("value",)).dropna()
         if self.study is not None:
             frame = _only(frame, "study", self.study, "expression.study", path)
         line_idx, lines = pd.factorize(frame["line"])
@@ -126,7 +124,7 @@ class Samples(CellFile):
     def table(self, root: Path) -> pd.DataFrame:
         path = root / self.path
         columns = {**self.columns.model_dump(), "other_id": "other_id", "source": "other_id_source"}
-        frame = read_table(path, columns, optional=set(columns) - {"cell_id"}, delimiter=self.delimiter, rows=self.rows)
+        frame = read_table(self.at(root), columns, optional=set(columns) - {"cell_id"})
         lines = frame.drop_duplicates("cell_id").drop(columns=["other_id", "source"])
         if self.link_source is None:
             return lines

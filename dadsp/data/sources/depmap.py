@@ -28,15 +28,15 @@ class ExpressionTpm(ExpressionFile):
     genes: GeneOptions = GeneOptions(ids="symbol_entrez")
 
     def read(self, root: Path) -> tuple[Matrix, tuple[Note, ...]]:
-        path = root / self.path
-        header = header_of(path, self.delimiter)
+        file = self.at(root)
+        header = header_of(file)
         id_column = "ModelID" if "ModelID" in header else self.id_column
         ignore = [name for name in header if name in _PROFILE and name != id_column]
-        matrix = read_matrix(path, id_column, ignore=[*ignore, *self.ignore], delimiter=self.delimiter, rows=self.rows)
+        matrix = read_matrix(file, id_column, ignore=[*ignore, *self.ignore])
         chosen = self.left_out(root)
         if "IsDefaultEntryForModel" not in header:
             return matrix, chosen
-        marks = read_table(path, {"default": "IsDefaultEntryForModel"}, delimiter=self.delimiter, rows=self.rows)["default"]
+        marks = read_table(file, {"default": "IsDefaultEntryForModel"}, optional=("default",))["default"]
         default = marks.str.lower().isin(["yes", "true", "1"]).to_numpy(dtype=bool)
         left = [name for name, kept in zip(matrix.rows, default, strict=True) if not kept]
         kept_rows = tuple(name for name, kept in zip(matrix.rows, default, strict=True) if kept)
@@ -62,10 +62,10 @@ class SampleInfo(CellFile):
     columns: CellColumns = _SAMPLE_INFO[0]
 
     def table(self, root: Path) -> pd.DataFrame:
-        path = root / self.path
-        header = header_of(path, self.delimiter)
+        file = self.at(root)
+        header = header_of(file)
         columns = self.columns
         if columns == _SAMPLE_INFO[0] and "DepMap_ID" not in header and "Broad_ID" in header:
             columns = _SAMPLE_INFO[1]
         given = columns.model_dump()
-        return read_table(path, given, optional=set(given) - {"cell_id"}, delimiter=self.delimiter, rows=self.rows)
+        return read_table(file, given, optional=set(given) - {"cell_id"})

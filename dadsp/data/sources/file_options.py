@@ -4,10 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from dadsp.data.table_files import Delimiter
-from dadsp.data.tables import rows_left_out
+from dadsp.data.table_files import Delimiter, TableFile, rows_left_out
 from dadsp.schema import Note
 
 OnMissing = Literal["error", "drop"]
@@ -20,11 +19,9 @@ class Options(BaseModel):
 
 
 class File(Options):
-    """Where a table lies.
+    """Where a table lies, and how: see ``TableFile``.
 
     Attributes:
-        path: The file.
-        delimiter: Overrides what its extension says.
         rows: Header → the value, or values, of the rows to read, for a file that holds several screens; None reads all.
     """
 
@@ -32,6 +29,10 @@ class File(Options):
     path: str
     delimiter: Delimiter | None = None
     rows: dict[str, tuple[str, ...]] | None = None
+    header_lines: int = Field(default=1, ge=0)
+    skip_lines: int | None = Field(default=None, ge=0)
+    sheet: str | None = None
+    newlines_in_values: bool = False
 
     @field_validator("rows", mode="before")
     @classmethod
@@ -47,7 +48,12 @@ class File(Options):
 
     def left_out(self, root: Path) -> tuple[Note, ...]:
         """A note on the rows that ``rows`` leaves out."""
-        return rows_left_out(root / self.path, self.rows, self.delimiter)
+        return rows_left_out(self.at(root))
+
+    def at(self, root: Path) -> TableFile:
+        """The file, below this folder."""
+        layout = {name: getattr(self, name) for name in File.model_fields if name not in ("path", "rows")}
+        return TableFile(root / self.path, **layout, rows=tuple((self.rows or {}).items()))
 
 
 def _text(value: object) -> object:

@@ -6,8 +6,10 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pandas as pd
+import pyarrow.parquet
 
 from dadsp.data.sources.tidy import tidy_screen
+from dadsp.data.tables import Frame
 from dadsp.errors import DadspError, SchemaError
 from dadsp.schema import Screen
 
@@ -63,12 +65,8 @@ def screen_of_frames(
 def _written(root: Path, what: str, table: pd.DataFrame) -> str:
     if not isinstance(table, pd.DataFrame):
         raise SchemaError(f"{what} is a {type(table).__name__}, not a data frame. Give a pandas.DataFrame.")
+    if "cell_id" not in table and table.index.name == "cell_id":
+        raise SchemaError(f"{what} has no column 'cell_id', but an index of this name. Give its reset_index().")
     path = f"{what}.parquet"
-    plain = table.rename(columns=str)
-    texts = {
-        str(column): plain[column].map(str, na_action=None if column in _IDS else "ignore")
-        for column, kind in plain.dtypes.items()
-        if column in _IDS or pd.api.types.is_object_dtype(kind)  # 3.5 beside ">10" is not for Parquet
-    }
-    plain.assign(**texts).to_parquet(root / path, index=False)
+    pyarrow.parquet.write_table(Frame(what, table).arrow(range(table.shape[1])), root / path)
     return path

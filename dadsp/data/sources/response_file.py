@@ -156,12 +156,10 @@ class ResponseFile(File):
         """With ``fit``: cell_id, drug_id, value, dose, unit, replicate; the index counts the data rows of the file."""
         names = {"cell_id", "drug_id", "value", "dose", "unit", "replicate"}
         return read_table(
-            root / self.path,
+            self.at(root),
             {name: header for name, header in self.headers.items() if name in names},
             numbers=("value", "dose"),
             optional=("value", "dose", "unit", "replicate"),
-            delimiter=self.delimiter,
-            rows=self.rows,
         )
 
     @property
@@ -182,16 +180,9 @@ class ResponseFile(File):
     def table(self, root: Path) -> pd.DataFrame:
         """Columns as ``ResponseColumns`` names them, and value_written (see ``read_table``); of a matrix, see ``melted``.
 
-        The index counts the data rows of the file.
+        The index counts the data rows that are read.
         """
         if self.layout != "long" and self.id_column is not None:
-            return melted(root / self.path, self.layout, self.id_column, self.ignore, self.delimiter, self.rows)
-        return read_table(
-            root / self.path,
-            self.headers,
-            numbers=("top_dose",),
-            optional=("value", "unit", "relation", "top_dose"),
-            delimiter=self.delimiter,
-            rows=self.rows,
-            written=("value",),
-        )
+            return melted(self.at(root), self.layout, self.id_column, self.ignore)
+        optional = ("value", "unit", "relation", "top_dose")
+        return read_table(self.at(root), self.headers, numbers=("top_dose",), optional=optional, written=("value",))

@@ -1,14 +1,14 @@
 """How responses lie in a file: one pair a row, or a matrix of lines and drugs; of one screen, or of several."""
 
 from collections.abc import Collection, Sequence
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 
-from dadsp.data.table_files import Delimiter, header_of, require
-from dadsp.data.tables import Rows, cleaned, read_table
+from dadsp.data.cell_values import cleaned
+from dadsp.data.table_files import TableFile, header_of, require
+from dadsp.data.tables import read_table
 from dadsp.errors import SchemaError, examples
 from dadsp.schema import Note
 
@@ -22,9 +22,7 @@ _TELLING = {
 }  # fmt: skip
 
 
-def melted(
-    path: Path, layout: Layout, id_column: str, ignore: Sequence[str], delimiter: Delimiter | None, rows: Rows | None
-) -> pd.DataFrame:
+def melted(path: TableFile, layout: Layout, id_column: str, ignore: Sequence[str]) -> pd.DataFrame:
     """A matrix of responses as one row per cell, row by row; the index counts the file's data rows.
 
     Returns:
@@ -33,16 +31,16 @@ def melted(
     Raises:
         SchemaError: The file lacks or repeats a column, or has none beside the ids.
     """
-    header = header_of(path, delimiter)
-    require(path, header, {"the row ids": id_column, **{f"ignored column {name}": name for name in ignore}}, delimiter)
-    names = [name for name in header if name not in {id_column, *ignore, *(rows or ())}]
+    aside = [*ignore, *(name for name, _ in path.rows)]
+    header, found = require(path, {"the row ids": id_column, **{f"ignored column {name}": name for name in aside}})
+    names = [name for name in header if name not in found.values()]
     ids = cleaned(names)
     if None in ids or not ids:
         what = f"{ids.count(None)} of {len(ids)} columns have no name" if ids else f"no column beside {id_column!r}"
         raise SchemaError(f"{path}: {what}. Give it one column per line or drug, or name the others under responses.ignore.")
     columns = {"id": id_column, **{f"{number}": name for number, name in enumerate(names)}}
     numbers = [name for name in columns if name != "id"]
-    table = read_table(path, columns, optional=numbers, delimiter=delimiter, rows=rows, written=numbers)
+    table = read_table(path, columns, optional=numbers, written=numbers)
     down, across = _AXES[layout]
     return pd.DataFrame(
         {
@@ -57,7 +55,7 @@ def melted(
     ).set_axis(np.repeat(table.index.to_numpy(), len(names)))
 
 
-def measured(table: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, tuple[Note, ...]]:
+def measured(table: pd.DataFrame, path: TableFile) -> tuple[pd.DataFrame, tuple[Note, ...]]:
     """The cells of a matrix that hold something, and a note on those that are empty or NA: not measured.
 
     Raises:
@@ -70,7 +68,7 @@ def measured(table: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, tuple[Note,
     return table[~empty], (note,) if empty.any() else ()
 
 
-def refuse_matrix(path: Path, header: Sequence[str], cell_ids: Collection[str], drug_ids: Collection[str]) -> None:
+def refuse_matrix(path: TableFile, header: Sequence[str], cell_ids: Collection[str], drug_ids: Collection[str]) -> None:
     """Passes if a table that lacks the columns of a long one does not look like a matrix either.
 
     Raises:
@@ -90,7 +88,7 @@ def refuse_matrix(path: Path, header: Sequence[str], cell_ids: Collection[str], 
 
 
 def refuse_turned(
-    path: Path, layout: Layout, table: pd.DataFrame, cell_ids: Collection[str], drug_ids: Collection[str]
+    path: TableFile, layout: Layout, table: pd.DataFrame, cell_ids: Collection[str], drug_ids: Collection[str]
 ) -> None:
     """Passes if the columns of a matrix are what its layout says.
 
@@ -116,25 +114,19 @@ def refuse_turned(
         )
 
 
-def several_screens(
-    path: Path, used: Collection[str | None], rows: Rows | None, delimiter: Delimiter | None
-) -> tuple[Note, ...]:
+def several_screens(path: TableFile, used: Collection[str | None]) -> tuple[Note, ...]:
     """A note if a column tells screens or measures apart that were read as one.
 
     Args:
-        path: The file.
+        path: The file, and which of its rows were chosen.
         used: Headers that are read for something else.
-        rows: What was chosen.
-        delimiter: Overrides what the extension says.
     """
     notes = []
-    for name in header_of(path, delimiter):
-        if "".join(letter for letter in name.casefold() if letter.isalnum()) not in _TELLING or name in {
-            *used,
-            *(rows or ()),
-        }:
+    for name in header_of(path):
+        telling = "".join(letter for letter in name.casefold() if letter.isalnum()) in _TELLING
+        if not telling or name in {*used, *(column for column, _ in path.rows)}:
             continue
-        held = read_table(path, {"value": name}, optional=("value",), delimiter=delimiter, rows=rows)["value"]
+        held = read_table(path, {"value": name}, optional=("value",))["value"]
         counts = held.value_counts()
         if len(counts) > 1:
             what = (

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from dadsp.data.combine import Combine, combined
 from dadsp.data.curves.shared import with_shared_ranges
-from dadsp.data.problems import Unreadable, attempt
+from dadsp.data.problems import Unreadable, attempt, remarks
 from dadsp.data.sources.file_options import Options
 from dadsp.data.sources.tidy_files import ScreenOptions
 from dadsp.data.sources.tidy_parts import read_cells, read_drugs, read_expression, read_responses
@@ -108,13 +108,14 @@ def tidy_screen(options: Mapping[str, Any] | ScreenOptions, root: str | Path = "
     options = validated(ScreenOptions, options, "screen")
     root = Path(root)
     name = options.name
-    expression = attempt(f"{name} expression", lambda: read_expression(options.expression, root))
-    cells = expression and attempt(f"{name} cells", lambda: read_cells(options.cells, expression[0], root))
-    drugs = attempt(f"{name} drugs", lambda: read_drugs(options.drugs, root))
-    labels = attempt(
-        f"{name} responses",
-        lambda: read_responses(options, cells and cells[0].ids, drugs and drugs[0].ids, root),
-    )
+    with remarks() as remarked:
+        expression = attempt(f"{name} expression", lambda: read_expression(options.expression, root))
+        cells = expression and attempt(f"{name} cells", lambda: read_cells(options.cells, expression[0], root))
+        drugs = attempt(f"{name} drugs", lambda: read_drugs(options.drugs, root))
+        labels = attempt(
+            f"{name} responses",
+            lambda: read_responses(options, cells and cells[0].ids, drugs and drugs[0].ids, root),
+        )
     if expression is None or cells is None or drugs is None or labels is None:
         raise Unreadable(f"{name} cannot be read.")
     return Screen(
@@ -124,7 +125,7 @@ def tidy_screen(options: Mapping[str, Any] | ScreenOptions, root: str | Path = "
         drugs=drugs[0],
         responses=labels.responses,
         cap=labels.cap,
-        notes=(*expression[1], *cells[1], *drugs[1], *labels.notes),
+        notes=(*expression[1], *cells[1], *drugs[1], *labels.notes, *remarked),
         measure=options.responses.label_measure,
     )
 

@@ -37,16 +37,9 @@ class ExpressionFile(File):
 
         Layouts with a form of their own override this.
         """
-        path = root / self.path
         by_gene = self.orientation == "genes_by_lines"
-        matrix = read_matrix(
-            path,
-            self.id_column,
-            ignore=self.ignore,
-            delimiter=self.delimiter,
-            unnamed_rows="blank" if by_gene else "error",
-            rows=self.rows,
-        )
+        unnamed: Literal["blank", "error"] = "blank" if by_gene else "error"
+        matrix = read_matrix(self.at(root), self.id_column, ignore=self.ignore, unnamed_rows=unnamed)
         if by_gene:
             matrix = Matrix(matrix.columns, matrix.rows, np.ascontiguousarray(matrix.numbers.T))
         return matrix, self.left_out(root)
@@ -115,9 +108,7 @@ class DrugFile(File):
     def table(self, root: Path) -> pd.DataFrame:
         """One row per drug, columns as ``DrugColumns`` names them."""
         columns = self.columns.model_dump()
-        return read_table(
-            root / self.path, columns, optional=set(columns) - {"drug_id"}, delimiter=self.delimiter, rows=self.rows
-        )
+        return read_table(self.at(root), columns, optional=set(columns) - {"drug_id"})
 
 
 class CellColumns(Options):
@@ -179,8 +170,7 @@ class CellFile(File):
         """One row per line, columns as ``CellColumns`` names them."""
         columns = self.columns.model_dump()
         optional = set(columns) if self.unnamed_rows else set(columns) - {"cell_id"}
-        table = read_table(root / self.path, columns, optional=optional, delimiter=self.delimiter, rows=self.rows)
-        return table.dropna(subset="cell_id")
+        return read_table(self.at(root), columns, optional=optional).dropna(subset="cell_id")
 
 
 class IdMapColumns(Options):

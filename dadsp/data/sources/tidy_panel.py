@@ -8,11 +8,13 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
+from dadsp.data.problems import remarks
 from dadsp.data.response_cells import parsed
 from dadsp.data.sources.file_options import File, OnMissing, Options
 from dadsp.data.sources.tidy import base_folder
 from dadsp.data.sources.tidy_files import ExpressionFile, IdMapFile
 from dadsp.data.sources.tidy_parts import complete, line_translation, read_expression, rows_of
+from dadsp.data.table_files import TableFile
 from dadsp.data.tables import places, read_table
 from dadsp.errors import ConfigError, SchemaError, UnitsError, examples, nearest
 from dadsp.options import validated
@@ -93,9 +95,10 @@ def tidy_panel(
         hint = nearest(response, options.responses.kinds)
         raise ConfigError(f"panel.response={response!r} is not a valid choice. {hint}")
     base = base_folder(root, folder, "panel")
-    matrix, expression_notes = read_expression(options.expression, base)
     kind = options.responses.kinds[response]
-    table, notes = _pairs(options, kind, matrix.rows, base)
+    with remarks() as remarked:
+        matrix, expression_notes = read_expression(options.expression, base)
+        table, notes = _pairs(options, kind, matrix.rows, base)
     drug_ids, drug_idx = np.unique(table["drug_id"].to_numpy(dtype=str), return_inverse=True)
     values = np.full((len(matrix.rows), len(drug_ids)), np.nan, dtype=np.float32)
     values[table["cell_idx"].to_numpy(dtype=np.int64), drug_idx] = table["value"]
@@ -109,7 +112,7 @@ def tidy_panel(
         cells=CellLines(matrix.rows, matrix.rows, (None,) * len(matrix.rows), matrix.numbers),
         drugs=Drugs(ids, ids, unknown, unknown, unknown),
         values=values,
-        notes=(*expression_notes, *notes),
+        notes=(*expression_notes, *notes, *remarked),
     )
 
 
@@ -118,9 +121,9 @@ def _pairs(
 ) -> tuple[pd.DataFrame, tuple[Note, ...]]:
     """Columns cell_idx, drug_id, value (higher is more sensitive), each pair once, and what was left out."""
     file = options.responses
-    path = root / file.path
+    path = file.at(root)
     columns = {**file.columns.model_dump(), "value": kind.column}
-    table = read_table(path, columns, optional=("value",), delimiter=file.delimiter, rows=file.rows, written=("value",))
+    table = read_table(path, columns, optional=("value",), written=("value",))
     table, read = parsed(table, None, path, f"values of {kind.column!r}")
     names = table["cell_id"]
     if options.id_map is not None:
@@ -138,7 +141,7 @@ def _pairs(
     return table.assign(value=_sensitivity(table["value"], kind, path)), notes
 
 
-def _sensitivity(values: "pd.Series[float]", kind: ResponseKind, path: Path) -> "pd.Series[float]":
+def _sensitivity(values: "pd.Series[float]", kind: ResponseKind, path: TableFile) -> "pd.Series[float]":
     """The values turned so that higher is more sensitive."""
     if kind.scale == "plain":
         return values

@@ -13,6 +13,7 @@ import pandas as pd
 from dadsp.data.curves.table import fitted_labels
 from dadsp.data.genes import harmonised
 from dadsp.data.ids import line_keys, one_to_one, structures_of
+from dadsp.data.odd_names import check_names
 from dadsp.data.potency import (
     censor,
     dose_bounds,
@@ -29,7 +30,7 @@ from dadsp.data.sources.file_options import File
 from dadsp.data.sources.response_file import ResponseFile
 from dadsp.data.sources.response_layouts import measured, refuse_matrix, refuse_turned, several_screens
 from dadsp.data.sources.tidy_files import CellFile, DrugFile, ExpressionFile, IdMapFile, ScreenOptions
-from dadsp.data.table_files import header_of
+from dadsp.data.table_files import TableFile, header_of
 from dadsp.data.tables import Matrix, places, read_table
 from dadsp.data.units import Unit, check_units
 from dadsp.drugs.structures import structure_keys
@@ -63,6 +64,7 @@ def read_expression(file: ExpressionFile, root: Path) -> tuple[Matrix, tuple[Not
                 "Set expression.transform: none."
             )
         matrix = replace(matrix, numbers=np.log2(matrix.numbers + np.float32(1)))
+    check_names(matrix, file.genes.ids, str(path))
     matrix, more = harmonised(matrix, file.genes, root, str(path))
     return matrix, (*notes, *more)
 
@@ -115,13 +117,7 @@ def _links(file: CellFile, chosen: pd.DataFrame, root: Path) -> tuple[tuple[str 
     path = root / file.path
     if file.links is not None:
         path = root / file.links.path
-        pairs = read_table(
-            path,
-            file.links.columns.model_dump(),
-            optional=("cell_id", "link_id"),
-            delimiter=file.links.delimiter,
-            rows=file.links.rows,
-        )
+        pairs = read_table(file.links.at(root), file.links.columns.model_dump(), optional=("cell_id", "link_id"))
         own = pairs[pairs["cell_id"].isin(chosen.index)]
         identity = one_to_one(own[["cell_id", "link_id"]], str(path))
         links: tuple[str | None, ...] = tuple(identity.get(str(name)) for name in chosen.index)
@@ -149,9 +145,7 @@ def read_drugs(file: DrugFile, root: Path) -> tuple[Drugs, tuple[Note, ...]]:
     if file.structures is not None:
         path = root / file.structures.path
         columns = file.structures.columns.model_dump()
-        known = read_table(
-            path, columns, optional=("key", "smiles"), delimiter=file.structures.delimiter, rows=file.structures.rows
-        )
+        known = read_table(file.structures.at(root), columns, optional=("key", "smiles"))
         smiles, more = structures_of(table.assign(name=list(names)), known, file.structures.by, str(path))
         notes = (*notes, *file.structures.left_out(root), *more)
     if file.smiles:
@@ -182,7 +176,7 @@ def read_responses(
 ) -> Labels:
     """The labels; where lines or drugs could not be read (None), every name in the file counts as known."""
     file = options.responses
-    path = root / file.path
+    path = file.at(root)
     translation = None if options.id_map is None else line_translation(options.id_map, root)
     table, notes = _measurements(file, translation or cell_ids or (), drug_ids or (), root)
     notes = notes if options.id_map is None else (*options.id_map.left_out(root), *notes)
@@ -218,19 +212,19 @@ def _measurements(
     file: ResponseFile, cell_ids: Collection[str], drug_ids: Collection[str], root: Path
 ) -> tuple[pd.DataFrame, tuple[Note, ...]]:
     """The rows whose cells can be read, as ``parsed`` gives them, and what was noticed; ids are those of the file."""
-    path, notes = root / file.path, file.left_out(root)
+    path, notes = file.at(root), file.left_out(root)
     if file.fit is not None:
         table, more = fitted_labels(file, root)
         return table.assign(value_written=None), (*notes, *more)
-    if file.layout == "long" and not set(file.headers.values()) - {None} <= set(header_of(path, file.delimiter)):
-        refuse_matrix(path, header_of(path, file.delimiter), cell_ids, drug_ids)
+    if file.layout == "long" and not set(file.headers.values()) - {None} <= set(header_of(path)):
+        refuse_matrix(path, header_of(path), cell_ids, drug_ids)
     table = file.table(root)
     if file.layout != "long":
         refuse_turned(path, file.layout, table, cell_ids, drug_ids)
         table, more = measured(table, path)
         notes = (*notes, *more)
     elif not file.presets:  # a published layout says itself what it chooses
-        notes = (*notes, *several_screens(path, file.headers.values(), file.rows, file.delimiter))
+        notes = (*notes, *several_screens(path, file.headers.values()))
     if "unit" in table and file.unit is not None:
         check_units(table["unit"], file.unit, str(path))
     what = f"values of {file.headers['value']!r}" if file.headers else "values"
@@ -245,7 +239,7 @@ def _measurements(
     return table, notes
 
 
-def _labels_of(table: pd.DataFrame, file: ResponseFile, path: Path) -> tuple[FloatArray, tuple[Note, ...]]:
+def _labels_of(table: pd.DataFrame, file: ResponseFile, path: TableFile) -> tuple[FloatArray, tuple[Note, ...]]:
     """The label of each value, NaN where it is not credible and may be dropped; and a note on shares beyond a whole."""
     values, plausible = table["value"].to_numpy(), file.plausible
     if file.full_area is not None:
@@ -260,7 +254,7 @@ def _labels_of(table: pd.DataFrame, file: ResponseFile, path: Path) -> tuple[Flo
 
 
 def _censored(
-    potency: FloatArray, table: pd.DataFrame, file: ResponseFile, unit: Unit, path: Path
+    potency: FloatArray, table: pd.DataFrame, file: ResponseFile, unit: Unit, path: TableFile
 ) -> tuple[FloatArray, BoolArray, float | None, tuple[Note, ...]]:
     """Labels, which of them are bounds, the common cap, and what was noticed."""
     flags, notes = not_reached(table["relation"], unit, str(path)) if "relation" in table else (None, ())
@@ -303,7 +297,7 @@ _GAPS: dict[str, tuple[str, str | None, str]] = {
 }
 
 
-def complete(table: pd.DataFrame, file: File, path: Path) -> tuple[pd.DataFrame, tuple[Note, ...]]:
+def complete(table: pd.DataFrame, file: File, path: TableFile) -> tuple[pd.DataFrame, tuple[Note, ...]]:
     """The rows with a value, a line and a drug; the others are refused or, where the options say so, dropped with a note."""
     notes: list[Note] = []
     for option, (column, culprit, what) in _GAPS.items():
@@ -339,7 +333,7 @@ def line_translation(file: IdMapFile, root: Path) -> dict[str, str]:
     """Response id → expression id, for the ids that have one."""
     path = root / file.path
     columns = file.columns.model_dump()
-    table = read_table(path, columns, optional=set(columns), delimiter=file.delimiter, rows=file.rows)
+    table = read_table(file.at(root), columns, optional=set(columns))
     table = table.dropna().drop_duplicates()
     _unique(table["response_id"], "response ids", path)
     return dict(zip(table["response_id"], table["expression_id"], strict=True))

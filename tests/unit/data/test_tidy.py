@@ -266,7 +266,7 @@ MALFORMED: dict[str, tuple[Callable[[Options], None], type[DadspError], str]] = 
     "missing column": (
         _set("source", "responses", "columns", "value", value="LN_IC50"),
         SchemaError,
-        r"responses\.csv has no column 'LN_IC50' for value\. (Did you mean '.*'\? )?Valid: drug, line, ln_ic50",
+        r"responses\.csv has no column 'LN_IC50' for value\. It has 'ln_ic50', which differs in upper and lower case\.",
     ),
     "NaN expression": (
         _edit("source/expression.csv", "1002,1.5,2", "1002,,2"),

@@ -185,8 +185,8 @@ def numbers_in(column: pa.ChunkedArray) -> tuple[NDArray[np.float64], BoolArray]
 
 
 def spelling(written: Sequence[str]) -> str:
-    """What to write in place of numbers in another spelling."""
+    """What to write in place of numbers that all have one other spelling, a sentence; "" where they have none in common."""
     for form, remedy in _FORMS:
         if all(form.fullmatch(text.strip()) for text in written):
             return f"They are written with {remedy}."
-    return "Correct them (decimal point, no units or signs such as '>')."
+    return ""

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from dadsp.data.cell_values import spelling
 from dadsp.data.potency import relation_kinds
 from dadsp.data.problems import refuse
 from dadsp.data.table_files import Table, places
@@ -118,10 +119,12 @@ def _cell(text: str, unit: Unit | None, percent: bool) -> _Cell | None:
 
 def _faults(table: pd.DataFrame, odd: Sequence[int], cells: Mapping[int, _Cell], unit: Unit | None) -> Iterator[_Fault]:
     """What is wrong with which rows; a row may be named by the first of its faults only."""
+    unread = [row for row in odd if row not in cells]
     yield _Fault(
-        [row for row in odd if row not in cells],
+        unread,
         "are not finite numbers",
-        "Write one number with a decimal point (a relation such as '>' may stand before it, the declared unit behind it), "
+        spelling(table["value_written"].iloc[unread]).rstrip(".")
+        or "Write one number with a decimal point (a relation such as '>' may stand before it, the declared unit behind it), "
         "or NA where there is none",
     )
     if unit is None:

@@ -18,6 +18,7 @@ from dadsp.schema import BoolArray, FloatArray, Note, duplicates
 
 __all__ = ["BEYOND_MEASURE", "Frame", "Matrix", "Table", "places", "read_matrix", "read_table"]
 
+_PLAINLY = "Correct them (decimal point, no units or signs such as '>')."
 BEYOND_MEASURE = 1e12  # no assay counts so far; squares of larger numbers leave float32
 
 
@@ -182,7 +183,7 @@ def _all_numbers(columns: Sequence[pa.ChunkedArray], names: Sequence[str], table
         ]
         raise SchemaError(
             f"{table}: {sum(len(rows) for _, rows in bad)} of {len(columns) * len(columns[0])} values in {len(bad)} of "
-            f"{len(columns)} columns are not finite numbers (e.g. {examples(shown)}). {spelling(written)}"
+            f"{len(columns)} columns are not finite numbers (e.g. {examples(shown)}). {spelling(written) or _PLAINLY}"
         )
     return [pa.chunked_array([pa.array(values)]) for values, _ in read]
 
@@ -235,5 +236,5 @@ def _not_numbers(column: pa.ChunkedArray, rows: NDArray[np.intp], name: str, tab
     shown = [f"{places(table, [row])}: {text!r}" for row, text in zip(rows[:4], written[:4], strict=True)]
     return SchemaError(
         f"{table}: {len(rows)} of {len(column)} values of {name} are not finite numbers (e.g. {examples(shown)}). "
-        f"{spelling(written)}"
+        f"{spelling(written) or _PLAINLY}"
     )

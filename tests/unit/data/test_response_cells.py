@@ -241,7 +241,7 @@ def test_tables_in_memory_are_read_alike() -> None:
     table = pd.DataFrame({"value": ["1", ">2 uM", "ND", "3"]})
     columns = {"value": "value"}
     read = read_table(Frame("responses", table), columns, optional=("value",), written=("value",))
-    rows, (note,) = parsed(read, "um", Path("responses"))
+    rows, (note,) = parsed(read, "um", Frame("responses", table))
     assert rows["value"].tolist()[:2] == [1, 2]
     assert np.isnan(rows["value"][2])
     assert rows["relation"].tolist() == ["", ">", "", ""]
@@ -258,7 +258,7 @@ def test_tables_in_memory_are_read_alike() -> None:
 def test_any_relation_number_and_unit_is_read_back(number: float, relation: str, blank: str, unit: str) -> None:
     text = f"{relation}{blank}{number}{blank}{unit}"
     table = pd.DataFrame({"value": [np.nan], "value_written": pd.Series([text], dtype="str")})
-    rows, (note,) = parsed(table, "ln_um", Path("r.csv"))
+    rows, (note,) = parsed(table, "ln_um", Frame("r", table))
     assert rows["value"].tolist() == [number]
     assert note.count == 1
     kind = {">": ">", "≥": ">", "<": "<", "≤": "<"}.get(relation[:1], "=" if relation else "")

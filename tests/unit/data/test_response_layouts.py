@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from dadsp.data.sources.tidy import tidy_screen
+from dadsp.data.table_files import TableFile
 from dadsp.data.tables import read_matrix
 from dadsp.errors import ConfigError, DadspError, SchemaError
 from dadsp.schema import Screen
@@ -252,7 +253,7 @@ def test_layouts_without_such_columns_refuse_rows(tmp_path: Path, options: Optio
 
 def test_lines_of_a_chosen_matrix_are_counted_in_the_file(tmp_path: Path) -> None:
     path = write_rows(tmp_path / "e.csv", ["id", "g", "h", "s"], [["a", 1, 2, 1], ["", 3, 4, 2], ["c", 5, 6, 2]])
-    choose: Callable[[str], Any] = lambda value: read_matrix(path, "id", rows={"s": (value,)})  # noqa: E731
+    choose: Callable[[str], Any] = lambda value: read_matrix(TableFile(path, rows=(("s", (value,)),)), "id")  # noqa: E731
     assert choose("1").numbers.tolist() == [[1, 2]]
     with pytest.raises(SchemaError, match=r"1 of 2 rows have no 'id' \(e\.g\. line 3\)"):
         choose("2")

@@ -96,17 +96,23 @@ def kind_of(names: Sequence[str]) -> GeneIds:
 
 
 def _refuse_other_form(written: Sequence[str], ids: GeneIds, where: str) -> tuple[Note, ...]:
-    """Passes if names have the declared form; a note on symbols that stand without an id among those that have one."""
+    """Passes if names have the declared form; a note where symbols with and without an id are mixed."""
     kind = kind_of(written)
     other = [name for name in written if _FORMS[ids].fullmatch(name) is None]
     wrong, advice = f"are not of the form {ids}", "Name all genes alike, or leave those out."
-    if ids == kind == "symbol_entrez":
+    if ids == "symbol_entrez" and len(other) < len(written):
         return _noted("gene names without an id taken as they are", len(other), examples(other))
+    if ids == "symbol" and kind == "symbol":
+        mixed = [name for name in written if _FORMS["symbol_entrez"].fullmatch(name)]
+        what = (
+            "suspicious gene names: symbols with ids among bare ones, left as they are; genes.ids: symbol_entrez cuts them"
+        )
+        return _noted(what, len(mixed), examples(mixed))
     if ids == "symbol" and kind in ("symbol_entrez", "entrez"):  # bare Ensembl ids match those of another screen as they are
         other, wrong = [name for name in written if _FORMS[kind].fullmatch(name)], "are no symbols"
     if ids == "entrez" and _row_numbers(written):
         other, wrong, advice = list(written), "are row numbers, no ids", "Give the table the names of its genes."
-    elif kind != ids and (ids == "symbol" or all(_FORMS[kind].fullmatch(name) for name in written)):
+    elif kind != ids and (ids == "symbol" or len(other) == len(written)):
         advice = f"As they are {KINDS[kind]}, set expression.genes.ids: {kind}."
     if other:
         refuse(SchemaError(f"{where}: {len(other)} of {len(written)} gene names {wrong} (e.g. {examples(other)}). {advice}"))

@@ -69,6 +69,8 @@ def parsed(
         SchemaError: Cells cannot be read, are bounds of what knows none, or contradict the relation column.
         UnitsError: Cells are in another unit.
     """
+    if "value_written" not in table:  # a reader of its own, which knows numbers only
+        return table, ()
     plain = table["value_written"].map(_plain, na_action="ignore")
     nothing = plain.isin(_NOTHING)
     odd = [int(row) for row in np.flatnonzero(plain.notna() & ~nothing)]

@@ -323,8 +323,8 @@ def complete(table: pd.DataFrame, file: File, path: TableFile) -> tuple[pd.DataF
 
 def _words(table: pd.DataFrame) -> str:
     """Which words stand for values that are missing, how often, unless all are empty."""
-    counts = Counter(table["value_written"].fillna(""))
-    if set(counts) == {""}:
+    counts = Counter(table["value_written"].fillna("") if "value_written" in table else ())
+    if set(counts) <= {""}:
         return ""
     return f" ({examples((f'{n} {word!r}' if word else f'{n} empty' for word, n in counts.most_common()), 40)})"
 

@@ -280,6 +280,18 @@ def test_ids_beside_symbols_declared_as_symbols_are_refused_with_the_form_that_f
         read(written(form), "symbol")
 
 
+@pytest.mark.parametrize(
+    ("ids", "columns"), [("symbol_entrez", ("TP53", "EGFR", "KRAS")), ("symbol", ("TP53|7157", "EGFR", "KRAS"))]
+)
+def test_a_few_ids_beside_symbols_are_cut_or_told(ids: str, columns: tuple[str, ...]) -> None:
+    matrix, notes = read(["TP53|7157", "EGFR", "KRAS"], ids)
+    assert matrix.columns == columns
+    said = ("gene names without an id taken as they are", 2) if ids == "symbol_entrez" else (
+        "suspicious gene names: symbols with ids among bare ones, left as they are; genes.ids: symbol_entrez cuts them", 1
+    )  # fmt: skip
+    assert (notes[0].what, notes[0].count) == said
+
+
 def test_forms_may_be_mixed_and_some_names_bare() -> None:
     names = [written(form)[place] for place, form in enumerate(("{symbol} ({entrez})", "{ensembl}|{symbol}"))]
     matrix, notes = read([*names, "HLA-A"], "symbol_entrez")

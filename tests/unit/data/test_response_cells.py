@@ -237,6 +237,11 @@ def test_one_fault_is_one_problem(tmp_path: Path, values: list[str], options: di
     assert len(problems) == 1
 
 
+def test_a_reader_of_its_own_may_know_numbers_only() -> None:
+    table = pd.DataFrame({"value": [1.0, 2.0]})
+    assert parsed(table, "um", Path("r.csv")) == (table, ())
+
+
 def test_tables_in_memory_are_read_alike() -> None:
     table = pd.DataFrame({"value": ["1", ">2 uM", "ND", "3"]})
     columns = {"value": "value"}

@@ -52,13 +52,15 @@ def settings_hash(config: DictConfig) -> str:
 
 
 def _forget_names(node: Any) -> None:
-    """Removes what lines are called, which decides nothing, unless lines of two screens are matched by it."""
+    """Removes what decides nothing: names of lines, unless they are matched by them, and what was once the only rule."""
     for key in node:
         child = node._get_node(key)
         if not isinstance(child, DictConfig) or child._is_none() or child._is_interpolation() or child._is_missing():
             continue
         if key == "cells" and child.get("link_by", "id") != "name" and OmegaConf.select(child, "columns.name") is not None:
             del child.columns["name"]
+        if key == "drugs" and child.get("identity") == "exact":  # what every version did
+            del child["identity"]
         _forget_names(child)
 
 

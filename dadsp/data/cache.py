@@ -195,9 +195,8 @@ def _write_screen(screen: Screen, folder: Path) -> dict[str, Any]:
     if cells.names:
         lines["names"] = cells.names
     _texts(lines).to_parquet(folder / "lines.parquet")
-    _texts({column.name: getattr(screen.drugs, column.name) for column in fields(Drugs)}).to_parquet(
-        folder / "drugs.parquet"
-    )
+    drugs = {column.name: getattr(screen.drugs, column.name) for column in fields(Drugs)}
+    _texts({name: texts for name, texts in drugs.items() if texts is not None}).to_parquet(folder / "drugs.parquet")
     arrays = {name: value for name, value in screen.truth.items() if isinstance(value, np.ndarray)}
     np.savez(folder / "truth.npz", allow_pickle=False, **arrays)
     return {

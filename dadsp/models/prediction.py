@@ -87,7 +87,8 @@ def predict_new(
     table = drugs if isinstance(drugs, Path | Frame) else None
     screens = [] if expression and table and pairs else list(known())
     own = new_lines(model, expression, new_platform or NewPlatformOptions(), known, domain)
-    of = partial(read_pairs, expression=own, known=screens if domain == "source" else screens[::-1], domain=domain)
+    of = partial(read_pairs, expression=own, known=screens if domain == "source" else screens[::-1])
+    of = partial(of, domain=domain, identity=model.drug_identity)
     read, frame, notes = of(pairs, drugs=drugs, lines=lines, on_unknown=on_unknown)
     if isinstance(own, NewLines):
         notes = (*own.notes, *notes)

@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from dadsp.data.drug_tables import cross_checks, read_structures, told_drugs
 from dadsp.data.genes import harmonised
-from dadsp.data.ids import line_keys, one_to_one, structures_of
+from dadsp.data.ids import line_keys, one_to_one
 from dadsp.data.potency import (
     Unit,
     censor,
@@ -24,8 +25,8 @@ from dadsp.data.potency import (
 )
 from dadsp.data.problems import Unreadable, refuse
 from dadsp.data.sources.tidy_files import CellFile, DrugFile, ExpressionFile, File, IdMapFile, ResponseFile, ScreenOptions
+from dadsp.data.structure_tables import cids_of, structures_of
 from dadsp.data.tables import Matrix, places, read_table
-from dadsp.drugs.structures import structure_keys
 from dadsp.errors import ConfigError, MissingIdsError, SchemaError, examples, nearest
 from dadsp.schema import BoolArray, CellLines, Drugs, FloatArray, Note, Responses, duplicates
 
@@ -126,29 +127,29 @@ def read_drugs(file: DrugFile, root: Path) -> tuple[Drugs, tuple[Note, ...]]:
     table = file.table(root)
     _unique(table["drug_id"], "drugs", path)
     table = table.drop_duplicates("drug_id")
-    ids, smiles = tuple(table["drug_id"]), _texts(table, "smiles")
+    ids, cells = tuple(table["drug_id"]), _texts(table, "smiles")
     names = tuple(name or drug_id for name, drug_id in zip(_texts(table, "name"), ids, strict=True))
-    notes: tuple[Note, ...] = ()
+    cells, given = _given_structures(file.smiles or {}, ids, cells, path)
+    smiles, notes = read_structures(cells, names, str(path), file.on_invalid_structure)
     if file.structures is not None:
-        path = root / file.structures.path
+        where = root / file.structures.path
         columns = file.structures.columns.model_dump()
-        known = read_table(path, columns, optional=("key", "smiles"), delimiter=file.structures.delimiter)
-        smiles, notes = structures_of(table.assign(name=list(names)), known, file.structures.by, str(path))
-    if file.smiles:
-        smiles, more = _given_structures(file.smiles, ids, smiles, root / file.path)
+        known = read_table(where, columns, optional=("key", "smiles"), delimiter=file.structures.delimiter)
+        rules = file.structures.by, str(where), file.identity, file.on_invalid_structure
+        found, more = structures_of(table.assign(name=list(names)), known, *rules)
+        smiles = tuple(own or other for own, other in zip(smiles, found, strict=True))
         notes = (*notes, *more)
-    try:
-        keys = structure_keys(smiles, names)
-    except SchemaError as error:
-        refuse(SchemaError(f"{path}: {error}"))
-        keys = (None,) * len(ids)
-    return Drugs(ids=ids, names=names, smiles=smiles, structure_keys=keys, targets=_texts(table, "target")), notes
+    drugs = told_drugs(ids, names, smiles, _texts(table, "target"), file.identity)
+    cids = {drug_id: cids_of(text) for drug_id, text in zip(ids, _texts(table, "cid"), strict=True)}
+    return drugs, (*given, *notes, *cross_checks(drugs, cids))
 
 
 def _given_structures(
     given: Mapping[str, str], ids: tuple[str, ...], smiles: tuple[str | None, ...], path: Path
 ) -> tuple[tuple[str | None, ...], tuple[Note, ...]]:
     """The structures with those of the configuration in place of the files' own."""
+    if not given:
+        return smiles, ()
     unknown = [name for name in given if name not in set(ids)]
     if unknown:
         hint = nearest(unknown[0], ids)

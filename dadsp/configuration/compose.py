@@ -167,6 +167,8 @@ def explained(error: BaseException, config_name: str | None) -> ConfigError:
                 f"{key[1]} is a key of another choice: what {above} is here (null, or a choice of its own keys) has none of "
                 "that name. Leave one of the two out."
             )
+        if not known:  # below a key that the default configuration lacks
+            return ConfigError(f"{key[1]} is not there to be changed. Add it: +{key[1]}=…")
         return ConfigError(f"{key[1]} is not a known key. {nearest(key[1], known)}")
     if config_name and (group := re.search(r"Could not override '?([\w/]+)'?\. No match in the defaults list", text)):
         return ConfigError(f"{group[1]} is not a known key. {nearest(group[1], _known_keys(config_name, group[1]))}")

@@ -11,7 +11,6 @@ import pandas as pd
 
 from dadsp.data.drug_tables import OnInvalid, Texts, counted, read_structures
 from dadsp.data.ids import MatchBy, drug_key, refuse_shared
-from dadsp.data.problems import refuse
 from dadsp.drugs.structures import identity_key, skeleton_of
 from dadsp.errors import SchemaError, examples
 from dadsp.schema import Identity, Note
@@ -76,12 +75,10 @@ def structures_of(
     if rows or not missing:
         notes = (*notes, *_contradictions(dict(zip(names, reached, strict=True)), choices, by, where))
     else:
-        shown = examples([text for texts in asked for text in texts[:1]]), examples(usable["key"])
-        refuse(
-            SchemaError(
-                f"{where}: none of {len(asked)} drugs has a structure here by {by} (asked for are e.g. {shown[0]}; here are "
-                f"e.g. {shown[1]}). Check structures.by and the columns of both files."
-            )
+        raise SchemaError(
+            f"{where}: none of {len(asked)} drugs has a structure here by {by} (the drugs say e.g. "
+            f"{examples(drugs[{'id': 'drug_id'}.get(by, by)].dropna())}; here are e.g. {examples(usable['key'])}). Check "
+            "structures.by and the columns of both files."
         )
     if by == "cid":
         silent = [text for text in drugs["cid"].dropna() if not cids_of(text)]

@@ -32,13 +32,13 @@ _OTHERS = tuple(
         (r"(?i)^((PubChem\s*)?CID\s*:?\s*)?\d+(\.0*)?$", "a PubChem CID"),
         (r"(?i)^(CHEMBL\d+|DB\d{5}|CHEBI:\d+|\d{2,7}-\d\d-\d)$", "an id"),
         (r"\n|V[23]000", "a mol block"),
+        (r"\{", "a polymer"),
         (r"(?<!-)>", "a reaction"),
         (r"\[R['\d]*\]", "an R group"),
         (r"\[[^\]]*(#\d|[,;!&$]|[RXvD]\d)|~", "a SMARTS pattern"),
-        (r"\{", "a polymer"),
-        (r"(?<![\[a-z@])[a-z]*[adefghijkmqtuvwxyz][a-z]{2,}", "a name"),
     )
 )
+_NAME = re.compile(r"(?<![\[a-z@])[a-z]*[adefghijkmqtuvwxyz][a-z]{2,}")
 
 
 class Cell(NamedTuple):
@@ -94,6 +94,8 @@ def _fault(text: str, parted: bool) -> str | None:
             return what
     if parted:
         return "something after white space: a name, or a second structure"
+    if _NAME.search(text):
+        return "a name"
     if not text.isprintable() or not text.isascii():
         return "a character that no SMILES has"
     with rdBase.BlockLogs():  # RDKit writes its own multi-line complaint for each failure

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from dadsp.data.combine import Combine, combined
-from dadsp.data.problems import Unreadable, attempt
+from dadsp.data.problems import Unreadable, any_found, attempt
 from dadsp.data.sources.tidy_files import Options, ScreenOptions
 from dadsp.data.sources.tidy_parts import read_cells, read_drugs, read_expression, read_responses
 from dadsp.data.study import LabelCap, OnDifferentMeasures, make_study
@@ -61,7 +61,7 @@ def tidy_study(
     sides = [validated(ScreenOptions, node, f"data.{key}") for key, node in nodes.items()]
     screens = [attempt(side.name, partial(tidy_screen, side, base)) for side in sides]
     read = [screen for screen in screens if screen is not None]
-    if len(read) < len(sides):
+    if len(read) < len(sides) or any_found():
         raise Unreadable("The study cannot be joined.")
     policies = [side.responses.replicates for side in sides[:-1]]
     one = attempt("sources", lambda: combined(read[:-1], combine, policies))

@@ -14,6 +14,7 @@ from dadsp.schema import Drugs, Identity, Note, Screen
 
 OnInvalid = Literal["error", "drop"]
 Texts = tuple[str | None, ...]
+_PARENTS = "drugs told by their parent: without salt, solvent and charge, metal complexes in neutral parts"
 
 
 def read_structures(

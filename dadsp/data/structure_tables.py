@@ -27,8 +27,9 @@ def cids_of(text: object) -> tuple[str, ...]:
     plain = _CID.sub(" ", unicodedata.normalize("NFKC", text)).strip() if isinstance(text, str) else ""
     if _THOUSANDS.fullmatch(plain):
         return ()
-    found = (re.fullmatch(r"0*([1-9]\d*)(\.0*)?", part) for part in re.split(r"[\s,;|/&+]+", plain))
-    return tuple(dict.fromkeys(match[1] for match in found if match))
+    parts = [part.split() for part in re.split(r"[,;|/&+]|\band\b|\bor\b", plain)]
+    found = [[re.fullmatch(r"0*([1-9]\d*)(\.0*)?", word) for word in part] for part in parts]
+    return tuple(dict.fromkeys(match[1] for part in found if all(part) for match in part if match))  # SID 12 is no CID
 
 
 def structures_of(

@@ -22,6 +22,7 @@ _PARTNERS = """
 
 _NOT_METALS = {1, 2, 5, 6, 7, 8, 9, 10, 14, 15, 16, 17, 18, 32, 33, 34, 35, 36, 51, 52, 53, 54, 85, 86}  # semimetals too
 _COUNTER_METALS = {11, 12, 19, 20, 37, 55}  # Na, Mg, K, Ca, Rb, Cs; lithium is a drug
+_UNCHARGED = re.compile(r"\[\d*(H|B|C|N|O|F|Si|P|S|Cl|Br|I|[bcnops])(?![a-z])[^\]+-]*\]")  # atoms in brackets
 CLOSE_IN_SIZE = 0.5  # of the largest part's heavy atoms: another part of so many is no partner of it
 
 
@@ -37,6 +38,8 @@ def parent_of(smiles: str) -> str | None:
     Args:
         smiles: A valid structure.
     """
+    if "." not in smiles and "[" not in _UNCHARGED.sub("", smiles):  # most drugs
+        return None
     with rdBase.BlockLogs():
         molecule: Any = Chem.MolFromSmiles(smiles)
         atoms = list(molecule.GetAtoms())
@@ -53,8 +56,10 @@ def parent_of(smiles: str) -> str | None:
 
 def is_mixture(smiles: str) -> bool:
     """Whether a valid structure holds several parts of like size, none of them a metal."""
+    if "." not in (parent_of(smiles) or smiles):
+        return False
     atoms = Chem.MolFromSmiles(smiles).GetAtoms()
-    return "." in (parent_of(smiles) or smiles) and all(atom.GetAtomicNum() in _NOT_METALS for atom in atoms)
+    return all(atom.GetAtomicNum() in _NOT_METALS for atom in atoms)
 
 
 def _cut_from_metals(molecule: Any, metals: set[int]) -> Any:

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from dadsp.configuration.compose import compose, settings_hash
-from dadsp.data.cache import cached_study
+from dadsp.data.cache import cached_study, keep_study, kept_study, why_rebuild
 from dadsp.data.combine import combined
 from dadsp.data.describe import describe
 from dadsp.data.drug_tables import told_drugs
@@ -19,7 +19,7 @@ from dadsp.data.new_pairs import read_pairs
 from dadsp.data.sources.tidy import tidy_study
 from dadsp.data.table_files import Frame
 from dadsp.errors import ConfigError
-from dadsp.files import write_json
+from dadsp.files import read_json, write_json
 from dadsp.models.base import load_model, save_model
 from dadsp.models.systems.naive import Naive
 from dadsp.plain_yaml import plain_yaml
@@ -127,7 +127,7 @@ def test_a_table_with_the_hydrochloride_is_the_runs_drug_under_its_rule(identity
 
 def test_a_model_and_its_screens_remember_the_rule(tmp_path: Path) -> None:
     study = small_study()
-    told = {
+    told: dict[str, Any] = {
         side: replace(
             screen,
             drugs=told_drugs(screen.drugs.ids, screen.drugs.names, screen.drugs.smiles, screen.drugs.targets, "parent"),
@@ -180,3 +180,16 @@ def test_rows_of_a_table_and_joined_tables_keep_the_rule() -> None:
     assert Drugs.joined(drugs, drugs.take([0])).parents == (*(drugs.parents or ()), (drugs.parents or ())[0])
     exact = told_drugs(("a",), ("a",), (SALT,), (None,), "exact")
     assert exact.take([0]).identity == Drugs.joined(exact, exact).identity == "exact"
+
+
+def test_a_study_made_in_memory_by_an_earlier_version_opens_and_a_cache_of_raw_files_is_made_anew(tmp_path: Path) -> None:
+    study = small_study()
+    keep_study(study, tmp_path / "kept")
+    options = panel_with_salt(tmp_path)
+    read = functools.partial(tidy_study, **options)
+    cached_study(tmp_path / "cache", read)
+    for name in ("kept", "cache"):
+        manifest = read_json(tmp_path / name / "manifest.json")
+        write_json(tmp_path / name / "manifest.json", manifest | {"format": 2})
+    assert kept_study(tmp_path / "kept", "S", "T").content_hash == study.content_hash
+    assert why_rebuild(tmp_path / "cache", read) == "the cache is of another format"

@@ -13,7 +13,7 @@ from dadsp.data.sources.tidy_files import DrugFile
 from dadsp.data.sources.tidy_parts import read_drugs
 from dadsp.data.structure_tables import cids_of
 from dadsp.errors import SchemaError
-from dadsp.schema import Drugs, Note
+from dadsp.schema import Drugs, Identity, Note
 from tests.support.raw_files import write_rows
 
 ERLOTINIB = "COCCOc1cc2ncnc(Nc3cccc(C#C)c3)c2cc1OCCOC"
@@ -180,9 +180,11 @@ def test_spellings_of_a_name_have_one_key(one: str, other: str) -> None:
     assert drug_key(one) == drug_key(other)
 
 
-def checked(rows: list[tuple[str, str, str | None]], identity: str = "parent", **cids: list[str]) -> tuple[Note, ...]:
+def checked(
+    rows: list[tuple[str, str, str | None]], identity: Identity = "parent", cids: dict[str, list[str]] | None = None
+) -> tuple[Note, ...]:
     ids, names, smiles = zip(*rows, strict=True)
-    return cross_checks(told_drugs(ids, names, smiles, (None,) * len(ids), identity), cids)  # type: ignore[arg-type]
+    return cross_checks(told_drugs(ids, names, smiles, (None,) * len(ids), identity), cids or {})
 
 
 STRIPPED = "drugs told by their parent: without salt, solvent and charge, metal complexes in neutral parts"
@@ -228,10 +230,8 @@ def test_told_as_written_salts_beside_their_parent_are_noted_as_different() -> N
 
 
 def test_cids_that_disagree_with_names_or_structures_are_noted() -> None:
-    notes = checked(
-        [("1", "a", "CCO"), ("2", "b", "CCN"), ("3", "c", "CCC"), ("4", "d", None)],
-        **{"1": ["7"], "2": ["7"], "3": ["9"], "4": ["9"]},
-    )
+    rows = [("1", "a", "CCO"), ("2", "b", "CCN"), ("3", "c", "CCC"), ("4", "d", None)]
+    notes = checked(rows, cids={"1": ["7"], "2": ["7"], "3": ["9"], "4": ["9"]})
     assert notes == (
         Note("suspicious CIDs: one for several structures", 1, "7: a (1) / b (2)"),
         Note("suspicious CIDs: one for drugs of different names", 1, "9: c (3) / d (4)"),

@@ -73,14 +73,13 @@ def structures_of(
     names = [str(row.get("name") or row["drug_id"]) for row in drugs.to_dict("records")]
     found = tuple(next(iter(choices[marks[0]].values()), None) if marks else None for marks in reached)
     missing = [name for name, structure in zip(names, found, strict=True) if structure is None]
-    if rows or not missing:
-        notes = (*notes, *_contradictions(dict(zip(names, reached, strict=True)), choices, by, where))
-    else:
+    if asked and len(missing) == len(asked) and all(smiles):
         raise SchemaError(
             f"{where}: none of {len(asked)} drugs has a structure here by {by} (the drugs say e.g. "
             f"{examples(drugs[{'id': 'drug_id'}.get(by, by)].dropna())}; here are e.g. {examples(usable['key'])}). Check "
             "structures.by and the columns of both files."
         )
+    notes = (*notes, *_contradictions(list(zip(names, reached, strict=True)), choices, by, where))
     if by == "cid":
         silent = [text for text in drugs["cid"].dropna() if not cids_of(text)]
         if silent:
@@ -101,7 +100,8 @@ def _asked(drug: dict[Hashable, Any], by: MatchBy) -> list[str]:
 def _marks(text: str, by: MatchBy) -> tuple[Mark, ...]:
     """By what a text is looked up, the best first."""
     if by == "name":
-        return ("as written", " ".join(text.casefold().split())), ("as spelled", drug_key(text))
+        marks = ("as written", " ".join(text.casefold().split())), ("as spelled", drug_key(text))
+        return tuple(mark for mark in marks if mark[1])
     return tuple((by, each) for each in (cids_of(text) if by == "cid" else (text,)))
 
 
@@ -127,14 +127,14 @@ def _reached(texts: list[str], by: MatchBy, choices: Mapping[Mark, object]) -> l
 
 
 def _contradictions(
-    reached: Mapping[str, list[Mark]], choices: Mapping[Mark, Mapping[str, str]], by: MatchBy, where: str
+    reached: Sequence[tuple[str, list[Mark]]], choices: Mapping[Mark, Mapping[str, str]], by: MatchBy, where: str
 ) -> list[Note]:
     """Notes on drugs that lead to several structures, where one of them may be taken; refuses the others."""
-    used = {mark: choices[mark] for marks in reached.values() for mark in marks}
+    used = {mark: choices[mark] for _, marks in reached for mark in marks}
     rows = {mark[1]: structures.values() for mark, structures in used.items() if len(set(map(skeleton_of, structures))) > 1}
     lists: dict[str, list[str]] = {}
     stereo: list[str] = []
-    for name, marks in reached.items():
+    for name, marks in reached:
         skeletons = {skeleton_of(key) for mark in marks for key in choices[mark]}
         if len(skeletons) > 1 and len(marks) > 1:
             lists[name] = [mark[1] for mark in marks]

@@ -144,6 +144,17 @@ def test_rows_that_no_drug_asks_for_may_be_wrong(tmp_path: Path) -> None:
         drugs_from(tmp_path, [["d1", "a", "8"]], table, by="cid")
 
 
+def test_drugs_of_one_name_are_each_looked_up_by_their_own_cid(tmp_path: Path) -> None:
+    rows = [["d1", "twin", "7"], ["d2", "twin", "2244"]]
+    with pytest.raises(SchemaError, match=r"1 ids have several structures \(7: CCO / CCN\)"):
+        drugs_from(tmp_path, rows, [*CIDS, ["7", "CCO"], ["7", "CCN"]], by="cid")
+
+
+def test_names_of_signs_alone_are_no_name(tmp_path: Path) -> None:
+    with pytest.raises(SchemaError, match="none of 1 drugs has a structure here by name"):
+        drugs_from(tmp_path, [["d1", "(-)", "±; N"]], [["(+)", "CCO"], ["N", "CCN"]])
+
+
 @pytest.mark.parametrize(
     "synonyms",
     ["x, Tarceva", "x;Tarceva", "x | TARCEVA®", "N,N-foo; tarceva", "x,Tarceva", "CP-358,774, Tarceva", "(Tarceva™)"],

@@ -152,7 +152,7 @@ def test_drugs_of_one_name_are_each_looked_up_by_their_own_cid(tmp_path: Path) -
 
 def test_names_of_signs_alone_are_no_name(tmp_path: Path) -> None:
     with pytest.raises(SchemaError, match="none of 1 drugs has a structure here by name"):
-        drugs_from(tmp_path, [["d1", "(-)", "±; N"]], [["(+)", "CCO"], ["N", "CCN"]])
+        drugs_from(tmp_path, [["d1", "(-)", "±"]], [["(+)", "CCO"], ["∓", "CCN"], ["", "CCC"]])
 
 
 @pytest.mark.parametrize(

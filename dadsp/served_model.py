@@ -135,7 +135,7 @@ def load_screens(predictor: Predictor, folder: Path) -> tuple[Screen, Screen]:
                 name=facts[domain]["name"],
                 genes=predictor.genes,
                 cells=_lines_of(facts[domain]["cells"], arrays[domain]),
-                drugs=Drugs(**{name: tuple(values) for name, values in facts[domain]["drugs"].items()}),
+                drugs=_drugs_of(facts[domain]["drugs"]),
                 responses=Responses.none(),
             )
             for domain in ("source", "target")
@@ -163,6 +163,11 @@ def example_request(predictor: Predictor, study: Study, split: Split, *, express
 def _lines_of(facts: dict[str, Any], expression: FloatArray) -> CellLines:
     ids, links, tissues, names = (tuple(facts.get(name, ())) for name in LINE_FACTS)
     return CellLines(ids, links, tissues, expression, names)
+
+
+def _drugs_of(facts: dict[str, Any]) -> Drugs:
+    columns: dict[str, Any] = {name: None if values is None else tuple(values) for name, values in facts.items()}
+    return Drugs(**columns)
 
 
 def _load_pyfunc(path: str) -> ServedModel:

@@ -4,7 +4,7 @@ Labels of the target screen are read in one place only, to score what was predic
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, replace
 from dataclasses import dataclass as plain_dataclass
 from time import perf_counter
 from typing import Any, Literal, get_args
@@ -156,10 +156,9 @@ def with_drugs_of(screen: Screen, other: Screen) -> Screen:
     """The screen with the structures only ``other`` holds added to its drugs; their ids say whose they are."""
     known = set(screen.drug_keys)
     rows = [row for row, key in enumerate(other.drug_keys) if key not in known]
-    added = {column.name: [getattr(other.drugs, column.name)[row] for row in rows] for column in fields(Drugs)}
-    added["ids"] = [f"{other.name}:{name}" for name in added["ids"]]
-    drugs = Drugs(**{name: (*getattr(screen.drugs, name), *values) for name, values in added.items()})
-    return replace(screen, drugs=drugs)
+    added = other.drugs.take(rows)
+    added = replace(added, ids=tuple(f"{other.name}:{name}" for name in added.ids))
+    return replace(screen, drugs=Drugs.joined(screen.drugs, added))
 
 
 def rank_drugs(pairs: pd.DataFrame) -> pd.DataFrame:

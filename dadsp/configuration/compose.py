@@ -52,13 +52,15 @@ def settings_hash(config: DictConfig) -> str:
 
 
 def _forget_names(node: Any) -> None:
-    """Removes what lines are called, which decides nothing, unless lines of two screens are matched by it."""
+    """Removes what decides nothing: names of lines, unless they are matched by them, and what was once the only rule."""
     for key in node:
         child = node._get_node(key)
         if not isinstance(child, DictConfig) or child._is_none() or child._is_interpolation() or child._is_missing():
             continue
         if key == "cells" and child.get("link_by", "id") != "name" and OmegaConf.select(child, "columns.name") is not None:
             del child.columns["name"]
+        if key == "drugs" and child.get("identity") == "exact":  # what every version did
+            del child["identity"]
         _forget_names(child)
 
 
@@ -156,18 +158,25 @@ def explained(error: BaseException, config_name: str | None) -> ConfigError:
         return ConfigError(f"{choice[1]}={choice[2]} is not a valid choice. {nearest(choice[2], options)}")
     if key := re.search(r"Could not override '([^']+)'", text) or re.search(r"not in struct\s+full_key: (\S+)", text):
         known = _known_keys(config_name, key[1])
+        deeper = re.search(r"full_key: (\S+)", str(error.__cause__))
+        if deeper and deeper[1].startswith(f"{key[1]}."):
+            return ConfigError(f"{deeper[1]} is not there to be changed. Add it: +{deeper[1]}=…")
         if key[1] in known:  # there, but what holds it was given another value
-            deeper = re.search(r"full_key: (\S+)", str(error.__cause__))
-            if deeper and deeper[1].startswith(f"{key[1]}."):
-                return ConfigError(f"{deeper[1]} is not there to be changed. Add it: +{deeper[1]}=…")
             above = key[1].rpartition(".")[0]
             return ConfigError(
                 f"{key[1]} is a key of another choice: what {above} is here (null, or a choice of its own keys) has none of "
                 "that name. Leave one of the two out."
             )
+        if not known:  # below a key that the default configuration lacks
+            return ConfigError(f"{key[1]} is not there to be changed. Add it: +{key[1]}=…")
         return ConfigError(f"{key[1]} is not a known key. {nearest(key[1], known)}")
     if config_name and (group := re.search(r"Could not override '?([\w/]+)'?\. No match in the defaults list", text)):
         return ConfigError(f"{group[1]} is not a known key. {nearest(group[1], _known_keys(config_name, group[1]))}")
+    if override := getattr(error, "override", None):
+        return ConfigError(
+            f"{override} cannot be read. Put a name or SMILES with brackets, commas or signs in quotes, and the whole in "
+            "others: \"KEY=['Nutlin-3a (-)']\". Where the name is a key, write it into a file of the configuration."
+        )
     return ConfigError(f"{text.partition('See https')[0].strip()}. Check the command with --cfg job.")
 
 

@@ -26,7 +26,8 @@ from dadsp.schema import CellLines, Drugs, Note, Responses, Screen, Study
 
 log = logging.getLogger(__name__)
 
-FORMAT = 2  # raise it when a reader or this layout changes what a study holds
+FORMAT = 3  # raise it when a reader or this layout changes what a study holds
+LAYOUT = 2  # first format of this layout: studies made in memory, which no reader has changed, open from it on
 MANIFEST = "manifest.json"
 KEPT = "kept as it was"  # in the place of options, of a study that was made in memory
 OWN = re.compile(
@@ -121,7 +122,8 @@ def _manifest(folder: Path) -> dict[str, Any] | str:
         known = {name: manifest[name] for name in ("format", "options", "raw", "files")}
     except (LoadError, KeyError, TypeError):
         return "there is no cache yet" if not folder.exists() else "the cache is damaged (manifest.json)"
-    return known if known["format"] == FORMAT else "the cache is of another format"
+    in_memory = known["options"] == KEPT and known["format"] in range(LAYOUT, FORMAT)
+    return known if known["format"] == FORMAT or in_memory else "the cache is of another format"
 
 
 def _why_not_whole(folder: Path) -> str | None:
@@ -195,9 +197,8 @@ def _write_screen(screen: Screen, folder: Path) -> dict[str, Any]:
     if cells.names:
         lines["names"] = cells.names
     _texts(lines).to_parquet(folder / "lines.parquet")
-    _texts({column.name: getattr(screen.drugs, column.name) for column in fields(Drugs)}).to_parquet(
-        folder / "drugs.parquet"
-    )
+    drugs = {column.name: getattr(screen.drugs, column.name) for column in fields(Drugs)}
+    _texts({name: texts for name, texts in drugs.items() if texts is not None}).to_parquet(folder / "drugs.parquet")
     arrays = {name: value for name, value in screen.truth.items() if isinstance(value, np.ndarray)}
     np.savez(folder / "truth.npz", allow_pickle=False, **arrays)
     return {

@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from dadsp.data.drug_tables import refuse_different_rules
 from dadsp.data.potency import Replicates, replicates, same_measure
 from dadsp.drugs.structures import whole_key
 from dadsp.errors import ConfigError, SchemaError, examples
@@ -46,6 +47,7 @@ def combined(screens: Sequence[Screen], how: Combine, policies: Sequence[Replica
     if len(screens) == 1:
         return screens[0]
     _comparable(screens)
+    refuse_different_rules(screens)
     genes, gene_notes = _shared_genes(screens)
     screens = [screen.with_genes(genes) if screen.genes != genes else screen for screen in screens]
     cells, cell_rows, cell_notes = _lines(screens)
@@ -282,7 +284,7 @@ def _lines(screens: Sequence[Screen]) -> tuple[CellLines, list[IntArray], list[N
 def _drugs(screens: Sequence[Screen]) -> tuple[Drugs, list[IntArray], list[Note]]:
     """All drugs, in order of first appearance; where each screen's own drugs stand among them."""
     every = [(screen.drugs, row) for screen in screens for row in range(len(screen.drugs))]
-    group = _same_drug([drugs.ids[row] for drugs, row in every], [drugs.smiles[row] for drugs, row in every])
+    group = _same_drug([drugs.ids[row] for drugs, row in every], [drugs.told_by[row] for drugs, row in every])
     members: defaultdict[int, list[tuple[Drugs, int]]] = defaultdict(list)
     for number, member in zip(group.tolist(), every, strict=True):
         members[number].append(member)
@@ -291,9 +293,11 @@ def _drugs(screens: Sequence[Screen]) -> tuple[Drugs, list[IntArray], list[Note]
         drugs, row = next(((drugs, row) for drugs, row in found if drugs.smiles[row] is not None), found[0])
         first, first_row = found[0]
         target = next((drugs.targets[row] for drugs, row in found if drugs.targets[row] is not None), None)
-        chosen.append((first.ids[first_row], first.names[first_row], drugs.smiles[row], drugs.structure_keys[row], target))
+        parent = None if drugs.parents is None else drugs.parents[row]
+        facts = first.ids[first_row], first.names[first_row], drugs.smiles[row], drugs.structure_keys[row], target, parent
+        chosen.append(facts)
         names = list(dict.fromkeys(drugs.names[row] for drugs, row in found))
-        texts = {smiles for drugs, row in found if (smiles := drugs.smiles[row]) is not None}
+        texts = {smiles for drugs, row in found if (smiles := drugs.told_by[row]) is not None}
         if len({drugs.structure_keys[row] for drugs, row in found} - {None}) > 1:
             mixed.append(names[0])
         elif len({whole_key(text) for text in texts}) > 1:
@@ -311,7 +315,10 @@ def _drugs(screens: Sequence[Screen]) -> tuple[Drugs, list[IntArray], list[Note]
     )
     notes = [Note(what, len(names), examples(names)) for what, names in said if names]
     ends = np.cumsum([len(screen.drugs) for screen in screens])[:-1]
-    return Drugs(*map(tuple, zip(*chosen, strict=True))), np.split(group, ends), notes
+    drugs = Drugs(*map(tuple, zip(*chosen, strict=True)))
+    if screens[0].drugs.identity == "exact":
+        drugs = replace(drugs, parents=None)
+    return drugs, np.split(group, ends), notes
 
 
 def _same_drug(ids: Sequence[str], smiles: Sequence[str | None]) -> IntArray:

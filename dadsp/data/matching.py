@@ -1,15 +1,17 @@
 """Which line and which drug a user means: by id, by name however it is spelled, by structure."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
-from typing import Any, NamedTuple, Self
+from dataclasses import dataclass, replace
+from typing import NamedTuple, Self
 
 import numpy as np
 
+from dadsp.data.drug_tables import told_drugs
 from dadsp.data.ids import drug_key, line_key
-from dadsp.drugs.structures import structure_keys
+from dadsp.drugs.smiles_cells import read_cell
+from dadsp.drugs.structures import parse, structure_keys
 from dadsp.errors import SchemaError, examples
-from dadsp.schema import CellLines, Drugs, IntArray, Note, Screen
+from dadsp.schema import CellLines, Drugs, Identity, IntArray, Note, Screen
 
 FEWEST_ATOMS = 5  # heavy atoms of a structure in place of a name; shorter ones are more likely a name
 
@@ -50,7 +52,6 @@ class Pool:
     @classmethod
     def of(cls, known: Sequence[Screen]) -> Self:
         """The drugs of these screens, the first to be preferred."""
-        rows: list[tuple[Drugs, int]] = []
         ids: list[str] = []
         asked: list[str] = []
         screens: list[str] = []
@@ -60,14 +61,13 @@ class Pool:
             taken, held = set(ids), {_identity(screen.drugs, row) for row in range(len(screen.drugs))}
             for row, name in enumerate(screen.drugs.ids):
                 if _identity(screen.drugs, row) not in before:
-                    own.append(len(rows))
-                rows.append((screen.drugs, row))
+                    own.append(len(ids))
                 ids.append(f"{screen.name}:{name}" if name in taken else name)
                 asked.append(name)
                 screens.append(screen.name)
             before |= held
-        others = {field.name: tuple(getattr(drugs, field.name)[row] for drugs, row in rows) for field in fields(Drugs)}
-        return cls(Drugs(**{**others, "ids": tuple(ids)}), tuple(asked), tuple(screens), np.array(own, dtype=np.int64))
+        drugs = replace(Drugs.joined(*(screen.drugs for screen in known)), ids=tuple(ids))
+        return cls(drugs, tuple(asked), tuple(screens), np.array(own, dtype=np.int64))
 
     @classmethod
     def of_table(cls, drugs: Drugs) -> Self:
@@ -105,7 +105,7 @@ class Pool:
         keys = {key: row for row, key in reversed(list(enumerate(self.drugs.structure_keys))) if key is not None}
         rows = found.rows.copy()
         for place in unknown.tolist():
-            key = _key_of(texts[place])
+            key = _key_of(texts[place], self.drugs.identity)
             rows[place] = keys.get(key, -1) if key is not None else -1
         by_structure = [texts[place] for place in unknown.tolist() if rows[place] >= 0]
         notes = (Note("drugs found by their structure", len(by_structure), _examples(by_structure)),) if by_structure else ()
@@ -113,17 +113,11 @@ class Pool:
 
     def with_structures(self, texts: Sequence[str]) -> "tuple[Pool, Note | None]":
         """The same with the drugs that some texts, which nothing else explains, are the SMILES of."""
-        new = [text for text in dict.fromkeys(texts) if _key_of(text) is not None]
+        new = [text for text in dict.fromkeys(texts) if _key_of(text, self.drugs.identity) is not None]
         if not new:
             return self, None
-        drugs, keys = self.drugs, structure_keys(new, new)
-        joined = Drugs(
-            ids=(*drugs.ids, *new),
-            names=(*drugs.names, *new),
-            smiles=(*drugs.smiles, *new),
-            structure_keys=(*drugs.structure_keys, *keys),
-            targets=(*drugs.targets, *(None for _ in new)),
-        )
+        smiles = tuple(read_cell(text).smiles for text in new)
+        joined = Drugs.joined(self.drugs, told_drugs(new, new, smiles, (None,) * len(new), self.drugs.identity))
         screens = (*self.screens, *("new" for _ in new)) if self.screens else ()
         note = Note("drugs that no screen holds, given by their structure", len(new), _examples(new))
         return Pool(joined, (*self.asked, *new), screens, self.own), note
@@ -205,17 +199,12 @@ def _identity(drugs: Drugs, row: int) -> str:
     return drugs.structure_keys[row] or f"name:{drug_key(drugs.names[row])}"
 
 
-def _key_of(text: str) -> str | None:
+def _key_of(text: str, identity: Identity) -> str | None:
     """The structure key of a text that is a SMILES of ``FEWEST_ATOMS`` or more, else None."""
-    from rdkit import Chem, rdBase  # slow to import, and only texts that are no name need it
-
-    try:
-        key = structure_keys([text], [text])[0]
-    except SchemaError:
+    smiles = read_cell(text).smiles
+    if smiles is None or parse([smiles], [text])[0].GetNumHeavyAtoms() < FEWEST_ATOMS:
         return None
-    with rdBase.BlockLogs():
-        molecule: Any = Chem.MolFromSmiles(text)
-    return key if molecule.GetNumHeavyAtoms() >= FEWEST_ATOMS else None
+    return structure_keys([smiles], [text], identity)[0]
 
 
 def _short(text: str) -> str:

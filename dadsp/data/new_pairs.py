@@ -2,18 +2,20 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 
+from dadsp.data.drug_tables import repairs, told_drugs
 from dadsp.data.matching import Pool, match_lines, refuse_doubtful
 from dadsp.data.new_platform.harmonise import NewLines
 from dadsp.data.table_files import Frame, header_of
 from dadsp.data.tables import places, read_matrix, read_table
-from dadsp.drugs.structures import structure_keys
+from dadsp.drugs.smiles_cells import read_cell
+from dadsp.drugs.structures import not_valid
 from dadsp.errors import ConfigError, MissingIdsError, SchemaError, examples
-from dadsp.schema import BoolArray, CellLines, Domain, Drugs, IntArray, Note, Pairs, Responses, Screen, duplicates
+from dadsp.schema import BoolArray, CellLines, Domain, Drugs, Identity, IntArray, Note, Pairs, Responses, Screen, duplicates
 
 OnUnknown = Literal["error", "drop"]
 Asked = Path | Frame | str | Sequence[str] | None  # lines or drugs: a table, "all", names
@@ -30,6 +32,7 @@ def read_pairs(
     domain: Domain,
     on_unknown: OnUnknown = "error",
     lines: Asked = None,
+    identity: Identity = "exact",
 ) -> tuple[Pairs, pd.DataFrame, tuple[Note, ...]]:
     """The pairs of a table, or all of some lines with some drugs, ready for ``Predictor.predict``.
 
@@ -44,6 +47,7 @@ def read_pairs(
         domain: Which screen's platform measured the expression.
         on_unknown: ``"error"`` refuses pairs of unknown lines or drugs and invalid SMILES; ``"drop"`` leaves them out.
         lines: Without ``pairs``: ``"all"`` (or None), or names, in a sequence or a table with a column cell_id.
+        identity: By what the drugs of a table are told, where no screen is known that says so.
 
     Returns:
         The pairs; their cell_id and drug_id, in the order given or line by line; what was left out or found by name.
@@ -57,7 +61,8 @@ def read_pairs(
     table_of_drugs = drugs if isinstance(drugs, Path | Frame) and _holds_drugs(drugs, pairs) else None
     pool, notes = Pool.of(known), tuple[Note, ...]()
     if table_of_drugs is not None:
-        compounds, notes = _read_drugs(table_of_drugs, on_unknown)
+        rule = known[0].drugs.identity if known else identity
+        compounds, notes = _read_drugs(table_of_drugs, on_unknown, rule)
         pool = Pool.of_table(compounds)
     if pairs is not None:
         if lines is not None or (drugs is not None and table_of_drugs is None):
@@ -195,40 +200,26 @@ def _read_lines(path: Path | Frame | NewLines) -> tuple[CellLines, tuple[str, ..
     return CellLines(matrix.rows, nobody, nobody, matrix.numbers), matrix.columns
 
 
-def _read_drugs(path: Path | Frame, on_unknown: OnUnknown) -> tuple[Drugs, tuple[Note, ...]]:
+def _read_drugs(path: Path | Frame, on_unknown: OnUnknown, identity: Identity) -> tuple[Drugs, tuple[Note, ...]]:
     table = read_table(
         path, {"drug_id": "drug_id", "smiles": "smiles"}, optional=("smiles",) if on_unknown == "drop" else ()
     )
     _refuse_repeated(list(table["drug_id"]), "drugs", path)
-    usable = np.ones(len(table), dtype=bool)
-    if on_unknown == "drop":
-        usable = np.array([_is_structure(text) for text in table["smiles"]], dtype=bool)
-    notes = _left_out(table, usable)
-    table = table[usable]
-    ids, smiles = tuple(table["drug_id"]), tuple(table["smiles"])
-    try:
-        keys = structure_keys(smiles, ids)
-    except SchemaError as error:
+    named = {name: read_cell(text if isinstance(text, str) else "") for name, text in table.itertuples(index=False)}
+    bad = [
+        (name, str(text), named[name].fault or "")
+        for name, text in table.itertuples(index=False)
+        if named[name].smiles is None
+    ]
+    if bad and on_unknown == "error":
         raise SchemaError(
-            f"{path}: {len(ids)} structures were read. {str(error).partition(' Correct them')[0]} "
-            "Correct them, or set on_unknown=drop."
-        ) from error
-    return Drugs(ids, ids, smiles, keys, (None,) * len(ids)), notes
-
-
-def _left_out(table: pd.DataFrame, usable: BoolArray) -> tuple[Note, ...]:
-    bad = list(table["drug_id"][~usable])
-    return (Note("drugs without a valid SMILES left out", len(bad), examples(bad)),) if bad else ()
-
-
-def _is_structure(text: Any) -> bool:
-    if not isinstance(text, str):
-        return False
-    try:
-        structure_keys([text], [text])
-    except SchemaError:
-        return False
-    return True
+            f"{path}: {len(table)} structures were read. {not_valid(bad, len(table))} Correct them, or set on_unknown=drop."
+        )
+    notes = repairs(named)
+    if bad:
+        notes = (*notes, Note("drugs without a valid SMILES left out", len(bad), examples(name for name, _, _ in bad)))
+    smiles = {name: cell.smiles for name, cell in named.items() if cell.smiles is not None}
+    return told_drugs(list(smiles), list(smiles), tuple(smiles.values()), (None,) * len(smiles), identity), notes
 
 
 def _refuse_repeated(ids: Sequence[str], what: str, path: Path | Frame) -> None:

@@ -45,6 +45,11 @@ def refuse(error: DadspError) -> None:
         problems.append(problem)
 
 
+def any_found() -> bool:
+    """Whether problems are being collected, and there are some; what then seems wrong later may only follow from them."""
+    return bool(_collected.get())
+
+
 def attempt(where: str, read: Callable[[], T]) -> T | None:
     """What ``read`` returns; None where it fails while problems are collected.
 

@@ -23,7 +23,7 @@ def kept_apart(source: Screen, target: Screen) -> tuple[Screen, Screen]:
 def _with_several_forms(screen: Screen) -> set[str]:
     """The skeletons of which a screen holds several fully given stereoisomers."""
     rows: defaultdict[str, set[str]] = defaultdict(set)
-    for key, smiles in zip(screen.drugs.structure_keys, screen.drugs.smiles, strict=True):
+    for key, smiles in zip(screen.drugs.structure_keys, screen.drugs.told_by, strict=True):
         if key is not None and smiles is not None:
             rows[key].add(smiles)
     return {
@@ -38,7 +38,7 @@ def _by_whole_key(screen: Screen, several: set[str]) -> Screen:
     keys = list(drugs.structure_keys)
     apart: list[str] = []
     undefined: list[str] = []
-    for row, (key, smiles) in enumerate(zip(drugs.structure_keys, drugs.smiles, strict=True)):
+    for row, (key, smiles) in enumerate(zip(drugs.structure_keys, drugs.told_by, strict=True)):
         if key is None or smiles is None or skeleton_of(key) not in several:
             continue
         keys[row] = whole_key(smiles)

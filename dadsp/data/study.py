@@ -1,15 +1,16 @@
 """Two screens → one Study on shared genes."""
 
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
 
+from dadsp.data.drug_tables import refuse_different_rules
 from dadsp.data.potency import RISES, same_measure
 from dadsp.data.shared_genes import on_shared_genes
 from dadsp.data.stereoisomers import kept_apart
 from dadsp.errors import ConfigError, MissingIdsError, SchemaError, examples
-from dadsp.schema import Drugs, FloatArray, Note, Screen, Study
+from dadsp.schema import FloatArray, Note, Screen, Study
 
 LabelCap = Literal["none", "target"]
 OnDifferentMeasures = Literal["error", "allow"]
@@ -50,6 +51,7 @@ def make_study(
         ConfigError: ``label_cap`` is ``"target"`` and the target has no cap.
     """
     target = _comparable(source, target, on_different_measures)
+    refuse_different_rules((source, target))
     source, target = on_shared_genes(source, target, min_genes, repair_genes)
     source, target = (_with_structures(screen, on_missing_structure) for screen in (source, target))
     source, target = kept_apart(source, target)
@@ -91,6 +93,11 @@ def _with_structures(screen: Screen, on_missing: Literal["drop", "error"]) -> Sc
     if present.all():
         return screen
     lacking = [f"{drugs.names[row]} ({drugs.ids[row]})" for row in np.flatnonzero(~present)]
+    if not present.any():
+        raise SchemaError(
+            f"{screen.name}: none of {len(drugs)} drugs has a structure (e.g. {examples(lacking)}), and no model here does "
+            "without. Give their SMILES in drugs.columns.smiles, drugs.structures or drugs.smiles."
+        )
     if on_missing == "error":
         raise MissingIdsError(
             f"{screen.name}: {len(lacking)} of {len(drugs)} drugs have no structure (e.g. {examples(lacking)}). "
@@ -100,15 +107,9 @@ def _with_structures(screen: Screen, on_missing: Literal["drop", "error"]) -> Sc
     dropped = len(screen.responses) - len(responses)
     renumbered = (np.cumsum(present) - 1)[responses.drug_idx]
     what = f"drugs without a structure left out, with {dropped} of {len(screen.responses)} responses"
-    kept = Drugs(
-        **{
-            column.name: tuple(value for value, stays in zip(getattr(drugs, column.name), present, strict=True) if stays)
-            for column in fields(Drugs)
-        }
-    )
     return replace(
         screen,
-        drugs=kept,
+        drugs=drugs.take(np.flatnonzero(present).tolist()),
         responses=replace(responses, drug_idx=renumbered.astype(np.int64)),
         notes=_notes(screen, what, len(lacking), examples(lacking)),
     )

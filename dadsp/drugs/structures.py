@@ -5,10 +5,10 @@ from functools import lru_cache
 
 from rdkit import Chem, rdBase
 
+from dadsp.drugs.parents import parent_of
+from dadsp.drugs.smiles_cells import read_cell
 from dadsp.errors import SchemaError, examples
-from dadsp.schema import is_whole_key
-
-MAX_SMILES = 2_500  # characters; insulin has some 1,100, and RDKit takes up to 1.4 s for so many, growing with the square
+from dadsp.schema import Identity, is_whole_key
 
 
 def parse(smiles: Sequence[str], names: Sequence[str]) -> list[Chem.Mol]:
@@ -19,39 +19,38 @@ def parse(smiles: Sequence[str], names: Sequence[str]) -> list[Chem.Mol]:
         names: What to call each drug in an error; same length.
 
     Raises:
-        SchemaError: Some SMILES are not valid, or longer than ``MAX_SMILES``; names them all at once.
+        SchemaError: Some hold no structure, or more than one; names them all at once.
     """
-    long = [f"{name}: {len(text):,}" for name, text in zip(names, smiles, strict=True) if text and len(text) > MAX_SMILES]
-    if long:
-        raise SchemaError(
-            f"{len(long)} of {len(smiles)} SMILES are longer than {MAX_SMILES:,} characters (e.g. {examples(long)}): no "
-            "drug is. Correct them, or leave them empty and set on_missing_structure=drop."
-        )
-    broken = [f"{name}: {text!r}" for name, text in zip(names, smiles, strict=True) if text and not text.isprintable()]
-    if broken:  # RDKit would read up to there and take that for the drug
-        raise SchemaError(
-            f"{len(broken)} of {len(smiles)} SMILES hold line breaks or other control characters (e.g. {examples(broken)}). "
-            "Correct them: a quote that is never closed swallows lines."
-        )
-    with rdBase.BlockLogs():  # RDKit writes its own multi-line complaint for each failure
-        molecules = [Chem.MolFromSmiles(text) if text else None for text in smiles]
-    bad = [f"{name}: {text!r}" for name, text, mol in zip(names, smiles, molecules, strict=True) if mol is None]
+    cells = [read_cell(text) for text in smiles]
+    triples = zip(names, smiles, cells, strict=True)
+    bad = [(name, text, cell.fault or "") for name, text, cell in triples if cell.smiles is None]
     if bad:
-        raise SchemaError(
-            f"{len(bad)} of {len(smiles)} SMILES are not valid (e.g. {examples(bad)}). "
-            "Correct them, or leave them empty and set on_missing_structure=drop."
-        )
-    return [mol for mol in molecules if mol is not None]
+        raise SchemaError(f"{not_valid(bad, len(smiles))} Correct them.")
+    with rdBase.BlockLogs():
+        return [Chem.MolFromSmiles(cell.smiles) for cell in cells]
 
 
-def structure_keys(smiles: Sequence[str | None], names: Sequence[str]) -> tuple[str | None, ...]:
+def not_valid(bad: Sequence[tuple[str, str, str]], n: int) -> str:
+    """A sentence on the SMILES that are not valid: name, text and fault of each, among ``n``."""
+    shown = (f"{name}: {_short(text)!r}{f' ({fault})' if fault else ''}" for name, text, fault in bad)
+    return f"{len(bad)} of {n} SMILES are not valid (e.g. {examples(shown)})."
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 60 else f"{text[:57]}…"
+
+
+def structure_keys(
+    smiles: Sequence[str | None], names: Sequence[str], identity: Identity = "exact"
+) -> tuple[str | None, ...]:
     """The first InChIKey block of each structure: equal for the same skeleton whatever its stereochemistry.
 
-    A salt and its free form have different keys. Where InChI has no name for a structure, its canonical SMILES stands in.
+    Where InChI has no name for a structure, its canonical SMILES stands in.
 
     Args:
         smiles: Structures; None where there is none.
         names: What to call each drug in an error; same length.
+        identity: ``"parent"`` names the parent instead, so that a salt and its free form have one key.
 
     Returns:
         Keys in the order given, None where there is no structure.
@@ -61,7 +60,13 @@ def structure_keys(smiles: Sequence[str | None], names: Sequence[str]) -> tuple[
     """
     known = [row for row, text in enumerate(smiles) if text is not None]
     parse([smiles[row] or "" for row in known], [names[row] for row in known])
-    return tuple(None if text is None else skeleton_of(whole_key(text)) for text in smiles)
+    plain = [None if text is None else read_cell(text).smiles for text in smiles]
+    return tuple(None if text is None else skeleton_of(identity_key(text, identity)) for text in plain)
+
+
+def identity_key(smiles: str, identity: Identity) -> str:
+    """The whole key of a valid structure, or of its parent."""
+    return whole_key((parent_of(smiles) if identity == "parent" else None) or smiles)
 
 
 @lru_cache(maxsize=100_000)  # the sources of one study name the same drugs

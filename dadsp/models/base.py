@@ -18,7 +18,7 @@ from dadsp.data.new_platform.reference import Reference
 from dadsp.errors import ConfigError, LoadError, examples
 from dadsp.files import read_json, write_atomically, write_json
 from dadsp.models.source_labels import Codes, profiled_in_source, source_labels
-from dadsp.schema import BoolArray, Domain, FloatArray, IntArray, Pairs, PredictionTable, Screen, Split, Study
+from dadsp.schema import BoolArray, Domain, FloatArray, Identity, IntArray, Pairs, PredictionTable, Screen, Split, Study
 
 Arrays = dict[str, NDArray[Any]]
 Part = Literal["val", "test"]
@@ -87,6 +87,7 @@ class Predictor(ABC):
             carry the word ``oracle``.
         learns_from_validation: True when validation labels reach the fitted parameters; lines and drugs of validation pairs
             then count as seen.
+        drug_identity: By what the drugs of the study that it was fitted on are told; a user's drugs are told by it too.
         main_stage: The stage of training whose metrics stand for the system; tracking prefixes those of the others.
     """
 
@@ -94,6 +95,7 @@ class Predictor(ABC):
     genes: tuple[str, ...] = ()
     sees_target_labels: bool = False
     learns_from_validation: bool = False
+    drug_identity: Identity = "exact"
     main_stage: str = ""
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -116,6 +118,7 @@ class Predictor(ABC):
             study, split = study.for_fitting(split)
         elif "oracle" not in self.name.casefold():
             raise ConfigError(f"{self.name} sees target labels, so tables must tell. Put 'oracle' into its name.")
+        self.drug_identity = study.source.drugs.identity
         self._fit(study, split, context or FitContext())
         return self
 
@@ -206,7 +209,9 @@ def save_model(predictor: Predictor, folder: Path) -> None:
     system = f"{type(predictor).__module__}.{type(predictor).__qualname__}"
     contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     write_atomically(folder / "weights.safetensors", lambda path: save_file(contiguous, path))
-    made_with = {"plugins": list(plugins.used())} if plugins.used() else {}
+    made_with: dict[str, Any] = {"plugins": list(plugins.used())} if plugins.used() else {}
+    if predictor.drug_identity != "exact":  # what every version did
+        made_with["drug_identity"] = predictor.drug_identity
     write_json(folder / "model.json", {**FORMAT, "system": system, **made_with, **facts})
 
 
@@ -225,6 +230,7 @@ def load_model(folder: Path) -> Predictor:
         refuse_not_finite(arrays, folder / "weights.safetensors")
         predictor = registered_system(str(facts.get("system"))).from_state(facts, arrays)
         predictor.name = facts.get("name", predictor.name)  # says where target labels trained it
+        predictor.drug_identity = facts.get("drug_identity", "exact")
         return predictor
     except (OSError, SafetensorError) as error:
         raise LoadError(f"{folder / 'weights.safetensors'} is absent or damaged ({error}). Train again.") from error

@@ -325,14 +325,18 @@ def _own_screen(pairs: Pairs) -> Pairs:
         pairs.screen.name,
         pairs.screen.genes,
         CellLines(**words, expression=cells.expression[lines]),
-        Drugs(**{name: tuple(getattr(drugs, name)[row] for row in rows) for name in _names_of(Drugs)}),
+        drugs.take(rows.tolist()),
         Responses.none(),
     )
     return Pairs(screen, pairs.domain, line.astype(np.int64), drug.astype(np.int64))
 
 
 def _given(words: dict[str, Any], arrays: Arrays) -> Pairs:
-    cells, drugs = ({name: tuple(values) for name, values in words[part].items()} for part in ("cells", "drugs"))
+    tables: list[dict[str, Any]] = [
+        {name: None if values is None else tuple(values) for name, values in words[part].items()}
+        for part in ("cells", "drugs")
+    ]
+    cells, drugs = tables
     screen = Screen(
         words["name"],
         tuple(words["genes"]),

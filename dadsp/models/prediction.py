@@ -85,9 +85,9 @@ def predict_new(
     if pairs is None and lines is None and drugs is None:
         raise ConfigError("Nothing is asked for. Give pairs=table, drugs=all or lines=all.")
     table = drugs if isinstance(drugs, Path | Frame) else None
-    screens = [] if expression and table and pairs else list(known())
+    screens = [] if expression and table and pairs else list(known())[:: 1 if domain == "source" else -1]
     own = new_lines(model, expression, new_platform or NewPlatformOptions(), known, domain)
-    of = partial(read_pairs, expression=own, known=screens if domain == "source" else screens[::-1], domain=domain)
+    of = partial(read_pairs, expression=own, known=screens, domain=domain, identity=model.drug_identity)
     read, frame, notes = of(pairs, drugs=drugs, lines=lines, on_unknown=on_unknown)
     if isinstance(own, NewLines):
         notes = (*own.notes, *notes)

@@ -26,7 +26,7 @@ from dadsp.files import read_json, write_atomically, write_json
 from dadsp.models.base import Predictor
 from dadsp.options import STRICT, validated
 from dadsp.runs.run import Run
-from dadsp.schema import Domain, Drugs, IntArray, Pairs, Responses, Screen, Study
+from dadsp.schema import Domain, IntArray, Pairs, Responses, Screen, Study
 from dadsp.seeding import derive_seed
 from dadsp.written_tables import write_csv
 
@@ -159,10 +159,9 @@ def _with_drug(study: Study, domain: Domain, wanted: str) -> Screen:
 
 
 def _joined(lines: Screen, drugs: Screen, row: int) -> Screen:
-    one = Drugs(**{column.name: (getattr(drugs.drugs, column.name)[row],) for column in fields(Drugs)})
     none = np.zeros(0, dtype=np.int64)
     nothing = Responses(none, none, none.astype(np.float32), none.astype(bool))
-    return replace(lines, drugs=one, responses=nothing, truth=drugs.truth)
+    return replace(lines, drugs=drugs.drugs.take([row]), responses=nothing, truth=drugs.truth)
 
 
 def _lines(model: Predictor, screen: Screen, asked: ExplainRequest) -> tuple[IntArray, str]:

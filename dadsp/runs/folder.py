@@ -145,6 +145,9 @@ class RunFolder:
             check(settings, "")
         except ConfigError as error:
             raise LoadError(f"{self.path / CONFIG}: {error}") from None
+        model = self.path / MODEL / "model.json"
+        if model.is_file():
+            _tell_drugs_by(read_json(model).get("drug_identity", "exact"), settings.get("data"))
         return settings
 
     def keep_settings(self, settings: Mapping[str, Any]) -> None:
@@ -298,6 +301,15 @@ def complete(folder: Path, what: str = "run", remedy: str = "Train it again, or 
         raise
     except Exception as error:  # absent keys and columns, YAML, Parquet and OS errors: each has its own class
         raise LoadError(f"{folder} does not hold a complete {what} ({error!r}). {remedy}") from error
+
+
+def _tell_drugs_by(identity: str, node: Any) -> None:
+    """States the rule by which a run's model tells drugs, in settings that leave it out: the default was another once."""
+    for key, value in node.items() if isinstance(node, dict) else ():
+        if key == "drugs" and isinstance(value, dict):
+            value.setdefault("identity", identity)
+        else:
+            _tell_drugs_by(identity, value)
 
 
 def _interpolations(node: Any) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any, Literal, Self
 
@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from dadsp.errors import LeakageError, SchemaError, examples
 
 Measure = Literal["ic50", "ec50", "auc", "aac", "act_area", "amax"]
+
+Identity = Literal["parent", "exact"]  # a drug is told by its parent, without salt, solvent and charge, or as written
 
 IntArray = NDArray[np.int64]
 
@@ -53,6 +55,8 @@ class Drugs:
         structure_keys: First InChIKey block, the identity of a drug across screens; the whole InChIKey where a screen holds
             several stereoisomers of one skeleton; None without a structure.
         targets: Target genes or description as published; None where unknown.
+        parents: Where drugs are told by their parents, the parent's SMILES if it is another than ``smiles``, else None; None
+            as a whole where they are told as written. Features are made of ``smiles``.
     """
 
     ids: tuple[str, ...]
@@ -60,9 +64,34 @@ class Drugs:
     smiles: tuple[str | None, ...]
     structure_keys: tuple[str | None, ...]
     targets: tuple[str | None, ...]
+    parents: tuple[str | None, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def take(self, rows: Iterable[int]) -> Self:
+        """The chosen rows, as a new table."""
+        chosen = list(rows)
+        columns = {column.name: getattr(self, column.name) for column in fields(self)}
+        return type(self)(**{name: values and tuple(values[row] for row in chosen) for name, values in columns.items()})
+
+    @classmethod
+    def joined(cls, *tables: "Drugs") -> Self:
+        """Several tables, told by the same rule, as one; ids may then stand twice."""
+        told_as_written = any(table.parents is None for table in tables)
+        columns = [column.name for column in fields(cls) if column.name != "parents" or not told_as_written]
+        return cls(**{name: tuple(value for table in tables for value in getattr(table, name)) for name in columns})
+
+    @property
+    def identity(self) -> Identity:
+        """What tells whether two drugs are one."""
+        return "exact" if self.parents is None else "parent"
+
+    @property
+    def told_by(self) -> tuple[str | None, ...]:
+        """The SMILES that tells each drug: its parent's, or its own."""
+        parents = self.parents or (None,) * len(self)
+        return tuple(parent or own for parent, own in zip(parents, self.smiles, strict=True))
 
 
 @dataclass(frozen=True, eq=False)
@@ -230,6 +259,7 @@ class Screen:
         digest.update(b"" if self.measure == "ic50" else self.measure.encode())
         # First blocks follow from the structures; whole keys follow from what else the study holds.
         digest.update("".join(key for key in self.drugs.structure_keys if key is not None and is_whole_key(key)).encode())
+        digest.update("\x1f".join(parent for parent in self.drugs.parents or () if parent is not None).encode())
         return digest.hexdigest()
 
 

@@ -84,3 +84,33 @@ def test_stray_quotes_swallow_no_row(case: Path, capsys: pytest.CaptureFixture[s
 def test_ids_with_zeros_beside_a_word_are_the_plain_ones(case: Path) -> None:
     links = read_table(case / "tgt_cells.csv", {"line": "line", "link": "cosmic"})["link"].tolist()
     assert links[:4] == ["905906", "905907", "none", "905909"]
+
+
+DROP = "+data.source.drugs.on_invalid_structure=drop"
+
+
+@pytest.mark.parametrize("case", ["one_bad_smiles"], indirect=True)
+def test_an_invalid_structure_is_one_problem_or_left_out_by_policy(case: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = validated(capsys)
+    assert found["exit"] == 2
+    (problem,) = found["problems"]
+    assert problem["where"] == "SRC drugs"
+    assert "src_drugs.csv: 1 of 5 SMILES are not valid (e.g. never screened: 'CN(C)(C)(C)C' (" in problem["message"]
+    assert "on_invalid_structure: drop" in problem["message"]
+    found = validated(capsys, DROP)
+    assert (found["exit"], found["problems"]) == (0, [])
+    assert [(note["count"], note["examples"]) for note in found["notes"]] == [
+        (1, "never screened: CN(C)(C)(C)C"),
+        (1, "never screened (d99)"),
+    ]
+
+
+@pytest.mark.parametrize("case", ["gdsc_cid"], indirect=True)
+def test_cids_are_read_and_lists_and_words_explained(case: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = validated(capsys)
+    assert found["exit"] == 0
+    assert {note["what"]: (note["count"], note["examples"]) for note in found["notes"]} == {
+        "cells that hold no PubChem CID taken as empty": (2, "several: 1, none: 1"),
+        "drugs without a structure in struct.csv": (2, "caffeine, paracetamol"),
+        "drugs without a structure left out, with 24 of 48 responses": (2, "caffeine (d3), paracetamol (d4)"),
+    }

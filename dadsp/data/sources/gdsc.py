@@ -9,6 +9,8 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import pandas as pd
 
+from dadsp.data.ids import drug_key
+from dadsp.data.problems import refuse
 from dadsp.data.sources.response_file import ResponseFile
 from dadsp.data.sources.tidy_files import CellColumns, CellFile, DrugColumns, DrugFile, ExpressionFile
 from dadsp.data.tables import Matrix
@@ -89,7 +91,18 @@ class DrugsOfDoseResponse(DrugFile):
     columns: DrugColumns = DrugColumns(drug_id="DRUG_ID", name="DRUG_NAME", target="PUTATIVE_TARGET")
 
     def table(self, root: Path) -> pd.DataFrame:
-        return super().table(root).drop_duplicates("drug_id")
+        frame = super().table(root)
+        spelled = frame["name"].fillna("").map(drug_key)
+        several = frame["drug_id"][spelled.groupby(frame["drug_id"]).transform("nunique") > 1].unique()
+        if len(several):
+            names = (f"{one}: {' / '.join(frame['name'][frame['drug_id'] == one].unique())}" for one in several)
+            refuse(
+                SchemaError(
+                    f"{root / self.path}: {len(several)} drug ids stand for drugs of several names (e.g. "
+                    f"{examples(names)}). Give each drug an id of its own."
+                )
+            )
+        return frame.drop_duplicates("drug_id")
 
 
 class ScreenedCompounds(DrugFile):

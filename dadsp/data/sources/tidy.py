@@ -9,7 +9,7 @@ from pydantic import Field
 
 from dadsp.data.combine import Combine, combined
 from dadsp.data.curves.shared import with_shared_ranges
-from dadsp.data.problems import Unreadable, attempt, remarks
+from dadsp.data.problems import Unreadable, any_found, attempt, remarks
 from dadsp.data.sources.file_options import Options
 from dadsp.data.sources.tidy_files import ScreenOptions
 from dadsp.data.sources.tidy_parts import read_cells, read_drugs, read_expression, read_responses
@@ -67,7 +67,7 @@ def tidy_study(
     sides = with_shared_ranges(sides, base)
     screens = [attempt(side.name, partial(tidy_screen, side, base)) for side in sides]
     read = [screen for screen in screens if screen is not None]
-    if len(read) < len(sides):
+    if len(read) < len(sides) or any_found():
         raise Unreadable("The study cannot be joined.")
     policies = [side.responses.replicates for side in sides[:-1]]
     one = attempt("sources", lambda: combined(read[:-1], combine, policies))

@@ -7,12 +7,13 @@ import numpy as np
 import pandas as pd
 from pydantic import Field, model_validator
 
+from dadsp.data.drug_tables import OnInvalid
 from dadsp.data.genes import GeneOptions
 from dadsp.data.ids import MatchBy
 from dadsp.data.sources.file_options import File, Options
 from dadsp.data.sources.response_file import ResponseFile
 from dadsp.data.tables import Matrix, read_matrix, read_table
-from dadsp.schema import Note
+from dadsp.schema import Identity, Note
 
 
 class ExpressionFile(File):
@@ -53,8 +54,8 @@ class DrugColumns(Options):
         smiles: Structure; None where ``structures`` names a file that holds them.
         name: Display name.
         target: Target genes or description.
-        synonyms: Other names, separated by commas.
-        cid: PubChem compound id.
+        synonyms: Other names, separated by commas, semicolons or bars.
+        cid: PubChem compound id, or a list of them.
     """
 
     drug_id: str
@@ -91,11 +92,16 @@ class DrugFile(File):
         columns: Headers.
         structures: Where the SMILES stand, if not here.
         smiles: Drug id → SMILES, in place of what the files say: structures that they lack or have wrong.
+        identity: What tells whether two drugs are one: the ``"parent"``, without salt, solvent and charge, or the
+            ``"exact"`` structure. Features are made of the structure as written.
+        on_invalid_structure: What to do with a SMILES that is none: ``"drop"`` takes it as missing.
     """
 
     columns: DrugColumns
     structures: StructureFile | None = None
     smiles: dict[str, str] | None = None
+    identity: Identity = "parent"
+    on_invalid_structure: OnInvalid = "error"
 
     @model_validator(mode="after")
     def _smiles_stand_somewhere(self) -> "DrugFile":

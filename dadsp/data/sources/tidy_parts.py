@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 
 from dadsp.data.curves.table import fitted_labels
+from dadsp.data.drug_tables import cross_checks, read_structures, told_drugs
 from dadsp.data.genes import harmonised
-from dadsp.data.ids import line_keys, one_to_one, structures_of
+from dadsp.data.ids import line_keys, one_to_one
 from dadsp.data.odd_names import check_names
 from dadsp.data.potency import (
     censor,
@@ -30,10 +31,10 @@ from dadsp.data.sources.file_options import File
 from dadsp.data.sources.response_file import ResponseFile
 from dadsp.data.sources.response_layouts import measured, refuse_matrix, refuse_turned, several_screens
 from dadsp.data.sources.tidy_files import CellFile, DrugFile, ExpressionFile, IdMapFile, ScreenOptions
+from dadsp.data.structure_tables import cids_of, structures_of
 from dadsp.data.table_files import TableFile, header_of
 from dadsp.data.tables import Matrix, places, read_table
 from dadsp.data.units import Unit, check_units
-from dadsp.drugs.structures import structure_keys
 from dadsp.errors import ConfigError, MissingIdsError, SchemaError, UnitsError, examples, nearest
 from dadsp.schema import BoolArray, CellLines, Drugs, FloatArray, Note, Responses, duplicates
 
@@ -139,30 +140,31 @@ def read_drugs(file: DrugFile, root: Path) -> tuple[Drugs, tuple[Note, ...]]:
     table = file.table(root)
     _unique(table["drug_id"], "drugs", path)
     table = table.drop_duplicates("drug_id")
-    ids, smiles = tuple(table["drug_id"]), _texts(table, "smiles")
+    ids, cells = tuple(table["drug_id"]), _texts(table, "smiles")
     names = tuple(name or drug_id for name, drug_id in zip(_texts(table, "name"), ids, strict=True))
-    notes = file.left_out(root)
+    cells, given = _given_structures(file.smiles or {}, ids, cells, path)
+    smiles, notes = read_structures(cells, names, str(path), file.on_invalid_structure)
+    notes = (*file.left_out(root), *notes)
     if file.structures is not None:
-        path = root / file.structures.path
+        where = root / file.structures.path
         columns = file.structures.columns.model_dump()
         known = read_table(file.structures.at(root), columns, optional=("key", "smiles"))
-        smiles, more = structures_of(table.assign(name=list(names)), known, file.structures.by, str(path))
+        rules = file.structures.by, str(where), file.identity, file.on_invalid_structure
+        found, more = structures_of(table.assign(name=list(names)), known, *rules)
+        smiles = tuple(own or other for own, other in zip(smiles, found, strict=True))
         notes = (*notes, *file.structures.left_out(root), *more)
-    if file.smiles:
-        smiles, more = _given_structures(file.smiles, ids, smiles, root / file.path)
         notes = (*notes, *more)
-    try:
-        keys = structure_keys(smiles, names)
-    except SchemaError as error:
-        refuse(SchemaError(f"{path}: {error}"))
-        keys = (None,) * len(ids)
-    return Drugs(ids=ids, names=names, smiles=smiles, structure_keys=keys, targets=_texts(table, "target")), notes
+    drugs = told_drugs(ids, names, smiles, _texts(table, "target"), file.identity)
+    cids = {drug_id: cids_of(text) for drug_id, text in zip(ids, _texts(table, "cid"), strict=True)}
+    return drugs, (*given, *notes, *cross_checks(drugs, cids))
 
 
 def _given_structures(
     given: Mapping[str, str], ids: tuple[str, ...], smiles: tuple[str | None, ...], path: Path
 ) -> tuple[tuple[str | None, ...], tuple[Note, ...]]:
     """The structures with those of the configuration in place of the files' own."""
+    if not given:
+        return smiles, ()
     unknown = [name for name in given if name not in set(ids)]
     if unknown:
         hint = nearest(unknown[0], ids)

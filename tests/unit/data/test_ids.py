@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dadsp.data.ids import drug_key, line_key, line_keys, one_to_one, structures_of
+from dadsp.data.ids import drug_key, line_key, line_keys, one_to_one
+from dadsp.data.structure_tables import structures_of
 from dadsp.errors import SchemaError
 
 

@@ -85,9 +85,10 @@ def test_each_word_is_counted(tmp_path: Path) -> None:
 def test_what_is_neither_a_number_nor_a_known_word_is_refused(tmp_path: Path, word: str) -> None:
     with pytest.raises(SchemaError) as caught:
         screen_of(tmp_path, ["4", word], on_missing_value="drop")
-    assert f"1 of 20 values of 'ln_ic50' are not finite numbers (e.g. line 3: {word!r}). Write one number" in str(
-        caught.value
+    remedy = {"1,5": "They are written with a comma", "0x1F": "They are written with hexadecimal"}.get(
+        word, "Write one number"
     )
+    assert f"1 of 20 values of 'ln_ic50' are not finite numbers (e.g. line 3: {word!r}). {remedy}" in str(caught.value)
 
 
 @pytest.mark.parametrize(

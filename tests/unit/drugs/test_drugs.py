@@ -40,7 +40,7 @@ def test_structure_key_ignores_stereo_and_marks_absence() -> None:
 
 def test_a_structure_of_200000_atoms_is_refused_by_name_before_it_is_parsed() -> None:
     start = time.perf_counter()
-    with pytest.raises(SchemaError, match=r"1 of 2 SMILES are longer than 2,500 characters \(e.g. long: 200,000\)"):
+    with pytest.raises(SchemaError, match=r"1 of 2 SMILES .*\(200,000 characters, and no drug has more than 2,500\)"):
         structure_keys(["CCO", "C" * 200_000], ["short", "long"])
     assert time.perf_counter() - start < 1
 

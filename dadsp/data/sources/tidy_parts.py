@@ -153,7 +153,6 @@ def read_drugs(file: DrugFile, root: Path) -> tuple[Drugs, tuple[Note, ...]]:
         found, more = structures_of(table.assign(name=list(names)), known, *rules)
         smiles = tuple(own or other for own, other in zip(smiles, found, strict=True))
         notes = (*notes, *file.structures.left_out(root), *more)
-        notes = (*notes, *more)
     drugs = told_drugs(ids, names, smiles, _texts(table, "target"), file.identity)
     cids = {drug_id: cids_of(text) for drug_id, text in zip(ids, _texts(table, "cid"), strict=True)}
     return drugs, (*given, *notes, *cross_checks(drugs, cids))

@@ -15,7 +15,7 @@ from dadsp.data.tables import read_table
 from dadsp.errors import DadspError
 from dadsp.schema import Note
 
-ROWS = [["drug", "name", "v"], ["d1", "a", 1.5], ["d2", "b", 2]]
+ROWS: list[list[Any]] = [["drug", "name", "v"], ["d1", "a", 1.5], ["d2", "b", 2]]
 COLUMNS = {"id": "drug", "name": "name", "v": "v"}
 
 
@@ -36,7 +36,7 @@ def write(path: Path, sheets: dict[str, Sequence[Sequence[Any]]], row: int = 1) 
 def read(path: Path, columns: dict[str, Any] = COLUMNS, **layout: Any) -> tuple[dict[str, list[Any]], list[Note]]:
     with remarks() as notes:
         found = read_table(TableFile(path, **layout), columns, numbers=("v",) if "v" in columns else ())
-    return found.to_dict("list"), notes
+    return {str(name): list(found[name]) for name in found}, notes
 
 
 READ = {"id": ["d1", "d2"], "name": ["a", "b"], "v": [1.5, 2.0]}

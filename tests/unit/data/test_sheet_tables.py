@@ -12,7 +12,7 @@ from dadsp.data.problems import remarks
 from dadsp.data.sources.tidy_files import ExpressionFile
 from dadsp.data.table_files import TableFile
 from dadsp.data.tables import read_table
-from dadsp.errors import DadspError
+from dadsp.errors import ConfigError, DadspError
 from dadsp.schema import Note
 
 ROWS: list[list[Any]] = [["drug", "name", "v"], ["d1", "a", 1.5], ["d2", "b", 2]]
@@ -75,6 +75,18 @@ def test_lines_above_the_header_and_headers_of_two_rows(tmp_path: Path) -> None:
     assert read(path, {"id": "drug", "name": "info name", "v": "info v"}, header_lines=2) == (READ, [])
     path = write(tmp_path / "t.xlsx", {"A": ROWS[1:]})
     assert read(path, {"id": "1", "name": "2", "v": "3"}, header_lines=0) == (READ, [])
+
+
+@pytest.mark.parametrize(
+    ("name", "layout", "words"),
+    [
+        ("t.csv", {"sheet": "A"}, r"t\.csv: a \.csv file has no sheet\. Leave that option out"),
+        ("t.parquet", {"header_lines": 0, "skip_lines": 1}, r"a \.parquet file has no skip_lines and no header_lines"),
+    ],
+)
+def test_options_of_another_kind_of_file_are_refused(tmp_path: Path, name: str, layout: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        read(tmp_path / name, **layout)
 
 
 @pytest.mark.parametrize(

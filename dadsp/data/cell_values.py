@@ -15,13 +15,13 @@ from dadsp.errors import SchemaError, examples
 from dadsp.schema import BoolArray
 
 EMPTY = {"", "NA", "N/A", "NaN", "nan", "NULL", "null", "None"}
+DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}( 00:00:00)?")
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _WHOLE = re.compile(r"([+-]?[0-9]+)\.?0*")
 # As spreadsheets, R and Python write large numbers: with a point, a plus, or both.
 _POWER = re.compile(r"([+-]?)([0-9])(?=\.|[eE]\+)(?:\.([0-9]+))?([eE])\+?([0-9]{1,2})")
 _GUARDED = re.compile(r"""'([0-9.]+)|="([^"]*)\"""")  # how a spreadsheet is told that digits are text
 _OF_NO_ROW = re.compile(r"#.*|(grand )?total:?|sum:?|mean:?|average:?|median:?|\(?\d+ rows?\b.*", re.IGNORECASE)
-_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}( 00:00:00)?")
 _DOUBLE = 2.0**53  # whole numbers beyond this have no place of their own among doubles
 _FORMS = (  # numbers in other spellings, and what to write
     (re.compile(r"[+-]?[0-9]*,[0-9]+"), "a comma: write a decimal point, and no separator of thousands"),
@@ -108,7 +108,7 @@ def texts_in(column: pa.ChunkedArray, name: str, table: Table, *, names: bool, s
     distinct = [*cleaned(encoded.dictionary.to_pylist()), None]
     codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
     found = pd.Series(np.array(distinct, dtype=object)[codes], dtype="str")
-    for is_spoiled, what in ((_digits_lost, "have lost digits"), (_DATE.fullmatch, "are dates")):
+    for is_spoiled, what in ((_digits_lost, "have lost digits"), (DATE.fullmatch, "are dates")):
         odd_ones = [] if spoiled else [text for text in distinct if text is not None and is_spoiled(text)]
         if odd_ones:
             rows = np.flatnonzero(found.isin(odd_ones))
@@ -179,7 +179,7 @@ def numbers_in(column: pa.ChunkedArray) -> tuple[NDArray[np.float64], BoolArray]
     written = pd.Series(column.to_pandas()).astype("str").str.strip()
     empty = (written.isna() | written.isin(EMPTY)).to_numpy(dtype=bool)
     odd = ~written.str.fullmatch(_NUMBER.pattern).fillna(False).to_numpy(dtype=bool)
-    values = pd.to_numeric(written.mask(empty | odd), errors="coerce").to_numpy(np.float64, na_value=np.nan)
+    values = pc.cast(pa.array(written.mask(empty | odd)), pa.float64()).to_numpy(zero_copy_only=False)
     refused = ~np.isfinite(values) & ~empty
     return np.where(refused, np.nan, values), refused
 

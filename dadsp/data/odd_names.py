@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from dadsp.data.cell_values import of_no_row
+from dadsp.data.cell_values import DATE, of_no_row
 from dadsp.data.problems import remark
 from dadsp.data.tables import Matrix
 from dadsp.errors import SchemaError, examples
@@ -24,7 +24,7 @@ def check_names(matrix: Matrix, ids: str, where: str) -> None:
         where: What holds it, for an error.
 
     Raises:
-        SchemaError: Genes are named by numbers that are no ids of the declared kind, or lines by fractions.
+        SchemaError: Genes are named by numbers that are no ids of the declared kind, or lines by fractions or dates.
     """
     genes = [name.strip() for name in matrix.columns if name.strip()]
     for what, names in (("genes", genes), ("cell lines", matrix.rows)):
@@ -34,6 +34,13 @@ def check_names(matrix: Matrix, ids: str, where: str) -> None:
                 f"{where}: {len(fractions)} of {len(names)} {what} are named by fractions (e.g. {examples(fractions)}), so "
                 "that values stand where names belong. Give the file a header, choose another id_column, or set orientation."
             )
+    dated = [name for name in matrix.rows if DATE.fullmatch(name)]
+    if dated or (genes and all(DATE.fullmatch(name) for name in genes)):
+        what, shown = ("cell lines", dated) if dated else ("genes", genes)
+        raise SchemaError(
+            f"{where}: {len(shown)} {what} are named by dates (e.g. {examples(shown)}). Choose another column of names, or "
+            "restore those that a spreadsheet made dates of."
+        )
     _of_pandas(genes, where)
     numbers = [name for name in genes if _NUMBER.fullmatch(name)]
     if ids == "entrez":

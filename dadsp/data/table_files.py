@@ -81,6 +81,7 @@ def _trimmed(written: Sequence[str]) -> list[str]:
 def _written_header(table: TableFile | Frame) -> list[str]:
     if isinstance(table, Frame):
         return [str(name) for name in table.frame.columns]
+    _check_layout(table)
     check_file(table.path)
     try:
         if table.suffix == ".parquet":
@@ -90,6 +91,15 @@ def _written_header(table: TableFile | Frame) -> list[str]:
         raise SchemaError(f"{table} is not UTF-8 text ({error.reason}). Save it as UTF-8.") from error
     except (*READ_ERRORS, pa.ArrowInvalid) as error:
         raise SchemaError(f"{table} cannot be read: {error}. Fetch or write it again.") from error
+
+
+def _check_layout(table: TableFile) -> None:
+    """Options of another kind of file would be passed over in silence."""
+    idle = ["sheet"] if table.sheet is not None and table.suffix != ".xlsx" else []
+    if table.suffix == ".parquet":
+        idle += ["skip_lines"] * (table.skip_lines is not None) + ["header_lines"] * (table.header_lines != 1)
+    if idle:
+        raise ConfigError(f"{table}: a {table.suffix} file has no {' and no '.join(idle)}. Leave that option out.")
 
 
 def _neighbours(path: Path) -> str:

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import IO
 
@@ -86,7 +87,10 @@ def load_text(table: TableFile, columns: Iterable[str], names: Sequence[str], ty
         raise SchemaError(f"{table} is not a well-formed table: {first.rstrip('.')}. Write it again.") from error
     lines = content.count(b"\n", offset) + (not content.endswith(b"\n")) - inside
     if read.num_rows != lines:
-        lines = sum(1 for line in content[offset:].splitlines() if line) - inside
+        plain = (
+            re.sub(rb'"[^"]*"', b"x", content[offset:]) if enclose else content[offset:]
+        )  # empty lines may stand in values
+        lines = sum(1 for line in plain.splitlines() if line)
     if read.num_rows != lines:
         raise SchemaError(
             f"{table} is not a well-formed table: {lines} lines stand below its header, but {read.num_rows} rows were read. "

@@ -29,7 +29,7 @@ def zipped(*names: str) -> bytes:
 def workbook() -> bytes:
     buffer = io.BytesIO()
     book = openpyxl.Workbook()
-    book.active["A1"] = "drug"  # type: ignore[index]
+    book.active["A1"] = "drug"
     book.save(buffer)
     return buffer.getvalue()
 

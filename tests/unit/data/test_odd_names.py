@@ -43,6 +43,8 @@ def read(folder: Path, content: str | dict[str, Any], **options: Any) -> tuple[M
         ("line,2.075,7.779,7.11\nA,1.5,2,3\n", BY_LINE, r"3 of 3 genes are named by fractions .* Give the file a header"),
         ("gene,2.075,7.779,7.11\nTP53,1.5,2,3\n", BY_GENE, r"3 of 3 cell lines are named by fractions"),
         ("line,TP53\n1.5,2\n1.25,3\n1.75,3\n", BY_LINE, r"3 of 3 cell lines are named by fractions \(e\.g\. 1\.5, 1\.25"),
+        ("line,TP53\n2023-09-02,2\nB,3\n", BY_LINE, r"1 cell lines are named by dates \(e\.g\. 2023-09-02\)"),
+        ({"gene": pd.to_datetime(["2023-09-02", "2023-03-01"]), "A": [1.5, 2]}, BY_GENE, r"2 genes are named by dates"),
         ("line,Unnamed: 0,TP53\nA,0,2.5\n", BY_LINE, r"1 columns are called as pandas calls an index .*Unnamed: 0"),
         ({"line": ["A"], "__index_level_0__": [3], "TP53": [1.5]}, BY_LINE, r"pandas calls an index .*__index_level_0__"),
     ],

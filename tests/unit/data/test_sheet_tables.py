@@ -12,10 +12,10 @@ from dadsp.data.problems import remarks
 from dadsp.data.sources.tidy_files import ExpressionFile
 from dadsp.data.table_files import TableFile
 from dadsp.data.tables import read_table
-from dadsp.errors import DadspError
+from dadsp.errors import ConfigError, DadspError
 from dadsp.schema import Note
 
-ROWS = [["drug", "name", "v"], ["d1", "a", 1.5], ["d2", "b", 2]]
+ROWS: list[list[Any]] = [["drug", "name", "v"], ["d1", "a", 1.5], ["d2", "b", 2]]
 COLUMNS = {"id": "drug", "name": "name", "v": "v"}
 
 
@@ -36,7 +36,7 @@ def write(path: Path, sheets: dict[str, Sequence[Sequence[Any]]], row: int = 1) 
 def read(path: Path, columns: dict[str, Any] = COLUMNS, **layout: Any) -> tuple[dict[str, list[Any]], list[Note]]:
     with remarks() as notes:
         found = read_table(TableFile(path, **layout), columns, numbers=("v",) if "v" in columns else ())
-    return found.to_dict("list"), notes
+    return {str(name): list(found[name]) for name in found}, notes
 
 
 READ = {"id": ["d1", "d2"], "name": ["a", "b"], "v": [1.5, 2.0]}
@@ -75,6 +75,18 @@ def test_lines_above_the_header_and_headers_of_two_rows(tmp_path: Path) -> None:
     assert read(path, {"id": "drug", "name": "info name", "v": "info v"}, header_lines=2) == (READ, [])
     path = write(tmp_path / "t.xlsx", {"A": ROWS[1:]})
     assert read(path, {"id": "1", "name": "2", "v": "3"}, header_lines=0) == (READ, [])
+
+
+@pytest.mark.parametrize(
+    ("name", "layout", "words"),
+    [
+        ("t.csv", {"sheet": "A"}, r"t\.csv: a \.csv file has no sheet\. Leave that option out"),
+        ("t.parquet", {"header_lines": 0, "skip_lines": 1}, r"a \.parquet file has no skip_lines and no header_lines"),
+    ],
+)
+def test_options_of_another_kind_of_file_are_refused(tmp_path: Path, name: str, layout: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        read(tmp_path / name, **layout)
 
 
 @pytest.mark.parametrize(

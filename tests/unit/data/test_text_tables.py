@@ -103,6 +103,11 @@ def test_line_ends_blank_lines_and_quotes_are_no_difference(tmp_path: Path, cont
     assert notes == []
 
 
+def test_empty_lines_inside_values_and_between_rows(tmp_path: Path) -> None:
+    content = CSV.replace(",a,", ',"two\n\nlines",').replace("d3", "\nd3") + "\n"
+    assert read(tmp_path / "t.csv", content, newlines_in_values=True)[0]["name"].tolist() == ["two\n\nlines", "b", "c", "d"]
+
+
 def test_a_value_goes_on_in_the_next_line_where_asked_for(tmp_path: Path) -> None:
     content = CSV.replace("name", '"na\nme"').replace(",a,", ',"two\nlines",')
     columns = {**COLUMNS, "name": "na\nme"}

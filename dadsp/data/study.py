@@ -5,6 +5,7 @@ from typing import Literal
 
 import numpy as np
 
+from dadsp.data.line_links import all_linked, few_links
 from dadsp.data.potency import RISES, same_measure
 from dadsp.data.stereoisomers import kept_apart
 from dadsp.errors import ConfigError, MissingIdsError, SchemaError, examples
@@ -46,6 +47,8 @@ def make_study(
         ConfigError: ``label_cap`` is ``"target"`` and the target has no cap.
     """
     target = _comparable(source, target, on_different_measures)
+    source, target = all_linked((source, target))
+    target = replace(target, notes=(*target.notes, *few_links(source, target)))
     source, target = (
         _with_structures(screen, on_missing_structure) for screen in _on_shared_genes(source, target, min_genes)
     )

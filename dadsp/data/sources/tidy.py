@@ -8,9 +8,11 @@ from typing import Any, Literal
 from pydantic import Field
 
 from dadsp.data.combine import Combine, combined
+from dadsp.data.line_links import all_linked
 from dadsp.data.problems import Unreadable, attempt
 from dadsp.data.sources.tidy_files import Options, ScreenOptions
-from dadsp.data.sources.tidy_parts import read_cells, read_drugs, read_expression, read_responses
+from dadsp.data.sources.tidy_lines import read_cells
+from dadsp.data.sources.tidy_parts import read_drugs, read_expression, read_responses
 from dadsp.data.study import LabelCap, OnDifferentMeasures, make_study
 from dadsp.errors import ConfigError
 from dadsp.options import check_choice, validated
@@ -63,6 +65,7 @@ def tidy_study(
     read = [screen for screen in screens if screen is not None]
     if len(read) < len(sides):
         raise Unreadable("The study cannot be joined.")
+    read = all_linked(read)
     policies = [side.responses.replicates for side in sides[:-1]]
     one = attempt("sources", lambda: combined(read[:-1], combine, policies))
     if one is None:

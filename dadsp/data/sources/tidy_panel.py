@@ -10,7 +10,8 @@ from pydantic import Field
 
 from dadsp.data.sources.tidy import base_folder
 from dadsp.data.sources.tidy_files import ExpressionFile, File, IdMapFile, OnMissing, Options
-from dadsp.data.sources.tidy_parts import complete, line_translation, read_expression, rows_of
+from dadsp.data.sources.tidy_lines import line_translation
+from dadsp.data.sources.tidy_parts import complete, read_expression, rows_of
 from dadsp.data.tables import places, read_table
 from dadsp.errors import ConfigError, SchemaError, UnitsError, examples, nearest
 from dadsp.options import validated
@@ -121,8 +122,9 @@ def _pairs(
     table = read_table(path, columns, numbers=("value",), optional=("value",), delimiter=file.delimiter)
     names = table["cell_id"]
     if options.id_map is not None:
-        names = names.map(line_translation(options.id_map, root))
-    table, notes = complete(table.assign(cell_idx=rows_of(names, cell_ids), drug_idx=0.0), file, path)
+        names = names.map(line_translation(options.id_map, root, list(names.unique())))
+    table = table.assign(cell_idx=rows_of(names, cell_ids), drug_idx=0.0)
+    table, notes = complete(table, file, path, {"cell_id": cell_ids})
     repeated = table[table.duplicated(["cell_idx", "drug_id"])]
     if len(repeated):
         named = examples(f"{cell}/{drug}" for cell, drug in zip(repeated["cell_id"], repeated["drug_id"], strict=True))

@@ -1,4 +1,4 @@
-"""The parts of a screen from its files: expression, lines, drugs and labels."""
+"""The parts of a screen from its files: expression, drugs and labels; tidy_lines has the lines."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dadsp.data.genes import harmonised
-from dadsp.data.ids import line_keys, one_to_one, structures_of
+from dadsp.data.ids import structures_of
 from dadsp.data.potency import (
     Unit,
     censor,
@@ -23,11 +23,12 @@ from dadsp.data.potency import (
     to_potency,
 )
 from dadsp.data.problems import Unreadable, refuse
-from dadsp.data.sources.tidy_files import CellFile, DrugFile, ExpressionFile, File, IdMapFile, ResponseFile, ScreenOptions
+from dadsp.data.sources.tidy_files import DrugFile, ExpressionFile, File, ResponseFile, ScreenOptions
+from dadsp.data.sources.tidy_lines import line_translation, refuse_repeated, texts_of
 from dadsp.data.tables import Matrix, places, read_table
 from dadsp.drugs.structures import structure_keys
 from dadsp.errors import ConfigError, MissingIdsError, SchemaError, examples, nearest
-from dadsp.schema import BoolArray, CellLines, Drugs, FloatArray, Note, Responses, duplicates
+from dadsp.schema import BoolArray, Drugs, FloatArray, Note, Responses, duplicates
 
 _SHARES = (-1.0, 1.0)  # credible labels where areas are divided: cells that grow beyond the control lose less than nothing
 
@@ -45,7 +46,7 @@ def read_expression(file: ExpressionFile, root: Path) -> tuple[Matrix, tuple[Not
     path = root / file.path
     matrix, notes = file.read(root)
     notes = (*notes, *_suspicious_scale(matrix, file.transform))
-    _unique(matrix.rows, "cell lines", path)
+    refuse_repeated(matrix.rows, "cell lines", path)
     if duplicates(matrix.rows):  # while problems are collected: no row to which a response could belong
         raise Unreadable(f"{path} names cell lines twice.")
     if file.transform == "log2p1":
@@ -74,60 +75,14 @@ def _suspicious_scale(matrix: Matrix, transform: str) -> tuple[Note, ...]:
     )
 
 
-def read_cells(file: CellFile | None, expression: Matrix, root: Path) -> tuple[CellLines, tuple[Note, ...]]:
-    """Lines with their expression; identity and tissue where a file says them."""
-    ids = expression.rows
-    if file is None:
-        return CellLines(ids, ids, (None,) * len(ids), expression.numbers), ()
-    path = root / file.path
-    table = file.table(root)
-    _unique(table["cell_id"], "cell lines", path)
-    table = table.drop_duplicates("cell_id")
-    known = set(table["cell_id"])
-    missing = [name for name in ids if name not in known]
-    if missing and file.on_missing == "error":
-        refuse(
-            MissingIdsError(
-                f"{path}: {len(missing)} of {len(ids)} cell lines with expression have no row (e.g. {examples(missing)}). "
-                "Add them, or set cells.on_missing: blank."
-            )
-        )
-    chosen = table.set_index("cell_id").reindex(list(ids))
-    notes = (Note("cell lines without annotation kept, unlinked", len(missing), examples(missing)),) if missing else ()
-    links, more = _links(file, chosen, root)
-    _unique([link for link in links if link is not None], "link ids", path)
-    tissues = (None if tissue in file.unknown_tissues else tissue for tissue in _texts(chosen, "tissue"))
-    names = _texts(chosen, "name") if "name" in chosen else ()
-    return CellLines(ids, links, tuple(tissues), expression.numbers, names), (*notes, *more)
-
-
-def _links(file: CellFile, chosen: pd.DataFrame, root: Path) -> tuple[tuple[str | None, ...], tuple[Note, ...]]:
-    """Identity across screens of each chosen line, and a note on those that an id table or their name leaves without one."""
-    path = root / file.path
-    if file.links is not None:
-        path = root / file.links.path
-        pairs = read_table(
-            path, file.links.columns.model_dump(), optional=("cell_id", "link_id"), delimiter=file.links.delimiter
-        )
-        own = pairs[pairs["cell_id"].isin(chosen.index)]
-        identity = one_to_one(own[["cell_id", "link_id"]], str(path))
-        links: tuple[str | None, ...] = tuple(identity.get(str(name)) for name in chosen.index)
-    elif file.link_by == "name":
-        links = line_keys(_texts(chosen, "name"), str(path))
-    else:
-        return (_texts(chosen, "link_id") if "link_id" in chosen else tuple(chosen.index)), ()
-    lost = [name for name, link in zip(chosen.index, links, strict=True) if link is None]
-    return links, (Note(f"cell lines that {path.name} links to no other screen", len(lost), examples(lost)),) if lost else ()
-
-
 def read_drugs(file: DrugFile, root: Path) -> tuple[Drugs, tuple[Note, ...]]:
     """Drugs with their structures."""
     path = root / file.path
     table = file.table(root)
-    _unique(table["drug_id"], "drugs", path)
+    refuse_repeated(table["drug_id"], "drugs", path)
     table = table.drop_duplicates("drug_id")
-    ids, smiles = tuple(table["drug_id"]), _texts(table, "smiles")
-    names = tuple(name or drug_id for name, drug_id in zip(_texts(table, "name"), ids, strict=True))
+    ids, smiles = tuple(table["drug_id"]), texts_of(table, "smiles")
+    names = tuple(name or drug_id for name, drug_id in zip(texts_of(table, "name"), ids, strict=True))
     notes: tuple[Note, ...] = ()
     if file.structures is not None:
         path = root / file.structures.path
@@ -142,7 +97,7 @@ def read_drugs(file: DrugFile, root: Path) -> tuple[Drugs, tuple[Note, ...]]:
     except SchemaError as error:
         refuse(SchemaError(f"{path}: {error}"))
         keys = (None,) * len(ids)
-    return Drugs(ids=ids, names=names, smiles=smiles, structure_keys=keys, targets=_texts(table, "target")), notes
+    return Drugs(ids=ids, names=names, smiles=smiles, structure_keys=keys, targets=texts_of(table, "target")), notes
 
 
 def _given_structures(
@@ -168,12 +123,11 @@ def read_responses(
         check_units(table["unit"], file.unit, str(path))
     cell_names = table["cell_id"]
     if options.id_map is not None:
-        cell_names = cell_names.map(line_translation(options.id_map, root))
+        cell_names = cell_names.map(line_translation(options.id_map, root, list(cell_names.unique())))
     cell_ids = tuple(cell_names.dropna().unique()) if cell_ids is None else cell_ids
     drug_ids = tuple(table["drug_id"].unique()) if drug_ids is None else drug_ids
-    table, notes = complete(
-        table.assign(cell_idx=rows_of(cell_names, cell_ids), drug_idx=rows_of(table["drug_id"], drug_ids)), file, path
-    )
+    table = table.assign(cell_idx=rows_of(cell_names, cell_ids), drug_idx=rows_of(table["drug_id"], drug_ids))
+    table, notes = complete(table, file, path, {"cell_id": cell_ids, "drug_id": drug_ids})
     potency, more = _labels_of(table["value"].to_numpy(), file, path)
     notes = (*notes, *more)
     credible = ~np.isnan(potency)
@@ -244,14 +198,26 @@ _GAPS: dict[str, tuple[str, str | None, str]] = {
 }
 
 
-def complete(table: pd.DataFrame, file: File, path: Path) -> tuple[pd.DataFrame, tuple[Note, ...]]:
-    """The rows with a value, a line and a drug; the others are refused or, where the options say so, dropped with a note."""
+def complete(
+    table: pd.DataFrame, file: File, path: Path, known: Mapping[str, Sequence[str]]
+) -> tuple[pd.DataFrame, tuple[Note, ...]]:
+    """The rows with a value, a line and a drug; the others are refused or, where the options say so, dropped with a note.
+
+    Args:
+        table: Of the responses, with ``cell_idx`` and ``drug_idx``.
+        file: Whose options say what becomes of them.
+        path: Of the responses, for messages.
+        known: The ids that ``cell_id`` and ``drug_id`` are looked up among, for the message where none is found.
+    """
     notes: list[Note] = []
     for option, (column, culprit, what) in _GAPS.items():
         gone = table[column].isna()
         if not gone.any():
             continue
         bad = table[gone]
+        if culprit and gone.all():
+            _refuse_unjoined(list(bad[culprit].unique()), known.get(culprit, ()), culprit, path)
+            return table[~gone], tuple(notes)
         names = list(bad[culprit].unique()) if culprit else []
         counted = f"{what} ({len(names)} different ones)" if culprit else what
         shown = examples(names) if culprit else places(path, bad.index)
@@ -268,28 +234,15 @@ def complete(table: pd.DataFrame, file: File, path: Path) -> tuple[pd.DataFrame,
     return table, tuple(notes)
 
 
-def line_translation(file: IdMapFile, root: Path) -> dict[str, str]:
-    """Response id → expression id, for the ids that have one."""
-    path = root / file.path
-    columns = file.columns.model_dump()
-    table = read_table(path, columns, optional=set(columns), delimiter=file.delimiter)
-    table = table.dropna().drop_duplicates()
-    _unique(table["response_id"], "response ids", path)
-    return dict(zip(table["response_id"], table["expression_id"], strict=True))
-
-
-def _texts(table: pd.DataFrame, name: str) -> tuple[str | None, ...]:
-    """A column as Python strings, None where empty or where there is no such column."""
-    if name not in table:
-        return (None,) * len(table)
-    return tuple(None if pd.isna(text) else str(text) for text in table[name])
-
-
-def _unique(ids: Sequence[str] | pd.Series, what: str, path: Path) -> None:
-    repeated = duplicates(ids)
-    if repeated:
-        refuse(
-            SchemaError(
-                f"{path}: {len(repeated)} {what} stand more than once (e.g. {examples(repeated)}). Keep one of each."
-            )
+def _refuse_unjoined(names: Sequence[str], known: Sequence[str], column: str, path: Path) -> None:
+    """An error that shows both sides of a join that found nothing, which no option means."""
+    what, where, remedy = {
+        "cell_id": ("cell lines", "with expression", "give an id_map that translates them"),
+        "drug_id": ("drugs", "of the drug file", "another one as drugs.columns.drug_id"),
+    }[column]
+    refuse(
+        MissingIdsError(
+            f"{path}: none of its {len(names)} {what} (e.g. {examples(names)}) is among the {len(known)} {where} (e.g. "
+            f"{examples(known)}). Name the column that holds the same ids as responses.columns.{column}, or {remedy}."
         )
+    )

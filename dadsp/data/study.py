@@ -159,9 +159,9 @@ def _check(screen: Screen) -> None:
             f"{screen.name} has {len(screen.cells)} cell line with expression; at least 2 are needed. Add lines."
         )
     if not len(labels):
+        causes = [f"{note.what}: {note.count}" for note in screen.notes if "left out" in note.what]
         raise SchemaError(
-            f"{screen.name} has no labelled pair left after joining lines, drugs and responses. Check that the ids of its "
-            "files match."
+            f"{screen.name} has no labelled pair left ({'; '.join(causes) or 'its files give none'}). Supply what they lack."
         )
     if screen.responses.censored.all():
         raise SchemaError(

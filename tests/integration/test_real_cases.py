@@ -44,7 +44,7 @@ def test_ids_written_as_decimals_link_as_whole_ones(case: Path, capsys: pytest.C
 def test_ids_of_another_kind_are_a_warning_wherever_one_looks(case: Path, capsys: pytest.CaptureFixture[str]) -> None:
     cells = case / "tgt_cells.csv"
     cells.write_text(cells.read_text().replace(",9059", ",ACH-0009"))
-    said = "none of 12 cell lines linked to SRC, though the names of 6 agree (e.g. L6, L7, L8, …); SRC: COSMIC ids such as 905900,"
+    said = "none of 12 cell lines linked to SRC, though the names of 6 agree (e.g. L6, L7, L8, …); SRC: COSMIC ids"
     (note,) = validated(capsys)["notes"]
     assert note["count"] == 12
     assert said in note["what"]

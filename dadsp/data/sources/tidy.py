@@ -9,7 +9,7 @@ from pydantic import Field
 
 from dadsp.data.combine import Combine, combined
 from dadsp.data.line_links import all_linked
-from dadsp.data.problems import Unreadable, attempt
+from dadsp.data.problems import Unreadable, attempt, stop_if_unsound
 from dadsp.data.sources.tidy_files import Options, ScreenOptions
 from dadsp.data.sources.tidy_lines import read_cells
 from dadsp.data.sources.tidy_parts import read_drugs, read_expression, read_responses
@@ -65,6 +65,7 @@ def tidy_study(
     read = [screen for screen in screens if screen is not None]
     if len(read) < len(sides):
         raise Unreadable("The study cannot be joined.")
+    stop_if_unsound()  # what rows that are refused leave behind is not what the files hold
     read = all_linked(read)
     policies = [side.responses.replicates for side in sides[:-1]]
     one = attempt("sources", lambda: combined(read[:-1], combine, policies))
@@ -110,7 +111,7 @@ def tidy_screen(options: Mapping[str, Any] | ScreenOptions, root: str | Path = "
     drugs = attempt(f"{name} drugs", lambda: read_drugs(options.drugs, root))
     labels = attempt(
         f"{name} responses",
-        lambda: read_responses(options, cells and cells[0].ids, drugs and drugs[0].ids, root),
+        lambda: read_responses(options, expression and expression[0].rows, drugs and drugs[0].ids, root),
     )
     if expression is None or cells is None or drugs is None or labels is None:
         raise Unreadable(f"{name} cannot be read.")

@@ -8,7 +8,7 @@ import pandas as pd
 
 from dadsp.data.ids import line_keys, one_to_one
 from dadsp.data.line_names import NO_ID
-from dadsp.data.problems import refuse
+from dadsp.data.problems import refuse, stop_if_unsound
 from dadsp.data.sources.tidy_files import CellFile, IdMapFile
 from dadsp.data.tables import Matrix, read_table
 from dadsp.errors import MissingIdsError, SchemaError, examples
@@ -23,7 +23,7 @@ def read_cells(file: CellFile | None, expression: Matrix, root: Path) -> tuple[C
     path = root / file.path
     table = file.table(root)
     refuse_repeated(table["cell_id"], "cell lines", path)
-    table = table.drop_duplicates("cell_id")
+    stop_if_unsound()  # lines that a refused row names have no row
     notes = _unannotated(file, ids, table["cell_id"], path)
     chosen = table.set_index("cell_id").reindex(list(ids))
     links, more = _links(file, chosen, root)
@@ -122,7 +122,7 @@ def line_translation(file: IdMapFile, root: Path, named: Sequence[str]) -> dict[
     table = table.dropna().drop_duplicates()
     refuse_repeated(table["response_id"], "response ids", path)
     given = set(table["response_id"])
-    if not any(name in given for name in named):
+    if named and not any(name in given for name in named):
         raise MissingIdsError(
             f"{path}: none of the {len(named)} line ids of the responses (e.g. {examples(named)}) stands in "
             f"{file.columns.response_id!r} (e.g. {examples(table['response_id'])}). Correct id_map.columns."

@@ -22,7 +22,7 @@ from dadsp.data.potency import (
     to_label,
     to_potency,
 )
-from dadsp.data.problems import Unreadable, refuse
+from dadsp.data.problems import Unreadable, refuse, stop_if_unsound
 from dadsp.data.sources.tidy_files import DrugFile, ExpressionFile, File, ResponseFile, ScreenOptions
 from dadsp.data.sources.tidy_lines import line_translation, refuse_repeated, texts_of
 from dadsp.data.tables import Matrix, places, read_table
@@ -80,7 +80,7 @@ def read_drugs(file: DrugFile, root: Path) -> tuple[Drugs, tuple[Note, ...]]:
     path = root / file.path
     table = file.table(root)
     refuse_repeated(table["drug_id"], "drugs", path)
-    table = table.drop_duplicates("drug_id")
+    stop_if_unsound()  # drugs of rows that are refused would seem to be lacking
     ids, smiles = tuple(table["drug_id"]), texts_of(table, "smiles")
     names = tuple(name or drug_id for name, drug_id in zip(texts_of(table, "name"), ids, strict=True))
     notes: tuple[Note, ...] = ()
@@ -216,7 +216,7 @@ def complete(
             continue
         bad = table[gone]
         if culprit and gone.all():
-            _refuse_unjoined(list(bad[culprit].unique()), known.get(culprit, ()), culprit, path)
+            _refuse_unjoined(bad, known.get(culprit, ()), culprit, path)
             return table[~gone], tuple(notes)
         names = list(bad[culprit].unique()) if culprit else []
         counted = f"{what} ({len(names)} different ones)" if culprit else what
@@ -234,15 +234,17 @@ def complete(
     return table, tuple(notes)
 
 
-def _refuse_unjoined(names: Sequence[str], known: Sequence[str], column: str, path: Path) -> None:
+def _refuse_unjoined(table: pd.DataFrame, known: Sequence[str], column: str, path: Path) -> None:
     """An error that shows both sides of a join that found nothing, which no option means."""
-    what, where, remedy = {
-        "cell_id": ("cell lines", "with expression", "give an id_map that translates them"),
-        "drug_id": ("drugs", "of the drug file", "another one as drugs.columns.drug_id"),
+    names = list(table[column].unique())
+    what, remedy = {
+        "cell_id": ("name cell lines without expression", "give an id_map that translates them"),
+        "drug_id": ("name drugs that the drug file lacks", "another one as drugs.columns.drug_id"),
     }[column]
     refuse(
         MissingIdsError(
-            f"{path}: none of its {len(names)} {what} (e.g. {examples(names)}) is among the {len(known)} {where} (e.g. "
-            f"{examples(known)}). Name the column that holds the same ids as responses.columns.{column}, or {remedy}."
+            f"{path}: all {len(table)} responses {what}: none of {len(names)} (e.g. {examples(names)}) is among the "
+            f"{len(known)} there (e.g. {examples(known)}). Name the column that holds the same ids as "
+            f"responses.columns.{column}, or {remedy}."
         )
     )

@@ -63,16 +63,35 @@ def print_notes(screens: Iterable[Screen | ResponsePanel]) -> None:
         _print_notes(screen.name, screen.notes)
 
 
+def warn(screens: Iterable[Screen]) -> None:
+    """What looks misread, on standard error, so that it is seen before training and beside JSON."""
+    for screen in screens:
+        for note in suspicious(screen.notes):
+            tell(f"warning: {screen.name}: {_said(note)}")
+
+
+def suspicious(notes: Iterable[Note]) -> list[Note]:
+    """The notes on what may be misread."""
+    return [note for note in notes if note.what.startswith("suspicious")]
+
+
+def _said(note: Note) -> str:
+    return f"{note.what}: {note.count:,}" + (f" ({note.examples})" if note.examples else "")
+
+
 def _print_notes(where: str, notes: Iterable[Note]) -> None:
     for note in notes:
-        print(f"{where}: {note.what}: {note.count:,}" + (f" ({note.examples})" if note.examples else ""))
+        print(f"{where}: {_said(note)}")
 
 
 def print_results(folder: RunFolder, as_json: bool, tracking_uri: str | None = None) -> None:
     """The comparison as a table and where everything lies; or all of it as JSON."""
     results: dict[str, Any] = folder.results
     if as_json:
-        print(json.dumps({"folder": str(folder.path), "tracking_uri": tracking_uri, **results}, allow_nan=False))
+        notes = [{"screen": screen, **note} for screen, own in folder.data_notes.items() for note in own]
+        warnings = [note for note in notes if note["what"].startswith("suspicious")]
+        facts = {"folder": str(folder.path), "tracking_uri": tracking_uri, "warnings": warnings, **results}
+        print(json.dumps(facts, allow_nan=False))
         return
     facts = results["run"]
     console().print(render(folder.comparison, f"{facts['system']}, seed {facts['seed']}: {tested_on(facts)} test pairs"))

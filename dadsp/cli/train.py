@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable
 
 from dadsp.cli.begin import Verb
-from dadsp.cli.console import print_facts, print_results, tell
+from dadsp.cli.console import print_facts, print_results, tell, warn
 from dadsp.models.base import FitContext
 from dadsp.runs.job import KEYS, Ending, Job, train
 from dadsp.schema import Split, Study
@@ -18,6 +18,7 @@ def _train(job: Job, as_json: bool) -> Ending:
         worked = True
         if not as_json:
             print_facts(study, split, system)
+        warn((study.source, study.target))
 
     _, ending = train(job, FitContext(on_epoch=_epoch_teller(), progress=sys.stderr.isatty()), begun)
     if as_json or worked:

@@ -14,8 +14,9 @@ from dadsp.errors import SchemaError, examples
 MatchBy = Literal["id", "name", "cid"]
 
 # Different lines whose names differ by a hyphen only: TT (thyroid) and T-T (oesophagus; DepMap writes T.T), KM-H2 (Hodgkin
-# lymphoma) and KMH-2 (thyroid). Of these the name must agree to the place of the hyphen.
-_PUNCTUATION_DECIDES = {"TT", "KMH2"}
+# lymphoma) and KMH-2 (thyroid), MS-1 and MS1 (small-cell lung cancers under two DepMap ids). Of these the name must agree
+# to the place of the hyphen.
+PUNCTUATION_DECIDES = {"TT", "KMH2", "MS1"}
 
 _GREEK = {"α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta", "ε": "epsilon", "κ": "kappa", "λ": "lambda", "ω": "omega"}
 
@@ -23,8 +24,13 @@ _GREEK = {"α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta", "ε": "epsi
 def line_key(name: str) -> str:
     """The same text for every spelling of a line's name ("DMS 53", "DMS-53", "dms53"), but not for TT and T-T."""
     plain = unicodedata.normalize("NFKC", name).strip().upper()
-    bare = re.sub(r"[\W_]+", "", plain)
-    return re.sub(r"[\W_]+", "-", plain) if bare in _PUNCTUATION_DECIDES else bare
+    bare = bare_line_key(name)
+    return re.sub(r"[\W_]+", "-", plain) if bare in PUNCTUATION_DECIDES else bare
+
+
+def bare_line_key(name: str) -> str:
+    """A line's name without case, blanks and punctuation, also where these tell lines apart."""
+    return re.sub(r"[\W_]+", "", unicodedata.normalize("NFKC", name).strip().upper())
 
 
 def drug_key(name: str) -> str:

@@ -40,14 +40,20 @@ def refuse(error: DadspError) -> None:
     problems = _collected.get()
     if problems is None:
         raise error
-    problem = Problem(_where.get(), type(error).__name__, str(error))
-    if not isinstance(error, Unreadable) and problem not in problems:
-        problems.append(problem)
+    known = {problem.message for problem in problems}  # one file may serve several parts
+    if not isinstance(error, Unreadable) and str(error) not in known:
+        problems.append(Problem(_where.get(), type(error).__name__, str(error)))
 
 
-def any_found() -> bool:
-    """Whether problems are being collected, and there are some; what then seems wrong later may only follow from them."""
-    return bool(_collected.get())
+def stop_if_unsound() -> None:
+    """Ends the reading of a part, or the joining of all, once a problem is noted in it, where others would follow from it.
+
+    Raises:
+        Unreadable: One is.
+    """
+    where = _where.get()
+    if any(not where or problem.where == where for problem in _collected.get() or ()):
+        raise Unreadable("What is wrong stands among the collected problems.")
 
 
 def attempt(where: str, read: Callable[[], T]) -> T | None:

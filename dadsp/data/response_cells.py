@@ -126,8 +126,8 @@ def _faults(table: pd.DataFrame, odd: Sequence[int], cells: Mapping[int, _Cell],
         unread,
         "are not finite numbers",
         spelling(table["value_written"].iloc[unread]).rstrip(".")
-        or "Write one number with a decimal point (a relation such as '>' may stand before, the declared unit behind it), or "
-        "NA where there is none",
+        or "Write one number with a decimal point (a relation such as '>' may stand before, the declared unit behind it), "
+        "or NA where there is none",
     )
     if unit is None:
         bounds = [row for row, cell in cells.items() if cell.relation in ("<", ">")]

@@ -6,6 +6,7 @@ from typing import Literal
 import numpy as np
 
 from dadsp.data.drug_tables import refuse_different_rules
+from dadsp.data.line_links import all_linked, few_links
 from dadsp.data.potency import RISES, same_measure
 from dadsp.data.shared_genes import on_shared_genes
 from dadsp.data.stereoisomers import kept_apart
@@ -52,6 +53,8 @@ def make_study(
     """
     target = _comparable(source, target, on_different_measures)
     refuse_different_rules((source, target))
+    source, target = all_linked((source, target))
+    target = replace(target, notes=(*target.notes, *few_links(source, target)))
     source, target = on_shared_genes(source, target, min_genes, repair_genes)
     source, target = (_with_structures(screen, on_missing_structure) for screen in (source, target))
     source, target = kept_apart(source, target)
@@ -142,9 +145,9 @@ def _check(screen: Screen) -> None:
             f"{screen.name} has {len(screen.cells)} cell line with expression; at least 2 are needed. Add lines."
         )
     if not len(labels):
+        causes = [f"{note.what}: {note.count}" for note in screen.notes if "left out" in note.what]
         raise SchemaError(
-            f"{screen.name} has no labelled pair left after joining lines, drugs and responses. Check that the ids of its "
-            "files match."
+            f"{screen.name} has no labelled pair left ({'; '.join(causes) or 'its files give none'}). Supply what they lack."
         )
     if screen.responses.censored.all():
         raise SchemaError(

@@ -32,6 +32,9 @@ class CellLines:
         tissues: Tissue or cancer type; None where unknown.
         expression: float32, shape (n_cells, n_genes), one row per line, no NaN.
         names: What people call them; None where unknown, empty where nobody said.
+        other_ids: All ids by which another screen may know each line; empty where ``link_ids`` are all. Until screens are
+            joined: ``link_ids`` then say it.
+        other_names: All names by which it may, the line's own first; empty where lines are not the same by name.
     """
 
     ids: tuple[str, ...]
@@ -39,6 +42,8 @@ class CellLines:
     tissues: tuple[str | None, ...]
     expression: FloatArray
     names: tuple[str | None, ...] = ()
+    other_ids: tuple[tuple[str, ...], ...] = ()
+    other_names: tuple[tuple[str, ...], ...] = ()
 
     def __len__(self) -> int:
         return len(self.ids)

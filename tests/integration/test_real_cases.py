@@ -114,3 +114,29 @@ def test_cids_are_read_and_lists_and_words_explained(case: Path, capsys: pytest.
         "drugs without a structure in struct.csv": (2, "caffeine, paracetamol"),
         "drugs without a structure left out, with 24 of 48 responses": (2, "caffeine (d3), paracetamol (d4)"),
     }
+
+
+@pytest.mark.parametrize("case", ["link_float", "link_clean"], indirect=True)
+def test_ids_written_as_decimals_link_as_whole_ones(case: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["data", "describe", "--config-dir", "conf", "data=mine", "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["overlap"]["lines"] == 6
+    assert not [note for note in facts["target"]["notes"] if "suspicious" in note["what"]]
+
+
+@pytest.mark.parametrize("case", ["link_clean"], indirect=True)
+def test_ids_of_another_kind_are_a_warning_wherever_one_looks(case: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cells = case / "tgt_cells.csv"
+    cells.write_text(cells.read_text().replace(",9059", ",ACH-0009"))
+    said = "none of 12 cell lines linked to SRC, though the names of 6 agree (e.g. L6, L7, L8, …); SRC: COSMIC ids"
+    (note,) = validated(capsys)["notes"]
+    assert note["count"] == 12
+    assert said in note["what"]
+    assert "TGT: DepMap ids such as ACH-000906, ACH-000907, ACH-000908, …" in note["what"]
+    assert main(["data", "describe", "--config-dir", "conf", "data=mine"]) == 0
+    assert said in capsys.readouterr().out
+    ridge = ["model=linear", "tracking=none", "hydra.run.dir=run"]
+    assert main(["train", "--config-dir", "conf", "data=mine", *ridge, "--json"]) == 0
+    out, told = capsys.readouterr()
+    assert f"warning: TGT: suspicious links: {said}" in told
+    assert json.loads(out)["warnings"] == [note]

@@ -123,7 +123,7 @@ class Samples(CellFile):
 
     def table(self, root: Path) -> pd.DataFrame:
         path = root / self.path
-        columns = {**self.columns.model_dump(), "other_id": "other_id", "source": "other_id_source"}
+        columns = {**self.columns.headers, "other_id": "other_id", "source": "other_id_source"}
         frame = read_table(self.at(root), columns, optional=set(columns) - {"cell_id"})
         lines = frame.drop_duplicates("cell_id").drop(columns=["other_id", "source"])
         if self.link_source is None:

@@ -67,5 +67,5 @@ class SampleInfo(CellFile):
         columns = self.columns
         if columns == _SAMPLE_INFO[0] and "DepMap_ID" not in header and "Broad_ID" in header:
             columns = _SAMPLE_INFO[1]
-        given = columns.model_dump()
+        given = columns.headers
         return read_table(file, given, optional=set(given) - {"cell_id"})

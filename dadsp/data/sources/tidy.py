@@ -9,10 +9,12 @@ from pydantic import Field
 
 from dadsp.data.combine import Combine, combined
 from dadsp.data.curves.shared import with_shared_ranges
-from dadsp.data.problems import Unreadable, any_found, attempt, remarks
+from dadsp.data.line_links import all_linked
+from dadsp.data.problems import Unreadable, attempt, remarks, stop_if_unsound
 from dadsp.data.sources.file_options import Options
 from dadsp.data.sources.tidy_files import ScreenOptions
-from dadsp.data.sources.tidy_parts import read_cells, read_drugs, read_expression, read_responses
+from dadsp.data.sources.tidy_lines import read_cells
+from dadsp.data.sources.tidy_parts import read_drugs, read_expression, read_responses
 from dadsp.data.study import LabelCap, OnDifferentMeasures, make_study
 from dadsp.errors import ConfigError
 from dadsp.options import check_choice, validated
@@ -67,8 +69,10 @@ def tidy_study(
     sides = with_shared_ranges(sides, base)
     screens = [attempt(side.name, partial(tidy_screen, side, base)) for side in sides]
     read = [screen for screen in screens if screen is not None]
-    if len(read) < len(sides) or any_found():
+    if len(read) < len(sides):
         raise Unreadable("The study cannot be joined.")
+    stop_if_unsound()  # what rows that are refused leave behind is not what the files hold
+    read = all_linked(read)
     policies = [side.responses.replicates for side in sides[:-1]]
     one = attempt("sources", lambda: combined(read[:-1], combine, policies))
     if one is None:
@@ -114,7 +118,7 @@ def tidy_screen(options: Mapping[str, Any] | ScreenOptions, root: str | Path = "
         drugs = attempt(f"{name} drugs", lambda: read_drugs(options.drugs, root))
         labels = attempt(
             f"{name} responses",
-            lambda: read_responses(options, cells and cells[0].ids, drugs and drugs[0].ids, root),
+            lambda: read_responses(options, expression and expression[0].rows, drugs and drugs[0].ids, root),
         )
     if expression is None or cells is None or drugs is None or labels is None:
         raise Unreadable(f"{name} cannot be read.")

@@ -122,15 +122,34 @@ class CellColumns(Options):
 
     Attributes:
         cell_id: Line, in the ids of the expression file.
-        link_id: Identity across screens; without this column a line's own id is its identity.
-        name: The line's name, for ``link_by: name``.
+        link_id: Identity across screens, in one column or in several, the preferred one first; without such a column a
+            line's own id is its identity.
+        name: The line's name, for ``link_by: name`` and ``id_then_name``.
+        aliases: Columns of further names for them; a cell may hold several, separated by semicolons.
         tissue: Tissue or cancer type, for tissue splits and strata.
     """
 
     cell_id: str
-    link_id: str | None = None
+    link_id: str | tuple[str, ...] | None = None
     name: str | None = None
+    aliases: tuple[str, ...] = ()
     tissue: str | None = None
+
+    @property
+    def link_ids(self) -> tuple[str, ...]:
+        """The columns of ``link_id``."""
+        return (self.link_id,) if isinstance(self.link_id, str) else self.link_id or ()
+
+    @property
+    def headers(self) -> dict[str, str | None]:
+        """Our name of each column → its header; columns that may be several are numbered ("link_id", "link_id 1")."""
+        several = {"link_id": self.link_ids, "alias": self.aliases}
+        plain: dict[str, str | None] = {"cell_id": self.cell_id, "name": self.name, "tissue": self.tissue}
+        return plain | {
+            f"{what} {place}" if place else what: header
+            for what, headers in several.items()
+            for place, header in enumerate(headers)
+        }
 
 
 class LinkColumns(Options):
@@ -151,7 +170,8 @@ class CellFile(File):
 
     Attributes:
         columns: Headers.
-        link_by: What tells which lines of two screens are the same: the ``link_id``, or the ``name`` (spelling forgiven).
+        link_by: What tells which lines of two screens are the same: the ``link_id``, the ``name`` (spelling forgiven), or
+            the name of those that no id links.
         links: Id table that translates ``cell_id`` to the identity across screens.
         unknown_tissues: Entries of the tissue column that name no tissue.
         on_missing: ``"error"``, or ``"blank"`` to leave lines without a row unlinked and without tissue.
@@ -159,22 +179,22 @@ class CellFile(File):
 
     unnamed_rows: ClassVar[bool] = False  # published tables hold totals and lines without an id, which name nothing
     columns: CellColumns
-    link_by: Literal["id", "name"] = "id"
+    link_by: Literal["id", "name", "id_then_name"] = "id"
     links: LinkFile | None = None
     unknown_tissues: tuple[str, ...] = ()
     on_missing: Literal["error", "blank"] = "error"
 
     @model_validator(mode="after")
     def _one_identity(self) -> "CellFile":
-        if self.link_by == "name" and self.columns.name is None:
-            raise ValueError("link_by=name needs columns.name")
+        if self.link_by != "id" and self.columns.name is None:
+            raise ValueError(f"link_by={self.link_by} needs columns.name")
         if self.links is not None and (self.link_by == "name" or self.columns.link_id is not None):
             raise ValueError("give one of columns.link_id, links and link_by=name")
         return self
 
     def table(self, root: Path) -> pd.DataFrame:
         """One row per line, columns as ``CellColumns`` names them."""
-        columns = self.columns.model_dump()
+        columns = self.columns.headers
         optional = set(columns) if self.unnamed_rows else set(columns) - {"cell_id"}
         return read_table(self.at(root), columns, optional=optional).dropna(subset="cell_id")
 

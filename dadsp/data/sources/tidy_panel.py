@@ -13,7 +13,8 @@ from dadsp.data.response_cells import parsed
 from dadsp.data.sources.file_options import File, OnMissing, Options
 from dadsp.data.sources.tidy import base_folder
 from dadsp.data.sources.tidy_files import ExpressionFile, IdMapFile
-from dadsp.data.sources.tidy_parts import complete, line_translation, read_expression, rows_of
+from dadsp.data.sources.tidy_lines import line_translation
+from dadsp.data.sources.tidy_parts import complete, read_expression, rows_of
 from dadsp.data.table_files import TableFile
 from dadsp.data.tables import places, read_table
 from dadsp.errors import ConfigError, SchemaError, UnitsError, examples, nearest
@@ -127,8 +128,9 @@ def _pairs(
     table, read = parsed(table, None, path, f"values of {kind.column!r}")
     names = table["cell_id"]
     if options.id_map is not None:
-        names = names.map(line_translation(options.id_map, root))
-    table, notes = complete(table.assign(cell_idx=rows_of(names, cell_ids), drug_idx=0.0), file, path)
+        names = names.map(line_translation(options.id_map, root, list(names.unique())))
+    table = table.assign(cell_idx=rows_of(names, cell_ids), drug_idx=0.0)
+    table, notes = complete(table, file, path, {"cell_id": cell_ids})
     notes = (*file.left_out(root), *read, *notes)
     repeated = table[table.duplicated(["cell_idx", "drug_id"])]
     if len(repeated):

@@ -1,4 +1,4 @@
-"""The parts of a screen from its files: expression, lines, drugs and labels."""
+"""The parts of a screen from its files: expression, drugs and labels; tidy_lines has the lines."""
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
@@ -13,7 +13,6 @@ import pandas as pd
 from dadsp.data.curves.table import fitted_labels
 from dadsp.data.drug_tables import cross_checks, read_structures, told_drugs
 from dadsp.data.genes import harmonised
-from dadsp.data.ids import line_keys, one_to_one
 from dadsp.data.odd_names import check_names
 from dadsp.data.potency import (
     censor,
@@ -25,18 +24,19 @@ from dadsp.data.potency import (
     suspicions,
     to_label,
 )
-from dadsp.data.problems import Unreadable, refuse
+from dadsp.data.problems import Unreadable, refuse, stop_if_unsound
 from dadsp.data.response_cells import parsed, where_of
 from dadsp.data.sources.file_options import File
 from dadsp.data.sources.response_file import ResponseFile
 from dadsp.data.sources.response_layouts import measured, refuse_matrix, refuse_turned, several_screens
-from dadsp.data.sources.tidy_files import CellFile, DrugFile, ExpressionFile, IdMapFile, ScreenOptions
+from dadsp.data.sources.tidy_files import DrugFile, ExpressionFile, ScreenOptions
+from dadsp.data.sources.tidy_lines import line_translation, refuse_repeated, texts_of
 from dadsp.data.structure_tables import cids_of, structures_of
 from dadsp.data.table_files import TableFile, header_of
 from dadsp.data.tables import Matrix, places, read_table
 from dadsp.data.units import Unit, check_units
 from dadsp.errors import ConfigError, MissingIdsError, SchemaError, UnitsError, examples, nearest
-from dadsp.schema import BoolArray, CellLines, Drugs, FloatArray, Note, Responses, duplicates
+from dadsp.schema import BoolArray, Drugs, FloatArray, Note, Responses, duplicates
 
 _SHARES = (-1.0, 1.0)  # credible labels where areas are divided: cells that grow beyond the control lose less than nothing
 
@@ -54,7 +54,7 @@ def read_expression(file: ExpressionFile, root: Path) -> tuple[Matrix, tuple[Not
     path = root / file.path
     matrix, notes = file.read(root)
     notes = (*notes, *_suspicious_scale(matrix, file.transform))
-    _unique(matrix.rows, "cell lines", path)
+    refuse_repeated(matrix.rows, "cell lines", path)
     if duplicates(matrix.rows):  # while problems are collected: no row to which a response could belong
         raise Unreadable(f"{path} names cell lines twice.")
     if file.transform == "log2p1":
@@ -84,64 +84,14 @@ def _suspicious_scale(matrix: Matrix, transform: str) -> tuple[Note, ...]:
     )
 
 
-def read_cells(file: CellFile | None, expression: Matrix, root: Path) -> tuple[CellLines, tuple[Note, ...]]:
-    """Lines with their expression; identity and tissue where a file says them."""
-    ids = expression.rows
-    if file is None:
-        return CellLines(ids, ids, (None,) * len(ids), expression.numbers), ()
-    path = root / file.path
-    table = file.table(root)
-    _unique(table["cell_id"], "cell lines", path)
-    table = table.drop_duplicates("cell_id")
-    known = set(table["cell_id"])
-    missing = [name for name in ids if name not in known]
-    if missing and file.on_missing == "error":
-        refuse(
-            MissingIdsError(
-                f"{path}: {len(missing)} of {len(ids)} cell lines with expression have no row (e.g. {examples(missing)}). "
-                "Add them, or set cells.on_missing: blank."
-            )
-        )
-    chosen = table.set_index("cell_id").reindex(list(ids))
-    notes = file.left_out(root)
-    if missing:
-        notes = (*notes, Note("cell lines without annotation kept, unlinked", len(missing), examples(missing)))
-    links, more = _links(file, chosen, root)
-    _unique([link for link in links if link is not None], "link ids", path)
-    tissues = (None if tissue in file.unknown_tissues else tissue for tissue in _texts(chosen, "tissue"))
-    names = _texts(chosen, "name") if "name" in chosen else ()
-    return CellLines(ids, links, tuple(tissues), expression.numbers, names), (*notes, *more)
-
-
-def _links(file: CellFile, chosen: pd.DataFrame, root: Path) -> tuple[tuple[str | None, ...], tuple[Note, ...]]:
-    """Identity across screens of each chosen line, and a note on those that an id table or their name leaves without one."""
-    path = root / file.path
-    if file.links is not None:
-        path = root / file.links.path
-        pairs = read_table(file.links.at(root), file.links.columns.model_dump(), optional=("cell_id", "link_id"))
-        own = pairs[pairs["cell_id"].isin(chosen.index)]
-        identity = one_to_one(own[["cell_id", "link_id"]], str(path))
-        links: tuple[str | None, ...] = tuple(identity.get(str(name)) for name in chosen.index)
-    elif file.link_by == "name":
-        links = line_keys(_texts(chosen, "name"), str(path))
-    else:
-        return (_texts(chosen, "link_id") if "link_id" in chosen else tuple(chosen.index)), ()
-    lost = [name for name, link in zip(chosen.index, links, strict=True) if link is None]
-    notes = file.links.left_out(root) if file.links is not None else ()
-    return links, (
-        *notes,
-        Note(f"cell lines that {path.name} links to no other screen", len(lost), examples(lost)),
-    ) if lost else notes
-
-
 def read_drugs(file: DrugFile, root: Path) -> tuple[Drugs, tuple[Note, ...]]:
     """Drugs with their structures."""
     path = root / file.path
     table = file.table(root)
-    _unique(table["drug_id"], "drugs", path)
-    table = table.drop_duplicates("drug_id")
-    ids, cells = tuple(table["drug_id"]), _texts(table, "smiles")
-    names = tuple(name or drug_id for name, drug_id in zip(_texts(table, "name"), ids, strict=True))
+    refuse_repeated(table["drug_id"], "drugs", path)
+    stop_if_unsound()  # drugs of rows that are refused would seem to be lacking
+    ids, cells = tuple(table["drug_id"]), texts_of(table, "smiles")
+    names = tuple(name or drug_id for name, drug_id in zip(texts_of(table, "name"), ids, strict=True))
     cells, given = _given_structures(file.smiles or {}, ids, cells, path)
     smiles, notes = read_structures(cells, names, str(path), file.on_invalid_structure)
     notes = (*file.left_out(root), *notes)
@@ -153,8 +103,8 @@ def read_drugs(file: DrugFile, root: Path) -> tuple[Drugs, tuple[Note, ...]]:
         found, more = structures_of(table.assign(name=list(names)), known, *rules)
         smiles = tuple(own or other for own, other in zip(smiles, found, strict=True))
         notes = (*notes, *file.structures.left_out(root), *more)
-    drugs = told_drugs(ids, names, smiles, _texts(table, "target"), file.identity)
-    cids = {drug_id: cids_of(text) for drug_id, text in zip(ids, _texts(table, "cid"), strict=True)}
+    drugs = told_drugs(ids, names, smiles, texts_of(table, "target"), file.identity)
+    cids = {drug_id: cids_of(text) for drug_id, text in zip(ids, texts_of(table, "cid"), strict=True)}
     return drugs, (*given, *notes, *cross_checks(drugs, cids))
 
 
@@ -178,15 +128,15 @@ def read_responses(
     """The labels; where lines or drugs could not be read (None), every name in the file counts as known."""
     file = options.responses
     path = file.at(root)
-    translation = None if options.id_map is None else line_translation(options.id_map, root)
-    table, notes = _measurements(file, translation or cell_ids or (), drug_ids or (), root)
-    notes = notes if options.id_map is None else (*options.id_map.left_out(root), *notes)
-    cell_names = table["cell_id"] if translation is None else table["cell_id"].map(translation)
+    table, notes = _measurements(file, cell_ids or (), drug_ids or (), root)
+    cell_names = table["cell_id"]
+    if options.id_map is not None:
+        notes = (*options.id_map.left_out(root), *notes)
+        cell_names = cell_names.map(line_translation(options.id_map, root, list(cell_names.unique())))
     cell_ids = tuple(cell_names.dropna().unique()) if cell_ids is None else cell_ids
     drug_ids = tuple(table["drug_id"].unique()) if drug_ids is None else drug_ids
-    table, more = complete(
-        table.assign(cell_idx=rows_of(cell_names, cell_ids), drug_idx=rows_of(table["drug_id"], drug_ids)), file, path
-    )
+    table = table.assign(cell_idx=rows_of(cell_names, cell_ids), drug_idx=rows_of(table["drug_id"], drug_ids))
+    table, more = complete(table, file, path, {"cell_id": cell_ids, "drug_id": drug_ids})
     notes = (*notes, *more)
     potency, more = _labels_of(table, file, path)
     notes = (*notes, *more)
@@ -298,14 +248,26 @@ _GAPS: dict[str, tuple[str, str | None, str]] = {
 }
 
 
-def complete(table: pd.DataFrame, file: File, path: TableFile) -> tuple[pd.DataFrame, tuple[Note, ...]]:
-    """The rows with a value, a line and a drug; the others are refused or, where the options say so, dropped with a note."""
+def complete(
+    table: pd.DataFrame, file: File, path: TableFile, known: Mapping[str, Sequence[str]]
+) -> tuple[pd.DataFrame, tuple[Note, ...]]:
+    """The rows with a value, a line and a drug; the others are refused or, where the options say so, dropped with a note.
+
+    Args:
+        table: Of the responses, with ``cell_idx`` and ``drug_idx``.
+        file: Whose options say what becomes of them.
+        path: Of the responses, for messages.
+        known: The ids that ``cell_id`` and ``drug_id`` are looked up among, for the message where none is found.
+    """
     notes: list[Note] = []
     for option, (column, culprit, what) in _GAPS.items():
         gone = table[column].isna()
         if not gone.any():
             continue
         bad = table[gone]
+        if culprit and gone.all():
+            _refuse_unjoined(bad, known.get(culprit, ()), culprit, path)
+            return table[~gone], tuple(notes)
         names = list(bad[culprit].unique()) if culprit else []
         counted = f"{what} ({len(names)} different ones)" if culprit else what + _words(bad)
         shown = examples(names) if culprit else examples(where_of(bad, range(len(bad)), path))
@@ -330,32 +292,21 @@ def _words(table: pd.DataFrame) -> str:
     return f" ({examples((f'{n} {word!r}' if word else f'{n} empty' for word, n in counts.most_common()), 40)})"
 
 
-def line_translation(file: IdMapFile, root: Path) -> dict[str, str]:
-    """Response id → expression id, for the ids that have one."""
-    path = root / file.path
-    columns = file.columns.model_dump()
-    table = read_table(file.at(root), columns, optional=set(columns))
-    table = table.dropna().drop_duplicates()
-    _unique(table["response_id"], "response ids", path)
-    return dict(zip(table["response_id"], table["expression_id"], strict=True))
-
-
 def _some(what: str, concerned: BoolArray) -> tuple[Note, ...]:
     return (Note(what, int(concerned.sum())),) if concerned.any() else ()
 
 
-def _texts(table: pd.DataFrame, name: str) -> tuple[str | None, ...]:
-    """A column as Python strings, None where empty or where there is no such column."""
-    if name not in table:
-        return (None,) * len(table)
-    return tuple(None if pd.isna(text) else str(text) for text in table[name])
-
-
-def _unique(ids: Sequence[str] | pd.Series, what: str, path: Path) -> None:
-    repeated = duplicates(ids)
-    if repeated:
-        refuse(
-            SchemaError(
-                f"{path}: {len(repeated)} {what} stand more than once (e.g. {examples(repeated)}). Keep one of each."
-            )
+def _refuse_unjoined(table: pd.DataFrame, known: Sequence[str], column: str, path: TableFile) -> None:
+    """An error that shows both sides of a join that found nothing, which no option means."""
+    names = list(table[column].unique())
+    what, remedy = {
+        "cell_id": ("name cell lines without expression", "give an id_map that translates them"),
+        "drug_id": ("name drugs that the drug file lacks", "another one as drugs.columns.drug_id"),
+    }[column]
+    refuse(
+        MissingIdsError(
+            f"{path}: all {len(table)} responses {what}: none of {len(names)} (e.g. {examples(names)}) is among the "
+            f"{len(known)} there (e.g. {examples(known)}). Name the column that holds the same ids as "
+            f"responses.columns.{column}, or {remedy}."
         )
+    )

@@ -114,11 +114,13 @@ def test_repeated_pair_is_refused_by_name(options: dict[str, Any]) -> None:
         tidy_panel(**options)
 
 
-def test_panel_without_any_usable_row_is_refused(options: dict[str, Any]) -> None:
+def test_panel_whose_id_map_translates_nothing_is_refused_with_both_sides(options: dict[str, Any]) -> None:
     for name in LINES.values():
         path = options["root"] / "lines.csv"
         edit(path, name, f"no {name}")
-    with pytest.raises(SchemaError, match="no response is left after joining"):
+    with pytest.raises(
+        MissingIdsError, match=r"lines\.csv: none of the 4 line ids .*ALPHA.* stands in 'name' \(e\.g\. no ALPHA"
+    ):
         tidy_panel(**options)
 
 

@@ -125,7 +125,7 @@ def _faults(table: pd.DataFrame, odd: Sequence[int], cells: Mapping[int, _Cell],
     yield _Fault(
         unread,
         "are not finite numbers",
-        spelling(table["value_written"].iloc[unread]).rstrip(".")
+        spelling(table["value_written"].iloc[unread].tolist()).rstrip(".")
         or "Write one number with a decimal point (a relation such as '>' may stand before, the declared unit behind it), "
         "or NA where there is none",
     )

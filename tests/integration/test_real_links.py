@@ -4,6 +4,7 @@ import os
 import re
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 DEPMAP = "native/DepMap-2018q3-celllines.csv"
-FILES = {
+FILES: dict[str, tuple[str, dict[str, Any]]] = {
     "GDSC": ("native/Cell_Lines_Details.txt", {"cell_id": "COSMIC identifier", "name": "Sample Name"}),
     "CCLE": (
         "native/Cell_lines_annotations_20181226.txt",
@@ -61,11 +62,11 @@ def depmap() -> tuple[dict[str, str], dict[str, str]]:
     table = read_table(DATA / DEPMAP, columns, optional=("cosmic", "name"))
     known = table.dropna(subset="cosmic")
     by_name = {name: own for own, name in zip(table["id"], table["name"], strict=True) if name is not None}
-    merged = {}
+    merged: dict[str, str] = {}
     for own, name in zip(table["id"], table["name"], strict=True):
         mark = re.fullmatch(r"\[MERGED_TO_(ACH-\d+)\](.+)", str(name))
         if mark:
-            merged[own] = by_name.get(mark[2], mark[1])
+            merged[own] = str(by_name.get(mark[2], mark[1]))
     return dict(zip(known["cosmic"], known["id"], strict=True)), merged
 
 

@@ -104,8 +104,7 @@ def test_an_id_counts_where_it_says_one_line_and_the_name_another() -> None:
 
 
 def test_an_own_name_goes_before_the_further_name_of_another_line() -> None:
-    source = [([], ["SK-N-SH"])]
-    rows, _ = joined(source, [([], ["SH-SY5Y", "SK-N-SH"]), ([], ["SKNSH_AUTONOMIC_GANGLIA"])])
+    rows, _ = joined([([], ["SK-N-SH"])], [([], ["SH-SY5Y", "SK-N-SH"]), ([], ["SKNSH_AUTONOMIC_GANGLIA"])])
     assert rows == [-1, 0]
 
 

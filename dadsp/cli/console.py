@@ -9,6 +9,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from dadsp.data.cross_checks import CrossCheck, cross_checks
 from dadsp.evaluation.report import render
 from dadsp.runs.folder import FIGURES, RunFolder
 from dadsp.runs.tracked import tested_on
@@ -63,16 +64,22 @@ def print_notes(screens: Iterable[Screen | ResponsePanel]) -> None:
         _print_notes(screen.name, screen.notes)
 
 
-def warn(screens: Iterable[Screen]) -> None:
-    """What looks misread, on standard error, so that it is seen before training and beside JSON."""
-    for screen in screens:
-        for note in suspicious(screen.notes):
-            tell(f"warning: {screen.name}: {_said(note)}")
+def warn(study: Study) -> None:
+    """What looks misread, on standard error, so that it is seen before training and beside JSON; no target label is read."""
+    for screen in (study.source, study.target):
+        for note in screen.notes:
+            if note.what.startswith("suspicious"):
+                tell(f"warning: {screen.name}: {_said(note)}")
+    for check in cross_checks(study, labels=False):
+        if check.verdict == "suspicious":
+            tell(f"warning: {check}")
 
 
-def suspicious(notes: Iterable[Note]) -> list[Note]:
-    """The notes on what may be misread."""
-    return [note for note in notes if note.what.startswith("suspicious")]
+def print_cross_checks(checks: Iterable[CrossCheck]) -> None:
+    """What the two screens say about each other."""
+    print("cross-checks:")
+    for check in checks:
+        print(f"  {check}")
 
 
 def _said(note: Note) -> str:

@@ -10,9 +10,10 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from dadsp.building import LATER
-from dadsp.cli.console import print_notes
+from dadsp.cli.console import print_cross_checks, print_notes
 from dadsp.configuration.compose import build
 from dadsp.data.cache import cached_study, describe_cache, why_rebuild
+from dadsp.data.cross_checks import cross_checks
 from dadsp.data.problems import Problem, collecting
 from dadsp.errors import ConfigError, SchemaError
 from dadsp.files import write_text
@@ -28,14 +29,21 @@ def validate(config: DictConfig, as_json: bool) -> None:
     studies: list[Study] = []
     with collecting() as problems:
         studies.append(build(config.data, "data"))
+    checks = [check for study in studies for check in cross_checks(study, labels=True)]
     if as_json:
-        print(json.dumps({"problems": [asdict(problem) for problem in problems], "notes": _notes(studies)}, allow_nan=False))
+        facts = {
+            "problems": [asdict(problem) for problem in problems],
+            "notes": _notes(studies),
+            "cross_checks": [asdict(check) for check in checks],
+        }
+        print(json.dumps(facts, allow_nan=False))
     elif problems:
         _print(problems)
     else:
         (study,) = studies
         print(f"{study.source.name} → {study.target.name}: no problem. data hash {study.content_hash}")
         print_notes((study.source, study.target))
+        print_cross_checks(checks)
     if problems:
         places = len({problem.where for problem in problems})
         raise SchemaError(f"{len(problems)} problems in {places} parts of the data. Mend them and validate again.")

@@ -1,14 +1,16 @@
 """``dadsp data describe`` and ``dadsp data simulate``."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
 from rich.table import Table
 
-from dadsp.cli.console import console, print_notes
+from dadsp.cli.console import console, print_cross_checks, print_notes
 from dadsp.configuration.compose import build
+from dadsp.data.cross_checks import cross_checks
 from dadsp.data.describe import describe
 from dadsp.data.tidy_writer import write_tidy
 from dadsp.errors import ConfigError
@@ -22,7 +24,8 @@ from dadsp.splits.cross_screen import cross_screen
 def describe_study(config: DictConfig, as_json: bool) -> None:
     """Prints what there is in the study of a configuration, and what naive predictors score on it."""
     study = _study(config)
-    facts = {**describe(study), "naive": _naive_scores(study)}
+    checks = cross_checks(study, labels=True)
+    facts = {**describe(study), "cross_checks": [asdict(check) for check in checks], "naive": _naive_scores(study)}
     if as_json:
         print(json.dumps(facts, allow_nan=False))
         return
@@ -57,6 +60,7 @@ def describe_study(config: DictConfig, as_json: bool) -> None:
         if origins := facts[role]["origins"]:
             print(f"Labels of {facts[role]['name']}: " + ", ".join(f"{n:,} from {name}" for name, n in origins.items()))
     print_notes((study.source, study.target))
+    print_cross_checks(checks)
     naive = Table(title="What naive predictors score on the target", title_justify="left")
     naive.add_column("predictor")
     naive.add_column("RMSE", justify="right")

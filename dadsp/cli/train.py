@@ -18,7 +18,7 @@ def _train(job: Job, as_json: bool) -> Ending:
         worked = True
         if not as_json:
             print_facts(study, split, system)
-        warn((study.source, study.target))
+        warn(study)
 
     _, ending = train(job, FitContext(on_epoch=_epoch_teller(), progress=sys.stderr.isatty()), begun)
     if as_json or worked:

@@ -135,8 +135,20 @@ def test_ids_of_another_kind_are_a_warning_wherever_one_looks(case: Path, capsys
     assert "TGT: DepMap ids such as ACH-000906, ACH-000907, ACH-000908, …" in note["what"]
     assert main(["data", "describe", "--config-dir", "conf", "data=mine"]) == 0
     assert said in capsys.readouterr().out
-    ridge = ["model=linear", "tracking=none", "hydra.run.dir=run"]
-    assert main(["train", "--config-dir", "conf", "data=mine", *ridge, "--json"]) == 0
+    naive = ["model=naive_drug_mean", "tracking=none", "hydra.run.dir=run"]
+    assert main(["train", "--config-dir", "conf", "data=mine", *naive, "--json"]) == 0
     out, told = capsys.readouterr()
     assert f"warning: TGT: suspicious links: {said}" in told
     assert json.loads(out)["warnings"] == [note]
+
+
+@pytest.mark.parametrize("case", ["aac_as_auc"], indirect=True)
+def test_an_area_above_the_curve_declared_as_below_is_a_warning(case: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (check,) = [check for check in validated(capsys)["cross_checks"] if check["verdict"] == "suspicious"]
+    assert check["of"] == check["count"] == 24
+    assert "they anticorrelate. Turn one of them (responses.measure" in check["what"]
+    assert main(["data", "describe", "--config-dir", "conf", "data=mine"]) == 0
+    assert "suspicious: direction of labels: r -0.40 over 24 pairs" in capsys.readouterr().out
+    assert [
+        c for c in validated(capsys, "data.target.responses.measure=aac")["cross_checks"] if c["verdict"] == "suspicious"
+    ] == []

@@ -9,7 +9,8 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from dadsp.data.cross_checks import CrossCheck, cross_checks
+from dadsp.data.cross_check import CrossCheck
+from dadsp.data.cross_checks import cross_checks
 from dadsp.evaluation.report import render
 from dadsp.runs.folder import FIGURES, RunFolder
 from dadsp.runs.tracked import tested_on
@@ -68,11 +69,16 @@ def warn(study: Study) -> None:
     """What looks misread, on standard error, so that it is seen before training and beside JSON; no target label is read."""
     for screen in (study.source, study.target):
         for note in screen.notes:
-            if note.what.startswith("suspicious"):
+            if _alarms(note.what):
                 tell(f"warning: {screen.name}: {_said(note)}")
     for check in cross_checks(study, labels=False):
         if check.verdict == "suspicious":
             tell(f"warning: {check}")
+
+
+def _alarms(what: str) -> bool:
+    """Whether a note, or one of a source that was combined with others ("GDSC2: …"), says that something looks misread."""
+    return what.startswith("suspicious ") or ": suspicious " in what
 
 
 def print_cross_checks(checks: Iterable[CrossCheck]) -> None:
@@ -96,7 +102,7 @@ def print_results(folder: RunFolder, as_json: bool, tracking_uri: str | None = N
     results: dict[str, Any] = folder.results
     if as_json:
         notes = [{"screen": screen, **note} for screen, own in folder.data_notes.items() for note in own]
-        warnings = [note for note in notes if note["what"].startswith("suspicious")]
+        warnings = [note for note in notes if _alarms(note["what"])]
         facts = {"folder": str(folder.path), "tracking_uri": tracking_uri, "warnings": warnings, **results}
         print(json.dumps(facts, allow_nan=False))
         return

@@ -5,57 +5,26 @@ Training makes the others alone.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import combinations
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
+from dadsp.data.cross_check import CrossCheck, Verdict
 from dadsp.data.ids import drug_key
-from dadsp.data.potency import same_measure
-from dadsp.data.shared_pairs import measured_in_both
+from dadsp.data.label_checks import label_checks
 from dadsp.errors import examples
-from dadsp.schema import Screen, Study
+from dadsp.schema import Note, Screen, Study
 
-Verdict = Literal["fits", "look", "suspicious", "not made"]
 Values = NDArray[np.float64]
 
-SURE = 3.0  # standard deviations (p = 0.0013) beyond which labels run against each other
-FEWEST_PAIRS = 20  # for a scale, an offset or a copy
-FEWEST_OF_DRUG = 10
-SCALE = {"concentration": 1.8, "area": 3.0}  # ln for log10 makes 2.3; areas over other doses differ by up to 1.5
-OFFSET = 1.5  # −log10 µM: nM for µM makes 3; GDSC and CCLE differ by 0.3
-MOST_LOST = 0.6  # of the area, as a median: most drugs leave most lines alive
-FEWEST_LINES, FEWEST_GENES = 10, 20
+SURE = 3.0  # standard deviations (p = 0.0013) from chance
+FEWEST_LINES, FEWEST_GENES = 6, 20
 MARGIN = 0.2  # of correlation, by which another line is clearly more alike
 MOST_GENES = 2000  # as many tell lines apart, in a fraction of the time
-
-
-@dataclass(frozen=True)
-class CrossCheck:
-    """One comparison of two screens.
-
-    Attributes:
-        name: What is checked.
-        verdict: ``"suspicious"`` alarms; ``"look"`` may be right as it is; ``"not made"`` says why in ``what``.
-        what: What was found, in words with its numbers.
-        of: How many pairs, lines or drugs it rests on.
-        count: How many of them it concerns.
-        examples: The first few.
-    """
-
-    name: str
-    verdict: Verdict
-    what: str
-    of: int
-    count: int = 0
-    examples: str = ""
-
-    def __str__(self) -> str:
-        shown = f": {self.count:,} ({self.examples})" if self.examples else ""
-        return f"{self.verdict}: {self.name}: {self.what}{shown}"
+SCALES = 10.0  # ratio of the spreads of the median gene: that of GDSC's z-scores and CCLE's log2(TPM + 1) is 2
 
 
 def cross_checks(study: Study, *, labels: bool) -> list[CrossCheck]:
@@ -67,115 +36,25 @@ def cross_checks(study: Study, *, labels: bool) -> list[CrossCheck]:
     """
     if study.scope != "across":
         return []
-    found = [_partners(study), *_identical_lines(study), *_structures(study)]
-    return [*found, *_labels(study)] if labels else found
-
-
-def _labels(study: Study) -> Iterator[CrossCheck]:
-    pairs = measured_in_both(study)
-    free = pairs[(pairs["source_censored"] == 0) & ~pairs["target_censored"]]
-    yield _direction(study, pairs)
-    yield _scale(study, free)
-    yield _copies(free)
-    yield _drugs_apart(study, pairs)
-
-
-def _direction(study: Study, pairs: pd.DataFrame) -> CrossCheck:
-    """Whether labels rise together, within drugs (one degree of freedom a line, as its pairs are alike) and between."""
-    name = "direction of labels"
-    within = _centred(pairs)
-    between = pairs.groupby("structure")[["raw", "target"]].mean()
-    r, s = (_r(table["raw"], table["target"]) for table in (within, between))
-    scores = [_score(r, pairs["link"].nunique() - 2), _score(s, len(between) - 2)]
-    known = [score for score in scores if score is not None]
-    if not known:
-        return CrossCheck(name, "not made", f"{len(pairs)} pairs measured in both are too few, or all alike", len(pairs))
-    found = (
-        f"r {_shown(r)} over {len(pairs)} pairs measured in both, within drugs, and {_shown(s)} over the means of "
-        f"{len(between)} drugs"
-    )
-    if sum(known) / np.sqrt(len(known)) > -SURE:
-        return CrossCheck(name, "fits", found, len(pairs))
-    return CrossCheck(name, "suspicious", f"{found}: they anticorrelate. {_turned(study)}", len(pairs), len(pairs))
-
-
-def _turned(study: Study) -> str:
-    """Which screen may have its direction wrong, and where that is set."""
-    screens = (study.source, study.target)
-    if all(screen.measure in ("auc", "aac") for screen in screens):
-        high = [screen for screen in screens if np.median(screen.responses.potency) > MOST_LOST]
-        told = (
-            f"Half of {high[0].name}'s labels say that more than {np.median(high[0].responses.potency):.2f} of the area is "
-            "lost, which few drugs do, so turn that one"
-            if len(high) == 1
-            else "Turn one of them"
-        )
-        declared = ", ".join(f"{screen.name} is declared {screen.measure}" for screen in screens)
-        return f"{told} (responses.measure: auc is the area below the curve, aac that above; {declared})"
-    declared = ", ".join(f"{screen.name} is declared {screen.measure}" for screen in screens)
-    return f"Check responses.measure and the sign in responses.unit (log10 or neg_log10) of both ({declared})"
-
-
-def _scale(study: Study, free: pd.DataFrame) -> CrossCheck:
-    name = "scale of labels"
     source, target = study.source, study.target
-    if not same_measure(source.measure, target.measure):
-        return CrossCheck(name, "not made", f"{source.name} has {source.measure}, {target.name} {target.measure}", len(free))
-    r = _r(free["raw"], free["target"])
-    if len(free) < FEWEST_PAIRS or r is None or r < 0.5:
-        what = f"{len(free)} uncensored pairs of r {_shown(r)}; {FEWEST_PAIRS} of r 0.5 are needed"
-        return CrossCheck(name, "not made", what, len(free))
-    ratio = float(free["raw"].std() / free["target"].std())
-    difference = free["raw"] - free["target"]
-    middle = float(difference.median())
-    spread = f"spread of {source.name} over {target.name} {ratio:.2f}"
-    found = f"{len(free)} uncensored pairs: {spread}, median difference {middle:.2f}"
-    kind = "concentration" if source.measure in ("ic50", "ec50") else "area"
-    if not 1 / SCALE[kind] < ratio < SCALE[kind]:
-        hint = (
-            "ln for log10 makes 2.3 or 0.43: check responses.unit"
-            if kind == "concentration"
-            else "check responses.full_area"
-        )
-        return CrossCheck(name, "suspicious", f"{found}: one is stretched ({hint})", len(free), len(free))
-    one_side = max((difference > 0).mean(), (difference < 0).mean())
-    if kind == "concentration" and abs(middle) >= OFFSET and one_side >= 0.9:
-        hint = "nM for µM makes 3, M for µM 6: check responses.unit"
-        return CrossCheck(name, "suspicious", f"{found}: one is shifted ({hint})", len(free), len(free))
-    return CrossCheck(name, "fits", found, len(free))
+    if source.name == target.name and source.cells.ids == target.cells.ids:
+        return [CrossCheck("cross-checks", "not made", f"source and target are one screen, {source.name}", 0)]
+    found = [_partners(study), *_identical_lines(study), *_gene_scale(study), *_structures(study)]
+    return [*found, *label_checks(source, target, study.raw_source_potency)] if labels else found
 
 
-def _copies(free: pd.DataFrame) -> CrossCheck:
-    """Whether one screen's labels are the other's: two measurements never agree so well."""
-    name = "copied labels"
-    if len(free) < FEWEST_PAIRS:
-        return CrossCheck(name, "not made", f"{len(free)} uncensored pairs; {FEWEST_PAIRS} are needed", len(free))
-    equal = int(np.isclose(free["raw"], free["target"], rtol=1e-5, atol=1e-6).sum())
-    r = _r(_centred(free)["raw"], _centred(free)["target"])
-    found = f"{equal} of {len(free)} uncensored pairs have equal labels; r within drugs {_shown(r, 4)}"
-    if 2 * equal > len(free) or (r is not None and r > 0.9999):
-        what = f"{found}: the same data twice, so that the source holds the target's answers"
-        return CrossCheck(name, "suspicious", what, len(free), equal)
-    return CrossCheck(name, "fits", found, len(free), equal)
-
-
-def _drugs_apart(study: Study, pairs: pd.DataFrame) -> CrossCheck:
-    """Drugs of which labels run against each other while those of most drugs agree: shuffled, or another drug."""
-    name = "labels of each drug"
-    found = {}
-    for drug, own in pairs.groupby("drug"):
-        r = _r(own["raw"], own["target"])
-        if len(own) >= FEWEST_OF_DRUG and r is not None:
-            found[drug] = (r, _score(r, len(own) - 2) or 0.0)
-    middle = float(np.median([r for r, _ in found.values()])) if found else None
-    if len(found) < 3 or middle is None or middle < 0.2:
-        what = f"{len(found)} drugs of {FEWEST_OF_DRUG} pairs, median r {_shown(middle)}; 3 and 0.2 are needed"
-        return CrossCheck(name, "not made", what, len(found))
-    apart = [f"{study.target.drugs.names[int(str(drug))]} r {r:.2f}" for drug, (r, score) in found.items() if score < -SURE]
-    what = f"median r {middle:.2f} of {len(found)} drugs of {FEWEST_OF_DRUG} pairs or more"
-    if apart:
-        what = f"{what}; drugs whose labels run against each other, as if they were another drug's"
-    return CrossCheck(name, "suspicious" if apart else "fits", what, len(found), len(apart), examples(apart))
+def alarms_among(sources: Sequence[Screen]) -> tuple[Note, ...]:
+    """What looks misread in several source screens, all of whose labels train."""
+    notes: list[Note] = []
+    for one, other in combinations(sources, 2):
+        genes = [gene for gene in one.genes if gene in set(other.genes)]
+        study = Study(one.with_genes(genes), other.with_genes(genes), "none", one.responses.potency)
+        notes += [
+            replace(check, name=f"{check.name} of {one.name} and {other.name}").note
+            for check in cross_checks(study, labels=True)
+            if check.verdict == "suspicious"
+        ]
+    return tuple(notes)
 
 
 def _partners(study: Study) -> CrossCheck:
@@ -245,6 +124,24 @@ def _identical_lines(study: Study) -> Iterator[CrossCheck]:
         yield CrossCheck("expression in both screens", "look", what, len(rows_in_both), same)
 
 
+def _gene_scale(study: Study) -> Iterator[CrossCheck]:
+    """Whether the expression of one screen is on another scale, as TPM beside its logarithms."""
+    screens = (study.source, study.target)
+    spreads = [float(np.median(screen.cells.expression.std(axis=0))) for screen in screens]
+    if len(study.genes) < FEWEST_GENES or min(map(len, (study.source.cells, study.target.cells))) < 2 or min(spreads) <= 0:
+        return
+    ratio = spreads[0] / spreads[1]
+    found = f"median gene: spread of {study.source.name} over {study.target.name} {ratio:.2g}"
+    if 1 / SCALES < ratio < SCALES:
+        yield CrossCheck("scale of expression", "fits", found, len(study.genes))
+        return
+    told = [
+        f"{screen.name} {screen.cells.expression.min():.3g} to {screen.cells.expression.max():.3g}" for screen in screens
+    ]
+    what = f"{found} ({', '.join(told)}), as if the logarithms of one were not taken: check expression.transform"
+    yield CrossCheck("scale of expression", "suspicious", what, len(study.genes), len(study.genes))
+
+
 def _structures(study: Study) -> Iterator[CrossCheck]:
     """Whether names, ids and structures of the drugs tell the same drugs apart."""
     ours, theirs = (_by(screen, lambda _, name: drug_key(name)) for screen in (study.source, study.target))
@@ -254,8 +151,10 @@ def _structures(study: Study) -> Iterator[CrossCheck]:
         for name in shared
         if theirs[name][0] != ours[name][0]
     ]
+    told_as_written = study.source.drugs.identity == "exact" and any("salt" in each for each in other)
     what = (
         "drugs of one name with another structure, so that they count as different"
+        + (" (drugs.identity: parent takes salts for their parents)" if told_as_written else "")
         if other
         else "no name has two structures"
     )
@@ -284,7 +183,11 @@ def _ids(study: Study) -> Iterator[CrossCheck]:
     """Ids that mean another structure in the other screen, where most shared ids mean the same one."""
     ours, theirs = (_by(screen, lambda own, _: own) for screen in (study.source, study.target))
     shared = [own for own in theirs if own in ours]
-    other = [f"{own}: {ours[own][1]} / {theirs[own][1]}" for own in shared if theirs[own][0] != ours[own][0]]
+    other = [
+        f"{own}: {ours[own][1]} / {theirs[own][1]}"
+        for own in shared
+        if theirs[own][0] != ours[own][0] and drug_key(ours[own][1]) != drug_key(theirs[own][1])  # else told by name
+    ]
     if other and 2 * len(other) < len(shared):  # else the screens number their drugs each for itself
         what = f"{len(shared)} ids in both; drugs of one id with another structure"
         yield CrossCheck("structures of an id", "suspicious", what, len(shared), len(other), examples(other))
@@ -297,31 +200,3 @@ def _by(screen: Screen, key_of: Callable[[str, str], str]) -> dict[str, tuple[st
         drugs.ids, drugs.names, drugs.structure_keys, drugs.smiles, strict=True
     )
     return {key_of(own, name): (key.partition("-")[0], name, smiles or "") for own, name, key, smiles in every if key}
-
-
-def _centred(pairs: pd.DataFrame) -> pd.DataFrame:
-    """Both labels without the mean of their drug."""
-    values = pairs[["raw", "target"]]
-    return values - values.groupby(pairs["structure"]).transform("mean")
-
-
-def _r(one: "pd.Series[float]", other: "pd.Series[float]") -> float | None:
-    """Pearson correlation; None for fewer than 3 values, or values all alike."""
-    if len(one) < 3 or np.ptp(one) < 1e-9 or np.ptp(other) < 1e-9:
-        return None
-    return float(np.corrcoef(one, other)[0, 1])
-
-
-def _score(r: float | None, freedom: int) -> float | None:
-    """Standard deviations of a normal variable that is as rarely so low as a correlation of nothing is below ``r``."""
-    from scipy.stats import norm, t  # slow to import, and training may need neither
-
-    if r is None or freedom < 1:
-        return None
-    bounded = min(max(r, -1 + 1e-12), 1 - 1e-12)
-    statistic = bounded * np.sqrt(freedom / (1 - bounded**2))
-    return float(np.clip(norm.isf(t.sf(statistic, freedom)), -38, 38))
-
-
-def _shown(value: float | None, digits: int = 2) -> str:
-    return "–" if value is None else f"{value:.{digits}f}"

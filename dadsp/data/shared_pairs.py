@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from dadsp.schema import Study
+from dadsp.schema import FloatArray, Screen, Study
 
 
 def measured_in_both(study: Study) -> pd.DataFrame:
@@ -16,6 +16,11 @@ def measured_in_both(study: Study) -> pd.DataFrame:
         ``target_censored``; ``source`` (label as clipped as the study's), ``raw`` (before clipping), ``source_censored``
         (share of the averaged labels).
     """
+    return pairs_of_both(study.source, study.target, study.raw_source_potency)
+
+
+def pairs_of_both(source: Screen, target: Screen, raw: FloatArray) -> pd.DataFrame:
+    """As ``measured_in_both``, of two screens; ``raw`` are the source's labels before clipping, shape (n_source_pairs,)."""
     measured, held_out = (
         pd.DataFrame(
             {
@@ -26,8 +31,8 @@ def measured_in_both(study: Study) -> pd.DataFrame:
                 f"{role}_censored": screen.responses.censored,
             }
         )
-        for role, screen in (("source", study.source), ("target", study.target))
+        for role, screen in (("source", source), ("target", target))
     )
-    measured = measured.drop(columns="drug").assign(raw=study.raw_source_potency.astype(np.float64)).dropna()
+    measured = measured.drop(columns="drug").assign(raw=raw.astype(np.float64)).dropna()
     pooled = measured.groupby(["link", "structure"], as_index=False)[["source", "raw", "source_censored"]].mean()
     return held_out.dropna().merge(pooled, on=["link", "structure"])

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from dadsp.data.cross_checks import cross_checks
 from dadsp.data.describe import describe
 from dadsp.evaluation.metrics import evaluate
 from dadsp.evaluation.naive_predictions import naive_frame
@@ -111,6 +112,9 @@ def write_results(folder: RunFolder, results: Results, model: Predictor, study: 
     names = dict(zip(study.target.drugs.ids, study.target.drugs.names, strict=True))
     _draw(folder, results, model, study, names)
     notes = {screen.name: [asdict(note) for note in screen.notes] for screen in (study.source, study.target)}
+    alarms = [asdict(check.note) for check in cross_checks(study, labels=False) if check.verdict == "suspicious"]
+    if alarms:
+        notes["cross-checks"] = alarms
     write_json(folder / DATA_NOTES, notes)
     write_json(folder / DATA_FACTS, {**describe(study), "drug_names": names, **model.input_facts()})
     folder.write_results(results.to_json())

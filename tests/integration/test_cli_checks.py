@@ -120,3 +120,31 @@ def test_wrong_arguments_are_named(
     printed = capsys.readouterr()
     assert message in printed.err + printed.out
     assert printed.err.count("\n") == 1
+
+
+def test_train_warns_of_what_screens_say_about_each_other_and_keeps_it(
+    panel: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    edit(tmp_path / "raw/target/drugs.csv", "c1ccccc1", "CCN")
+    said = "suspicious structures of a name: 2 names in both; drugs of one name with another structure"
+    run = tmp_path / "run"
+    assert main(["train", *panel, "model=naive_drug_mean", "tracking=none", f"hydra.run.dir={run}", "--json"]) == 0
+    out, told = capsys.readouterr()
+    assert f"warning: {said.replace('suspicious ', 'suspicious: ')}" in told
+    (warning,) = json.loads(out)["warnings"]
+    assert warning["what"].startswith(said)
+    assert {**warning, "what": ""} == {"screen": "cross-checks", "what": "", "count": 1, "examples": "benzene"}
+    assert json.loads((run / "data_notes.json").read_text())["cross-checks"][0]["what"] == warning["what"]
+
+
+def test_a_warning_of_one_of_several_sources_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = write_panel(tmp_path / "raw")
+    one = options.pop("source")
+    two = {**one, "name": "TWO", "responses": {**one["responses"], "unit": "neg_log10_um"}}
+    write_config(tmp_path, {**options, "sources": {"one": one, "two": two}})
+    arguments = ["--config-dir", str(tmp_path / "conf"), "data=mine", "model=naive_drug_mean", "tracking=none"]
+    assert main(["train", *arguments, f"hydra.run.dir={tmp_path / 'run'}", "--json"]) == 0
+    out, told = capsys.readouterr()
+    said = "suspicious direction of labels of SRC and TWO: r -1.00 over 15 pairs measured in both"
+    assert f"warning: SRC+TWO: {said}" in told
+    assert [warning["what"].startswith(said) for warning in json.loads(out)["warnings"]] == [True]

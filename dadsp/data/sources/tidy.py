@@ -1,6 +1,7 @@
 """Screens from tidy files: expression, responses and drugs, each under column names of the user's choice."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -8,6 +9,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from dadsp.data.combine import Combine, combined
+from dadsp.data.cross_checks import alarms_among
 from dadsp.data.curves.shared import with_shared_ranges
 from dadsp.data.line_links import all_linked
 from dadsp.data.problems import Unreadable, attempt, remarks, stop_if_unsound
@@ -77,6 +79,7 @@ def tidy_study(
     one = attempt("sources", lambda: combined(read[:-1], combine, policies))
     if one is None:
         raise Unreadable("The sources cannot be combined.")
+    one = replace(one, notes=(*one.notes, *alarms_among(read[:-1])))
     return make_study(one, read[-1], **joining.model_dump())
 
 

@@ -1,15 +1,19 @@
 """What two screens say about each other: alarms where one is misread, none where both are noise or right."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from dadsp.data.cross_checks import CrossCheck, cross_checks
+from dadsp.data.cross_check import CrossCheck
+from dadsp.data.cross_checks import alarms_among, cross_checks
+from dadsp.data.sources.tidy import tidy_study
 from dadsp.drugs.structures import structure_keys
 from dadsp.errors import LeakageError
-from dadsp.schema import Screen, Study
+from dadsp.schema import Note, Screen, Study
+from tests.support.raw_files import write_panel
 from tests.support.studies import small_screen
 
 Labels = Callable[[np.ndarray], np.ndarray]
@@ -209,3 +213,150 @@ def test_before_training_no_target_label_is_read() -> None:
 
 def test_inside_one_screen_there_is_nothing_to_check() -> None:
     assert cross_checks(pair_of_screens().within("source"), labels=False) == []
+
+
+def _as_lines_by_drugs(study: Study, change: Callable[[np.ndarray], np.ndarray]) -> Study:
+    """The study with the target's labels changed as a table of lines × drugs."""
+    target = study.target
+    labels = change(target.responses.potency.reshape(len(target.cells), len(target.drugs)).copy())
+    return replace(study, target=replace(target, responses=replace(target.responses, potency=labels.ravel())))
+
+
+def _columns(order: Sequence[int]) -> Callable[[np.ndarray], np.ndarray]:
+    return lambda labels: labels[:, order]
+
+
+def _column(number: int, change: Labels) -> Callable[[np.ndarray], np.ndarray]:
+    def changed(labels: np.ndarray) -> np.ndarray:
+        labels[:, number] = change(labels[:, number])
+        return labels
+
+    return changed
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_three_drugs_on_eight_lines_are_enough_to_see_labels_turned_and_nothing_else_is_blamed(seed: int) -> None:
+    study = pair_of_screens(lines=8, drugs=3, seed=seed, labels=lambda y: 1 - y, measure="auc")
+    assert alarms(study) == ["direction of labels"]
+    assert "labels of each line" not in [check.name for check in cross_checks(study, labels=True)]
+
+
+def test_alike_pairs_of_a_line_do_not_add_up_to_an_alarm() -> None:
+    random = np.random.default_rng(3)
+    alarmed = 0
+    for seed in range(20):
+        study = pair_of_screens(lines=6, drugs=6, seed=seed, noise=0.01)
+        for _ in range(2):  # all drugs of a line agree, with another line of the source
+            per_line = random.normal(size=(6, 1)).astype(np.float32)
+            alarmed += bool(alarms(_as_lines_by_drugs(study, lambda y, per_line=per_line: 0 * y + per_line)))
+    assert alarmed <= 2
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (_column(1, lambda y: np.roll(y, 7)), "drug1 r "),
+        (_columns([0, 2, 1, 3, 4, 5]), " (like drug2 in SRC, r 0."),
+        (_column(1, lambda y: 3 - y), "drug1 r -0."),
+    ],
+)
+def test_a_drug_with_labels_of_others_or_of_no_order_is_named(
+    change: Callable[[np.ndarray], np.ndarray], named: str
+) -> None:
+    study = pair_of_screens(lines=60, noise=0.1)
+    check = checked(_as_lines_by_drugs(study, change), "labels of each drug")
+    assert check.verdict == "suspicious"
+    assert named in check.examples
+    assert "against each other or have nothing in common" in check.what
+
+
+def test_a_drug_that_does_nothing_may_be_noise_in_both() -> None:
+    noise = np.random.default_rng(5).normal(size=60).astype(np.float32)
+    study = _as_lines_by_drugs(pair_of_screens(lines=60, noise=0.1), _column(1, lambda y: y.mean() + 0.1 * noise))
+    assert alarms(study) == []
+
+
+def test_lines_exchanged_in_the_responses_alarm_and_noise_is_shown() -> None:
+    study = pair_of_screens(lines=100, noise=0.1)
+    check = checked(_as_lines_by_drugs(study, lambda y: np.roll(y, 31, axis=0)), "labels of each line")
+    assert (check.verdict, check.count) == ("suspicious", 600)
+    assert "though drugs agree: as if lines were exchanged. Check the ids of lines" in check.what
+    random = np.random.default_rng(0)
+    noise = _as_lines_by_drugs(study, lambda y: random.normal(size=y.shape).astype(np.float32))
+    assert checked(noise, "labels of each line").verdict == "look"
+
+
+@pytest.mark.parametrize(("by", "shown"), [(3, "drug1 -2.8"), (-3, "drug1 +"), (6, "drug1 -")])
+def test_one_drug_in_another_unit_is_named_and_not_all_of_them(by: float, shown: str) -> None:
+    study = _as_lines_by_drugs(pair_of_screens(), _column(1, lambda y: y + by))
+    check = checked(study, "scale of each drug")
+    assert (check.verdict, check.of, check.count) == ("suspicious", 6, 1)
+    assert check.examples.startswith(shown)
+    assert alarms(study) == ["scale of each drug"]
+
+
+def test_a_stretch_is_told_once() -> None:
+    assert alarms(pair_of_screens(lines=40, labels=lambda y: y * np.log(10))) == ["scale of labels"]
+
+
+def test_a_copied_drug_among_others_alarms_by_name() -> None:
+    study = pair_of_screens()
+    own = study.source.responses.potency.reshape(12, 6)[:, 4]
+    check = checked(_as_lines_by_drugs(study, _column(4, lambda _: own)), "copied labels")
+    assert (check.verdict, check.count, check.examples) == ("suspicious", 12, "drug4")
+
+
+def test_labels_that_the_study_clipped_are_compared_before() -> None:
+    study = pair_of_screens(labels=lambda y: y + 3)
+    clipped = np.full(72, True)
+    responses = replace(study.source.responses, potency=np.full(72, 9, np.float32), censored=clipped)
+    study = replace(study, source=replace(study.source, responses=responses))
+    assert "one is shifted" in checked(study, "scale of labels").what
+
+
+def test_values_beside_logarithms_alarm() -> None:
+    study = pair_of_screens(lines=20)
+    raw = (2 ** (study.target.cells.expression + 6)).astype(np.float32)
+    study = replace(study, target=replace(study.target, cells=replace(study.target.cells, expression=raw)))
+    check = checked(study, "scale of expression", labels=False)
+    assert check.verdict == "suspicious"
+    assert "as if the logarithms of one were not taken: check expression.transform" in check.what
+
+
+def test_lines_swapped_among_eight_are_seen() -> None:
+    check = checked(_with_expression(pair_of_screens(lines=8), [1, 0, *range(2, 8)]), "expression of shared lines")
+    assert (check.verdict, check.examples) == ("suspicious", "T0 like SRC-line1, T1 like SRC-line0")
+
+
+def test_a_structure_that_name_and_id_contradict_is_told_once_with_what_helps() -> None:
+    study = pair_of_screens(drugs=5)
+    smiles = list(map(str, study.target.drugs.smiles))
+    found = [
+        check
+        for check in cross_checks(_with_drugs(study, smiles=(smiles[0] + ".Cl", *smiles[1:])), labels=False)
+        if check.verdict == "suspicious"
+    ]
+    assert [(check.name, check.examples) for check in found] == [("structures of a name", "drug0 (a salt or mixture)")]
+    assert "(drugs.identity: parent takes salts for their parents)" in found[0].what
+
+
+def test_one_screen_as_source_and_target_is_no_leak() -> None:
+    study = pair_of_screens()
+    (check,) = cross_checks(replace(study, target=study.source), labels=True)
+    assert (check.verdict, check.what) == ("not made", "source and target are one screen, SRC")
+
+
+def test_source_screens_are_checked_against_each_other() -> None:
+    study = pair_of_screens(labels=lambda y: 1 - y, measure="auc")
+    (note,) = alarms_among([study.source, study.target])
+    assert note.what.startswith("suspicious direction of labels of SRC and TGT: r -0.")
+    assert alarms_among([study.source]) == alarms_among([pair_of_screens().source, pair_of_screens().target]) == ()
+
+
+def test_a_source_of_several_screens_bears_what_they_say_about_each_other(tmp_path: Path) -> None:
+    panel = write_panel(tmp_path)
+    one = panel.pop("source")
+    two = {**one, "name": "TWO", "responses": {**one["responses"], "unit": "neg_log10_um"}}
+    notes: tuple[Note, ...] = tidy_study(**panel, sources={"one": one, "two": two}).source.notes
+    (note,) = [note for note in notes if "direction of labels of SRC and TWO" in note.what]
+    assert note.count == 15  # five lines of three drugs with a structure

@@ -75,6 +75,13 @@ def linked(source: Screen, target: Screen) -> tuple[Screen, Screen]:
         if torn:
             what = f"suspicious links: cell lines that are one of {source.name} by id and another by name (the id counts)"
             notes.append(Note(what, len(torn), examples(torn)))
+    other = _torn_ids(partner, ours, theirs)
+    if other:
+        what = (
+            f"suspicious links: cell lines that are one of {source.name} by link, another by their own id (the link counts)"
+        )
+        note = Note(what, len(other), examples(other))
+        notes += [note] if note not in target.notes else []  # sources are joined before their study is
     source, target = _unified(source, target, partner)
     return source, replace(target, notes=(*target.notes, *notes))
 
@@ -227,6 +234,16 @@ def _torn(partner: IntArray, ours: CellLines, theirs: CellLines) -> list[str]:
                     f"{_called(theirs, row)} is {_called(ours, int(partner[row]))} by id, {_called(ours, others[0])} by name"
                 )
     return shown
+
+
+def _torn_ids(partner: IntArray, ours: CellLines, theirs: CellLines) -> list[str]:
+    """Linked lines whose own id is that of another line of the source, where most of their kind agree."""
+    position = {own: row for row, own in enumerate(ours.ids)}
+    known = [(row, position[own]) for row, own in enumerate(theirs.ids) if partner[row] >= 0 and own in position]
+    torn = [row for row, same in known if partner[row] != same]
+    if 2 * len(torn) >= len(known):  # else the screens number their lines each for itself
+        return []
+    return [f"{_called(theirs, row)} is {_called(ours, int(partner[row]))} by link" for row in torn]
 
 
 def _unified(source: Screen, target: Screen, partner: IntArray) -> tuple[Screen, Screen]:

@@ -30,9 +30,10 @@ _CLONE = re.compile(r"(?<=\d{3})[AB]\d?$")  # a shorter number alone names no li
 
 
 def canonical_id(text: str) -> str | None:
-    """The same text for every way to write an id ("905906.0", "COSMIC:905906", "0905906"; "ach-000001 "); None for no id."""
+    """The same text for every way to write an id ("905906.0", "COSMIC:905906", "0905906"; "ach_000001 "); None for no id."""
     plain = unicodedata.normalize("NFKC", text).strip().casefold()
     plain = _SOURCE.sub("", plain, count=1).strip() if _SOURCE.match(plain) else plain
+    plain = re.sub(r"^ach[ _]?(?=\d{6}$)", "ach-", plain)
     if re.fullmatch(r"\d+(\.0*)?", plain):
         plain = plain.partition(".")[0].lstrip("0") or "0"
     return None if plain in NO_ID else plain

@@ -27,6 +27,7 @@ def read_cells(file: CellFile | None, expression: Matrix, root: Path) -> tuple[C
     notes = (*file.left_out(root), *_unannotated(file, ids, table["cell_id"], path))
     chosen = table.set_index("cell_id").reindex(list(ids))
     links, more = _links(file, chosen, root)
+    stop_if_unsound()  # names or ids that fall together would stand twice among the links
     refuse_repeated([link for link in links if link is not None], "link ids", path)
     tissues = tuple(None if tissue in file.unknown_tissues else tissue for tissue in texts_of(chosen, "tissue"))
     if file.columns.tissue is not None and not any(tissues):
@@ -93,11 +94,11 @@ def _links(file: CellFile, chosen: pd.DataFrame, root: Path) -> tuple[tuple[str 
     declared = file.links is None and file.link_by != "name"
     if not lost or (declared and 2 * len(lost) <= len(links)):  # an empty cell says "not known to stand elsewhere"
         return links, ()
-    what = (
-        f"suspicious links: most cell lines have no link id in {path.name}"
-        if declared
-        else f"cell lines that {path.name} links to no other screen"
-    )
+    what = f"cell lines that {path.name} links to no other screen"
+    if declared and file.link_by == "id":
+        what = f"suspicious links: most cell lines have no link id in {path.name}"
+    elif declared:
+        what = f"cell lines without a link id in {path.name}, sought by name"
     return links, (Note(what, len(lost), examples(lost)),)
 
 

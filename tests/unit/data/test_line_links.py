@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from dadsp.data.line_links import all_linked, few_links
+from dadsp.data.line_links import all_linked, few_links, linked
 from dadsp.data.study import make_study
 from dadsp.schema import Screen
 from tests.support.studies import small_screen
@@ -167,3 +167,21 @@ def test_the_study_holds_the_links_and_says_how_it_found_them() -> None:
     study = make_study(screen("SRC", [(["905901"], []), (["905902"], [])]), screen("TGT", [(["905902.0"], []), (["5"], [])]))
     assert study.target_cell_in_source.tolist() == [1, -1]
     assert "another id" in study.target.notes[0].what
+
+
+def test_links_that_the_lines_own_ids_contradict_are_a_warning_where_most_agree() -> None:
+    source = [(str(row), f"L{row}") for row in range(6)]
+    swapped = {"L0": "1", "L1": "0"}
+
+    def screen_of(name: str, links: Sequence[str]) -> Screen:
+        plain = _ids_only(name, links)
+        return replace(plain, cells=replace(plain.cells, ids=tuple(own for _, own in source)))
+
+    one = screen_of("SRC", [link for link, _ in source])
+    two = screen_of("TGT", [swapped.get(own, link) for link, own in source])
+    _, joined_twice = linked(*linked(one, two))
+    (note,) = joined_twice.notes
+    assert note.what.startswith("suspicious links: cell lines that are one of SRC by link, another by their own id")
+    assert (note.count, note.examples) == (2, "L0 is L1 by link, L1 is L0 by link")
+    numbered_anew = screen_of("TGT", ["3", "4", "5", "0", "1", "2"])
+    assert linked(one, numbered_anew)[1].notes == ()

@@ -22,7 +22,7 @@ from dadsp.data.line_names import (
             "905906",
             ("905906.0", "COSMIC:905906", "cosmic 905906", "COSMIC_ID: 905906", "0905906", " 905906 ", "905906.", "905906"),
         ),
-        ("ach-000001", ("ACH-000001", "ACH-000001 ", "DepMap: ACH-000001", "ach-000001\xa0")),
+        ("ach-000001", ("ACH-000001", "ACH-000001 ", "ACH_000001", "ach 000001", "DepMap: ACH-000001", "ach-000001\xa0")),
         ("cvcl_0031", ("CVCL_0031", "RRID:CVCL_0031", "RRID: cvcl_0031")),
         ("sidm00123", ("SIDM00123", "Sanger:SIDM00123")),
     ],

@@ -177,3 +177,26 @@ def test_two_faults_of_different_parts_are_two_problems(tmp_path: Path) -> None:
     with collecting() as problems:
         tidy_study(**options)
     assert [problem.where for problem in problems] == ["SRC drugs", "SRC responses"]
+
+
+def test_names_that_fall_together_are_one_problem(tmp_path: Path) -> None:
+    options = write_panel(tmp_path)
+    options["target"]["cells"] |= {"columns": {"cell_id": "id", "name": "name"}, "link_by": "name"}
+    cell("target/cells.csv", 1, 1, "BE-TA")(tmp_path, options)
+    with collecting() as problems:
+        tidy_study(**options)
+    (problem,) = problems
+    assert problem.where == "TGT cells"
+    assert "1 ids have several line names (BETA: BE-TA / BETA)" in problem.message
+
+
+def test_a_screen_linked_by_name_where_ids_are_lacking_is_no_warning(tmp_path: Path) -> None:
+    options = write_panel(tmp_path)
+    options["target"]["cells"] |= {
+        "columns": {"cell_id": "id", "name": "name", "link_id": "link"},
+        "link_by": "id_then_name",
+    }
+    column("target/cells.csv", 2, lambda _: "")(tmp_path, options)
+    notes = tidy_study(**options).target.notes
+    assert ("cell lines without a link id in cells.csv, sought by name", 4) in [(note.what, note.count) for note in notes]
+    assert not [note for note in notes if note.what.startswith("suspicious links: most")]

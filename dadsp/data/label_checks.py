@@ -259,13 +259,13 @@ def _r(one: "pd.Series[float]", other: "pd.Series[float]") -> float | None:
 
 def _score(r: float | None, freedom: int) -> float | None:
     """Standard deviations of a normal variable that is as rarely so low as a correlation of nothing is below ``r``."""
-    from scipy.stats import norm, t  # slow to import, and training may need neither
+    from scipy.special import ndtri, stdtr  # slow to import, and training may need neither
 
     if r is None or freedom < 1:
         return None
     bounded = min(max(r, -1 + 1e-12), 1 - 1e-12)
     statistic = bounded * np.sqrt(freedom / (1 - bounded**2))
-    return float(np.clip(norm.isf(t.sf(statistic, freedom)), -38, 38))
+    return float(np.clip(-ndtri(stdtr(freedom, -statistic)), -38, 38))
 
 
 def _shown(value: float | None, digits: int = 2) -> str:

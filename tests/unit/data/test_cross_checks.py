@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from dadsp.data.cross_checks import alarms_among, cross_checks
 from dadsp.data.sources.tidy import tidy_study
 from dadsp.drugs.structures import structure_keys
 from dadsp.errors import LeakageError
-from dadsp.schema import Note, Screen, Study
+from dadsp.schema import Measure, Note, Screen, Study
 from tests.support.raw_files import write_panel
 from tests.support.studies import small_screen
 
@@ -26,7 +27,7 @@ def pair_of_screens(
     noise: float = 0.3,
     seed: int = 0,
     labels: Labels = lambda y: y,
-    measure: str = "ic50",
+    measure: Measure = "ic50",
 ) -> Study:
     """Two screens that measured the same pairs with noise; what ``labels`` makes of the target's is written."""
     random = np.random.default_rng(seed)
@@ -80,7 +81,7 @@ def test_noise_and_small_screens_hardly_ever_alarm() -> None:
         (12, 6, "amax", "Check responses.measure"),
     ],
 )
-def test_labels_that_are_turned_alarm(lines: int, drugs: int, measure: str, words: str) -> None:
+def test_labels_that_are_turned_alarm(lines: int, drugs: int, measure: Measure, words: str) -> None:
     study = pair_of_screens(lines=lines, drugs=drugs, noise=0.1, labels=lambda y: 1 - y, measure=measure)
     check = checked(study, "direction of labels")
     assert check.verdict == "suspicious"
@@ -90,7 +91,8 @@ def test_labels_that_are_turned_alarm(lines: int, drugs: int, measure: str, word
 
 def test_the_screen_of_too_many_sensitive_pairs_is_named() -> None:
     study = pair_of_screens(noise=0.1, labels=lambda y: 0.9 - y / 10, measure="auc")
-    low = replace(study.source, responses=replace(study.source.responses, potency=study.source.responses.potency / 10))
+    tenth = (study.source.responses.potency / 10).astype(np.float32)
+    low = replace(study.source, responses=replace(study.source.responses, potency=tenth))
     what = checked(replace(study, source=low), "direction of labels").what
     assert "Half of TGT's labels say that more than 0." in what
 
@@ -222,6 +224,10 @@ def _as_lines_by_drugs(study: Study, change: Callable[[np.ndarray], np.ndarray])
     return replace(study, target=replace(target, responses=replace(target.responses, potency=labels.ravel())))
 
 
+def _set_to(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    return np.broadcast_to(values, labels.shape)
+
+
 def _columns(order: Sequence[int]) -> Callable[[np.ndarray], np.ndarray]:
     return lambda labels: labels[:, order]
 
@@ -248,7 +254,7 @@ def test_alike_pairs_of_a_line_do_not_add_up_to_an_alarm() -> None:
         study = pair_of_screens(lines=6, drugs=6, seed=seed, noise=0.01)
         for _ in range(2):  # all drugs of a line agree, with another line of the source
             per_line = random.normal(size=(6, 1)).astype(np.float32)
-            alarmed += bool(alarms(_as_lines_by_drugs(study, lambda y, per_line=per_line: 0 * y + per_line)))
+            alarmed += bool(alarms(_as_lines_by_drugs(study, partial(_set_to, per_line))))
     assert alarmed <= 2
 
 

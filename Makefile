@@ -19,7 +19,8 @@ setup: $(READY)  ## build .venv from constraints.txt (does nothing when it is up
 
 # Modules are compiled when first imported: most never are, and compiling all takes as long as copying them.
 # The stamp comes last: a set-up that was interrupted is taken up again, and no other target reinstalls anything.
-# torch has a line of its own because it is the long download; pip takes its pinned version from constraints.txt.
+# torch has a line of its own because it is the long download, beside the others where these are known by hash; pip takes its
+# pinned version from constraints.txt.
 # With HASHED=1 (as .ci/run does) every other file is checked against .ci/hashes.txt first, and the builds of a source archive and
 # of dadsp itself use the packages so checked: the two lines after that then find everything there but torch.
 HASHES := .ci/hashes.txt
@@ -32,7 +33,8 @@ $(READY): pyproject.toml constraints.txt
 	@echo "Installing into $(VENV)$(if $(HASHED), by hash)"
 ifdef HASHED
 	@sed -n '/^setuptools==/,/[^\\]$$/p' $(HASHES) | $(INSTALL) --require-hashes --no-deps --requirement /dev/stdin
-	@$(INSTALL) --require-hashes --no-deps --no-build-isolation --requirement $(HASHES)
+	@$(INSTALL) --no-deps --constraint constraints.txt torch & torch=$$!; \
+		$(INSTALL) --require-hashes --no-deps --no-build-isolation --requirement $(HASHES) && wait $$torch
 endif
 	@$(INSTALL) --constraint constraints.txt torch
 	@$(INSTALL) --constraint constraints.txt $(if $(HASHED),--no-build-isolation) --editable '.[dev,docs,launchers]'

@@ -31,8 +31,9 @@ def files_of(folder: Path) -> set[str]:
 @pytest.mark.slow
 def test_two_processes_write_one_run_folder_like_one_process(tmp_path: Path) -> None:
     # That they train the same every time is seen where a killed pair of them resumes (tests/unit/models/test_processes.py).
-    alone = trained(tmp_path / "alone")
-    shared = trained(tmp_path / "shared", "trainer=ddp", "trainer.device=cpu")
+    few = "trainer.max_epochs=2"
+    alone = trained(tmp_path / "alone", few)
+    shared = trained(tmp_path / "shared", few, "trainer=ddp", "trainer.device=cpu")
     assert len(list((tmp_path / "shared").iterdir())) == 1
     assert files_of(shared) == files_of(alone)
     histories = [pd.read_csv(folder / "history.csv") for folder in (alone, shared)]

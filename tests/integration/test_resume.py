@@ -22,7 +22,7 @@ COMMAND = [
         "trainer.block_drugs=2",
         "trainer.min_blocks=1",
     ),  # more genes than lines: row space
-    *("trainer.max_epochs=6", "trainer.patience=null", "model.dropout=0.2", "model.encoder_widths=[1024,512,64]"),
+    *("trainer.max_epochs=4", "trainer.patience=null", "model.dropout=0.2", "model.encoder_widths=[1024,512,64]"),
     "trainer.threads=1",
     "trainer.checkpoint_every_s=0",
 ]

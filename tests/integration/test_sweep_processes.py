@@ -49,7 +49,7 @@ def children(runs: Path, experiment: str) -> tuple[Any, Sequence[Any]]:
 
 def test_a_sweep_killed_in_the_middle_ends_as_if_it_had_not_been(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     models = "model=naive_drug_mean,source_only,naive_mean"
-    settings = ["data=simulated_tiny", models, "trainer.max_epochs=4", "trainer.patience=null", "trainer.threads=1"]
+    settings = ["data=simulated_tiny", models, "trainer.max_epochs=3", "trainer.patience=null", "trainer.threads=1"]
     settings.append("trainer.checkpoint_every_s=0")
     run(capsys, tmp_path / "whole", *settings, "tracking=none")
     with subprocess.Popen(command(tmp_path / "killed", *settings), stderr=subprocess.PIPE, text=True) as process:

@@ -28,7 +28,7 @@ _OTHERS = tuple(
     (re.compile(pattern), what)
     for pattern, what in (
         (r"(?i)^InChI=", "an InChI"),
-        (r"^[A-Z]{14}(-[A-Z]{10}(-[A-Z])?)?$", "an InChIKey"),
+        (r"^(?![BCFINOPS]{14}$)[A-Z]{14}(-[A-Z]{10}(-[A-Z])?)?$", "an InChIKey"),  # fourteen C are an alkane
         (r"(?i)^((PubChem\s*)?CID\s*:?\s*)?\d+(\.0*)?$", "a PubChem CID"),
         (r"(?i)^(CHEMBL\d+|DB\d{5}|CHEBI:\d+|\d{2,7}-\d\d-\d)$", "an id"),
         (r"\n|V[23]000", "a mol block"),

@@ -102,10 +102,7 @@ def cross_checks(drugs: Drugs, cids: Mapping[str, Collection[str]]) -> tuple[Not
     salts = [name for name, parent in zip(drugs.names, parents, strict=True) if parent is not None]
     mixed = [name for name, text in zip(drugs.names, drugs.smiles, strict=True) if text is not None and is_mixture(text)]
     found = [
-        (
-            "drugs told by their parent: without salt, solvent and charge, metal complexes in neutral parts",
-            salts if drugs.identity == "parent" else [],
-        ),
+        (_PARENTS, salts if drugs.identity == "parent" else []),
         ("suspicious structures: several parts of like size, told by all of them together; drugs", mixed),
         *_one_drug_twice(drugs, parents),
         *_several_structures(drugs, cids),

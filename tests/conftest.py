@@ -1,5 +1,6 @@
 """Shared set-up of the tests."""
 
+import gc
 import logging
 import os
 from collections.abc import Iterator
@@ -8,6 +9,8 @@ import pytest
 
 # Tiny networks gain nothing from a second thread and lose much to waiting for it; set before torch starts its own.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Among the objects of torch and others, which stay, looking for garbage as often as Python does takes 7 % of all time.
+gc.set_threshold(50_000, 20, 50)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

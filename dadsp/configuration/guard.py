@@ -5,16 +5,21 @@ environment variables, and reads a pickle under ``--experimental-rerun``. A file
 on a file's word.
 """
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn
 
+import yaml
 from hydra._internal import hydra as hydra_app
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.utils import get_args_parser
 from hydra.core.config_search_path import ConfigSearchPath, SearchPathQuery
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
+from omegaconf._utils import get_yaml_loader
 
 from dadsp.configuration.folder import conf_folder
 from dadsp.errors import ConfigError, examples
@@ -45,7 +50,14 @@ def _load_checked(file: Any) -> Any:
     """As ``OmegaConf.load`` on the open file that Hydra gives it, once a file from elsewhere is known to come to an end."""
     if not Path(file.name).resolve().is_relative_to(conf_folder()):
         read_plain_yaml(Path(file.name))
-    return _load(file)
+        return _load(file)
+    return OmegaConf.create(_shipped(file.read()) or {})
+
+
+@cache
+def _shipped(text: str) -> Any:
+    """What a file of dadsp's own configuration says; a process that composes again parses none again."""
+    return yaml.load(text, Loader=get_yaml_loader())
 
 
 class GuardedLoader(ConfigLoaderImpl):
@@ -74,6 +86,29 @@ class GuardedLoader(ConfigLoaderImpl):
         return config
 
 
+class _Application(hydra_app.Hydra):
+    """Hydra, which asks a first composition only whether it is a sweep; here a single job runs with that one."""
+
+    _composed: DictConfig | None = None
+
+    def get_mode(self, config_name: str | None, overrides: list[str]) -> RunMode | None:
+        if {"-m", "--multirun"} & {*sys.argv}:
+            return None
+        try:
+            self._composed = self.compose_config(config_name, overrides, RunMode.RUN, with_log_configuration=True)
+        except Exception:
+            if super().get_mode(config_name, overrides) is not RunMode.MULTIRUN:
+                raise
+            return RunMode.MULTIRUN
+        mode: RunMode | None = self._composed.hydra.mode
+        return mode
+
+    def compose_config(self, config_name: str | None, overrides: list[str], run_mode: RunMode, **more: Any) -> DictConfig:
+        if self._composed is not None and run_mode is RunMode.RUN:
+            return self._composed
+        return super().compose_config(config_name, overrides, run_mode, **more)
+
+
 @contextmanager
 def replaced(owner: Any, name: str, value: object) -> Iterator[None]:
     """In its block, what a module or class calls ``name`` is ``value``."""
@@ -87,8 +122,8 @@ def replaced(owner: Any, name: str, value: object) -> Iterator[None]:
 
 @contextmanager
 def guarded() -> Iterator[None]:
-    """In its block, Hydra loads with ``GuardedLoader``."""
-    with replaced(hydra_app, "ConfigLoaderImpl", GuardedLoader):
+    """In its block, Hydra loads with ``GuardedLoader``, and composes a command once."""
+    with replaced(hydra_app, "ConfigLoaderImpl", GuardedLoader), replaced(hydra_app, "Hydra", _Application):
         yield
 
 

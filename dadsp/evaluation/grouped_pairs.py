@@ -43,12 +43,6 @@ class GroupedPairs:
         """All pairs together; ``more`` are source, low and high."""
         return cls(true, pred, capped, np.zeros(len(true), dtype=np.int64), 1, **more)
 
-    def where(self, rows: BoolArray) -> "GroupedPairs":
-        """The chosen pairs, in the same groups."""
-        source, low, high = (None if values is None else values[rows] for values in (self.source, self.low, self.high))
-        some = self.true[rows], self.pred[rows], self.capped[rows], self.group[rows]
-        return GroupedPairs(*some, self.n_groups, source, low, high)
-
     @cached_property
     def n(self) -> IntArray:
         """Pairs of each group, shape (n_groups,)."""
@@ -105,8 +99,15 @@ class GroupedPairs:
 
 def ranks(values: Values, group: IntArray) -> Values:
     """Rank of each value within its group, from 1; equal values share their mean rank."""
+    below, ties = ties_within(values, group)
+    # A tie of n values above p others has the mean rank p + (n + 1)/2, a whole number of halves and so exact.
+    return below + (ties + 1) / 2
+
+
+def ties_within(values: Values, group: IntArray) -> tuple[IntArray, IntArray]:
+    """How many values of its group are less than each value, and how many equal it, itself among them."""
     if not len(values):
-        return values.astype(np.float64)
+        return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
     order = np.lexsort((values, group))
     ordered, of_group = values[order], group[order]
     first_of_group = np.diff(of_group, prepend=of_group[0] - 1) != 0
@@ -114,10 +115,9 @@ def ranks(values: Values, group: IntArray) -> Values:
     within = number - np.maximum.accumulate(np.where(first_of_group, number, 0))
     first_of_tie = first_of_group | (ordered != np.roll(ordered, 1))
     tie = np.cumsum(first_of_tie) - 1
-    # A tie of n values from place p on has the mean rank p + (n + 1)/2, a whole number of halves and so exact.
-    found = np.empty(len(values))
-    found[order] = within[first_of_tie][tie] + (np.bincount(tie)[tie] + 1) / 2
-    return found
+    below, ties = np.empty_like(number), np.empty_like(number)
+    below[order], ties[order] = within[first_of_tie][tie], np.bincount(tie)[tie]
+    return below, ties
 
 
 def is_constant(values: Values, group: IntArray, n_groups: int) -> BoolArray:

@@ -5,6 +5,7 @@ is *which drug*; the per-drug tables show what is left when that is taken out. A
 with constant predictions) is NaN and carries its reason; nothing here warns or raises because a model did badly.
 """
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -141,17 +142,19 @@ def regression_metrics(y_true: ArrayLike, y_pred: ArrayLike, censored: ArrayLike
         raise ValueError(f"Expected one value of each per pair, got {shapes}.")
     if not (np.isfinite(true).all() and np.isfinite(pred).all()):
         raise ValueError("Labels and predictions must be finite numbers.")
-    return _metrics(GroupedPairs.in_one_group(true, pred, capped))
+    return _metrics(GroupedPairs.in_one_group(true, pred, capped))[0]
 
 
-def _metrics(pairs: GroupedPairs) -> Metrics:
-    """All metrics over pairs of one group."""
+def _metrics(pairs: GroupedPairs) -> list[Metrics]:
+    """All metrics over the pairs of each group."""
     found = group_scores(pairs)
-    values = {name: float(column[0]) for name, column in found.values.items()}
-    why = str(found.undefined[0])
-    own = {name: "" if why == "no pairs" else METRICS[name].undefined for name in values}
-    reasons = {name: own[name] or why for name, value in values.items() if np.isnan(value)}
-    return Metrics(int(found.n[0]), int(found.n_censored[0]), values, reasons)
+    every = []
+    for group, why in enumerate(found.undefined):
+        values = {name: float(column[group]) for name, column in found.values.items()}
+        own = {name: "" if why == "no pairs" else METRICS[name].undefined for name in values}
+        reasons = {name: own[name] or str(why) for name, value in values.items() if np.isnan(value)}
+        every.append(Metrics(int(found.n[group]), int(found.n_censored[group]), values, reasons))
+    return every
 
 
 def evaluate(table: PredictionTable, min_pairs_per_group: int = 5) -> Evaluation:
@@ -166,29 +169,18 @@ def evaluate(table: PredictionTable, min_pairs_per_group: int = 5) -> Evaluation
     """
     frame = table.frame
     _check_scorable(frame)
-    capped = frame["censored"].to_numpy()
-    whole = _grouped(frame, np.zeros(len(frame), dtype=np.int64), 1)
-
-    def within(rows: BoolArray) -> Metrics:
-        return _metrics(whole.where(rows))
-
-    seen = {what: frame[f"{what}_seen"].to_numpy() for what in ("pair", "cell", "drug")}
-    sides = {what: {f"{what}_seen": flag, f"{what}_unseen": ~flag} for what, flag in seen.items()}
-    strata = {name: within(rows) for side in sides.values() for name, rows in side.items()}
-    for cell_name, cell_rows in sides["cell"].items():
-        for drug_name, drug_rows in sides["drug"].items():
-            strata[f"{cell_name}_{drug_name}"] = within(cell_rows & drug_rows)
-    profiled = frame["cell_profiled"].to_numpy()
-    strata |= {"cell_profiled": within(profiled), "cell_unprofiled": within(~profiled)}
-
+    parts = _parts(frame)
+    chosen = [np.flatnonzero(rows) for rows in parts.values()]
+    part = np.repeat(np.arange(len(parts)), [len(rows) for rows in chosen])
+    scores = dict(zip(parts, _metrics(_grouped(frame, part, len(parts), np.concatenate(chosen))), strict=True))
     per_drug, per_line = _per_group(frame, "drug"), _per_group(frame, "cell")
     lines, of_drugs = which_line(frame, min_pairs_per_group)
     per_drug = per_drug.assign(**of_drugs)
     return Evaluation(
-        pooled=_metrics(whole),
-        uncensored=within(~capped),
-        censored=within(capped),
-        strata=strata,
+        pooled=scores.pop("pooled"),
+        uncensored=scores.pop("uncensored"),
+        censored=scores.pop("censored"),
+        strata=scores,
         per_drug=per_drug,
         per_line=per_line,
         per_drug_summary=_summary(per_drug, min_pairs_per_group),
@@ -196,6 +188,19 @@ def evaluate(table: PredictionTable, min_pairs_per_group: int = 5) -> Evaluation
         which_line=lines,
         pairs_key=_pairs_key(frame),
     )
+
+
+def _parts(frame: pd.DataFrame) -> dict[str, BoolArray]:
+    """The rows of everything that is scored as a whole: all pairs, by censoring, and ``dadsp.evaluation.metric.STRATA``."""
+    capped, profiled = frame["censored"].to_numpy(), frame["cell_profiled"].to_numpy()
+    parts = {"pooled": np.ones(len(frame), dtype=bool), "uncensored": ~capped, "censored": capped}
+    for what in ("pair", "cell", "drug"):
+        seen = frame[f"{what}_seen"].to_numpy()
+        parts |= {f"{what}_seen": seen, f"{what}_unseen": ~seen}
+    for line in ("cell_seen", "cell_unseen"):
+        for drug in ("drug_seen", "drug_unseen"):
+            parts[f"{line}_{drug}"] = parts[line] & parts[drug]
+    return parts | {"cell_profiled": profiled, "cell_unprofiled": ~profiled}
 
 
 def skill(rmse_model: float, rmse_naive: float) -> float:
@@ -233,15 +238,16 @@ def _per_group(frame: pd.DataFrame, what: str) -> pd.DataFrame:
     return pd.DataFrame({**known, **scores.columns()})
 
 
-def _grouped(frame: pd.DataFrame, group: IntArray, n_groups: int) -> GroupedPairs:
-    """Rows of a prediction table in groups."""
-    true, pred, source, low, high = (frame[name].to_numpy() for name in ("y_true", "y_pred", "y_source", "y_low", "y_high"))
-    return GroupedPairs(true, pred, frame["censored"].to_numpy(), group, n_groups, source, low, high)
+def _grouped(frame: pd.DataFrame, group: IntArray, n_groups: int, rows: IntArray | slice = slice(None)) -> GroupedPairs:
+    """Rows of a prediction table, which may be repeated, in groups."""
+    columns = ("y_true", "y_pred", "censored", "y_source", "y_low", "y_high")
+    true, pred, capped, source, low, high = (frame[name].to_numpy()[rows] for name in columns)
+    return GroupedPairs(true, pred, capped, group, n_groups, source, low, high)
 
 
 def _summary(per_group: pd.DataFrame, min_pairs: int) -> GroupSummary:
     large = per_group["n"].to_numpy() >= min_pairs
-    reason = per_group["undefined"].where(large, f"fewer than {min_pairs} pairs")
+    reason = np.where(large, per_group["undefined"].to_numpy(dtype=object), f"fewer than {min_pairs} pairs")
     median, defined, undefined = {}, {}, {}
     counted: dict[bytes, dict[str, int]] = {}  # most metrics are undefined for the same groups
     for name in METRICS:
@@ -251,8 +257,7 @@ def _summary(per_group: pd.DataFrame, min_pairs: int) -> GroupSummary:
         defined[name] = int(usable.sum())
         key = usable.tobytes()
         if key not in counted:
-            left_out = {} if usable.all() else reason[~usable].value_counts()
-            counted[key] = {str(why): int(count) for why, count in left_out.items()}
+            counted[key] = dict(Counter(reason[~usable]).most_common())
         undefined[name] = counted[key]
     return GroupSummary(groups=len(per_group), min_pairs=min_pairs, median=median, defined=defined, undefined=undefined)
 

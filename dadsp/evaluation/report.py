@@ -257,9 +257,11 @@ def _system(row: Row, rows: Sequence[Row]) -> dict[str, Any]:
 
 
 def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    plain = frame.astype(object)
-    records = plain.where(plain.notna(), None).to_dict("records")
-    return [{str(name): value for name, value in record.items()} for record in records]
+    columns = [
+        [None if missing else value for value, missing in zip(column.tolist(), column.isna(), strict=True)]
+        for _, column in frame.items()
+    ]
+    return [dict(zip(map(str, frame.columns), row, strict=True)) for row in zip(*columns, strict=True)]
 
 
 def _cell(score: Score, value: float) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dadsp.evaluation.grouped_pairs import CONSTANT_TOLERANCE, GroupedPairs, Values, is_constant
+from dadsp.evaluation.grouped_pairs import CONSTANT_TOLERANCE, GroupedPairs, Values, is_constant, ties_within
 from dadsp.evaluation.metric import PEARSON, within_groups
 from dadsp.schema import BoolArray, IntArray
 
@@ -120,10 +120,8 @@ def precision_at_top(true: Values, pred: Values, group: IntArray, n_groups: int)
 
     def chance(values: Values) -> Values:
         alike = is_constant(values, group, n_groups)
-        frame = pd.DataFrame({"group": group, "value": np.where(alike[group], 0.0, values)})
-        within = frame.groupby("group")["value"]
-        above = within.rank(method="min", ascending=False).to_numpy() - 1  # pairs strictly above this one
-        ties = within.rank(method="max", ascending=False).to_numpy() - above
+        below, ties = ties_within(np.where(alike[group], 0.0, values), group)
+        above = n[group] - below - ties  # pairs strictly above this one
         chosen: Values = np.clip((first[group] - above) / ties, 0.0, 1.0)
         return chosen
 
@@ -186,11 +184,10 @@ def _centred_scores(residuals: Values, values: Values) -> dict[str, float]:
 
 
 def _coverage(frame: pd.DataFrame) -> dict[str, float]:
-    stated = frame["y_low"].notna()
-    inside = frame["y_true"].between(frame["y_low"], frame["y_high"])
-    seen = frame["drug_seen"]
+    true, low, high, seen = (frame[name].to_numpy() for name in ("y_true", "y_low", "y_high", "drug_seen"))
+    stated, inside = ~np.isnan(low), (low <= true) & (true <= high)
     sides = {"all": stated, "drug_seen": stated & seen, "drug_unseen": stated & ~seen}
-    return {name: float(inside[rows].mean()) for name, rows in sides.items()}
+    return {name: float(inside[rows].mean()) if rows.any() else float("nan") for name, rows in sides.items()}
 
 
 def _median(values: Values | IntArray) -> float:

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.csv
 
 from dadsp.data.file_kinds import HEAD, OPENERS, opened, refuse_packed_kind
-from dadsp.data.quotes import open_quote, quoting
+from dadsp.data.quotes import open_quote, quoting, refuse_blanks_before_quotes
 from dadsp.data.table_places import TableFile
 from dadsp.errors import SchemaError, examples
 
@@ -164,6 +164,7 @@ def _cells(table: TableFile, line: bytes, stream: IO[bytes]) -> tuple[list[str],
         while open_quote(line, table.mark, one_line=False) and (more := stream.readline()):
             line += more
     text = line.decode()
+    refuse_blanks_before_quotes(line, table, table.above + 1)
     if open_quote(line, table.mark, one_line=not table.newlines_in_values):
         raise SchemaError(
             f"{table}: its header has a quote that the line does not close (e.g. {text.strip()[-30:]!r}). Take it out, or "

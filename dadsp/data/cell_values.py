@@ -51,6 +51,8 @@ def cleaned(written: Sequence[object]) -> list[str | None]:
 
 def compatible(text: str) -> str:
     """In plain characters (NFKC), but for raised and lowered ones: 10² is not 102, nor a footnote's mark a digit."""
+    if text.isascii():
+        return text
     raised = ("<super>", "<sub>", "<circle>", "<fraction>")
     return "".join(
         mark if unicodedata.decomposition(mark).startswith(raised) else unicodedata.normalize("NFKC", mark) for mark in text

@@ -4,6 +4,7 @@ import csv
 import io
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from typing import IO
 
 import pyarrow as pa
@@ -138,6 +139,10 @@ def _header(table: TableFile, stream: IO[bytes]) -> tuple[list[str], int]:
         offset += len(line)
     if not line.strip():
         what = f"line {table.above + 1}" if table.above else "its first line"
+        later = (place for place, text in enumerate(islice(stream, _LOOKED_AT), table.above + 1) if text.strip())
+        names = next(later, None)
+        if names is not None:
+            raise SchemaError(f"{table}: {what} is blank. Line {names + 1} is not: set skip_lines: {names} for this file.")
         raise SchemaError(f"{table} is empty: {what} holds no column names. Fetch or write it again.")
     rows = [_cells(table, line, stream)]
     if not table.header_lines:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from dadsp.data.ids import line_keys, one_to_one
 from dadsp.data.line_names import NO_ID
-from dadsp.data.problems import refuse, stop_if_unsound
+from dadsp.data.problems import Unreadable, refuse, stop_if_unsound
 from dadsp.data.sources.tidy_files import CellFile, IdMapFile
 from dadsp.data.tables import Matrix, read_table
 from dadsp.errors import MissingIdsError, SchemaError, examples
@@ -26,6 +26,7 @@ def read_cells(file: CellFile | None, expression: Matrix, root: Path) -> tuple[C
     refuse_repeated(table["cell_id"], "cell lines", path)
     stop_if_unsound()  # lines that a refused row names have no row
     notes = (*file.left_out(root), *_unannotated(file, ids, table["cell_id"], path))
+    stop_if_unsound()  # lines that the annotation calls otherwise would have no link
     chosen = table.set_index("cell_id").reindex(list(ids))
     links, more = _links(file, chosen, root)
     stop_if_unsound()  # names or ids that fall together would stand twice among the links
@@ -128,6 +129,10 @@ def line_translation(file: IdMapFile, root: Path, named: Sequence[str]) -> dict[
     table = read_table(file.at(root), columns, optional=set(columns))
     table = table.dropna().drop_duplicates()
     refuse_repeated(table["response_id"], "response ids", path)
+    if duplicates(
+        table["response_id"]
+    ):  # while problems are collected: the id that one of them should have would be lacking
+        raise Unreadable(f"{path} names response ids twice.")
     given = set(table["response_id"])
     if named and not any(name in given for name in named):
         raise MissingIdsError(

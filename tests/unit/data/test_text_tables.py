@@ -75,6 +75,7 @@ def test_stray_quotes_of_unquoted_tab_separated_text_are_read_as_they_stand(
         ("t.csv", CSV.replace("name", "Name"), r"no column 'name' for name\. It has 'Name', which differs in upper"),
         ("t.csv", CSV.replace("name", "na\u00a0me"), r"It has 'na\\xa0me', which differs in white space"),
         ("t.csv", "Table S1\n\n" + CSV, r"no column 'drug'.*Line 3 names them: set skip_lines: 2"),
+        ("t.csv", "\n \n" + CSV, r"its first line is blank\. Line 3 is not: set skip_lines: 2 for this file"),
         ("t.csv", "sep=,\n" + CSV, r"Line 2 names them: set skip_lines: 1"),
         ("t.csv", CSV.partition("\n")[2], r"If its first line holds no names, set header_lines: 0"),
         ("t.csv", CSV.replace(",", "|"), r"has no comma in its header \('drug\|name\|smiles'\)"),

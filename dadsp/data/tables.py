@@ -127,9 +127,9 @@ def read_matrix(
         names = list(dict.fromkeys(names))
     columns = cleaned(names)
     if None in columns or not columns:
-        unnamed = f"{columns.count(None)} of {len(columns)} columns have no name"
+        some = f"{columns.count(None)} of {len(columns)} columns have no name"
         raise SchemaError(
-            f"{table}: {unnamed if columns else f'no column beside {id_column!r}'}. Give it one column per gene or line, or "
+            f"{table}: {some if columns else f'no column beside {id_column!r}'}. Give it one column per gene or line, or "
             'name the others under ignore ("" for all without a name).'
         )
     repeated = duplicates(names)

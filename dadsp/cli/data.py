@@ -23,7 +23,8 @@ def run(arguments: list[str], as_json: bool) -> None:
     if "--config-dir" in overrides[:-1]:  # as Hydra's own applications take it
         place = overrides.index("--config-dir")
         folder = Path(overrides[place + 1]).absolute()
-        overrides[place : place + 2] = [f"hydra.searchpath=['file://{folder}']"]
+        quoted = str(folder).replace("'", "\\'")
+        overrides[place : place + 2] = [f"hydra.searchpath=['file://{quoted}']"]
     for option in (part for part in overrides if part.startswith("-")):
         raise ConfigError(f"{option} is not an option of dadsp data {action}. Valid: --config-dir, --json, --debug.")
     if action == "describe":

@@ -1,6 +1,7 @@
 """Cells as names or as numbers: what is written in the same sense reads the same, and the rest is refused."""
 
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -48,6 +49,16 @@ def cleaned(written: Sequence[object]) -> list[str | None]:
     return [None if text in EMPTY else text for text in texts]
 
 
+def compatible(text: str) -> str:
+    """In plain characters (NFKC), but for raised and lowered ones: 10² is not 102, nor a footnote's mark a digit."""
+    if text.isascii():
+        return text
+    raised = ("<super>", "<sub>", "<circle>", "<fraction>")
+    return "".join(
+        mark if unicodedata.decomposition(mark).startswith(raised) else unicodedata.normalize("NFKC", mark) for mark in text
+    )
+
+
 def of_no_row(names: Iterable[str]) -> list[str]:
     """Those that name a total or begin a comment, rather than name a row."""
     return [name for name in names if _OF_NO_ROW.fullmatch(name)]
@@ -70,10 +81,10 @@ def _whole(text: str) -> str | None:
     zeros = int(exponent) - len(more.rstrip("0"))
     if zeros < 0:
         return None
-    return text if _digits_lost(text) else f"{sign}{first}{more.rstrip('0')}{'0' * zeros}"
+    return text if digits_lost(text) else f"{sign}{first}{more.rstrip('0')}{'0' * zeros}"
 
 
-def _digits_lost(text: str) -> bool:
+def digits_lost(text: str) -> bool:
     """Whether a number was written with fewer digits than it has.
 
     Excel writes 9.06E+05 for 905906; R and Python write as many digits as there are, up to 15.
@@ -108,7 +119,7 @@ def texts_in(column: pa.ChunkedArray, name: str, table: Table, *, names: bool, s
     distinct = [*cleaned(encoded.dictionary.to_pylist()), None]
     codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
     found = pd.Series(np.array(distinct, dtype=object)[codes], dtype="str")
-    for is_spoiled, what in ((_digits_lost, "have lost digits"), (DATE.fullmatch, "are dates")):
+    for is_spoiled, what in ((digits_lost, "have lost digits"), (DATE.fullmatch, "are dates")):
         odd_ones = [] if spoiled else [text for text in distinct if text is not None and is_spoiled(text)]
         if odd_ones:
             rows = np.flatnonzero(found.isin(odd_ones))

@@ -7,7 +7,11 @@ from collections.abc import Iterable
 from dadsp.data.ids import PUNCTUATION_DECIDES, bare_line_key, line_key
 
 # Words that stand where an id is not known.
-NO_ID = {"", "-", "--", "?", "na", "n/a", "#n/a", "nan", "none", "null", "nil", "unknown", "not available", "<na>"}
+_NO_ID = """
+    - -- . ? na n/a n.a. n.a #n/a <na> nan nd n/d tba tbd none null nil missing pending unassigned unavailable undetermined
+    unknown
+"""
+NO_ID = {"", *_NO_ID.split(), *(f"not {word}" for word in ("applicable", "assigned", "available", "determined", "found"))}
 
 _SOURCE = re.compile(r"(?:cosmic|depmap|sanger|rrid|cellosaurus|cello)(?:[ _-]?id)?\s*[:_# -]\s*(?=\S)")
 _KINDS = (  # form of an id in lower case → what it is called

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from dadsp.data.cell_values import DATE, of_no_row
+from dadsp.data.cell_values import DATE, digits_lost, of_no_row
 from dadsp.data.problems import remark
 from dadsp.data.tables import Matrix
 from dadsp.errors import SchemaError, examples
@@ -24,9 +24,16 @@ def check_names(matrix: Matrix, ids: str, where: str) -> None:
         where: What holds it, for an error.
 
     Raises:
-        SchemaError: Genes are named by numbers that are no ids of the declared kind, or lines by fractions or dates.
+        SchemaError: Genes are named by numbers that are no ids of the declared kind, or lines by fractions, dates or
+            numbers with lost digits.
     """
     genes = [name.strip() for name in matrix.columns if name.strip()]
+    lost = [name for name in matrix.rows if digits_lost(name)]
+    if lost:
+        raise SchemaError(
+            f"{where}: {len(lost)} cell lines are named by numbers that have lost digits (e.g. {examples(lost)}), as "
+            "spreadsheets make them. Give the ids the format Text there, and save them again from the original."
+        )
     for what, names in (("genes", genes), ("cell lines", matrix.rows)):
         fractions = [name for name in names if _FRACTION.fullmatch(name)]
         if len(fractions) >= _FEWEST and len(fractions) > len(names) / 2:

@@ -33,6 +33,7 @@ def quoting(content: bytes, offset: int, table: TableFile, first_line: int, widt
     if content.find(b'"', offset) < 0:
         return False, 0
     header, body = content[:offset], content[offset:]
+    refuse_blanks_before_quotes(body, table, first_line)
     sound, inside = True, 0
     for block in [body] if table.newlines_in_values else _blocks(body):
         one_sound, within = _enclosed(block, table.mark)
@@ -47,6 +48,26 @@ def quoting(content: bytes, offset: int, table: TableFile, first_line: int, widt
 def open_quote(line: bytes, mark: str, *, one_line: bool) -> bool:
     """Whether quotes in the line are neither closed at the end of their value nor plain text inside one."""
     return b'"' in line and _line_of(mark, one_line=one_line).fullmatch(line) is None
+
+
+def refuse_blanks_before_quotes(text: bytes, table: TableFile, first_line: int) -> None:
+    """Passes unless white space keeps quotes from the delimiter: they would belong to the value, and enclose nothing."""
+    if table.mark == "\t" or f'{table.mark} "'.encode() not in text:
+        return
+    values = re.compile(_value(table.mark, one_line=True).encode())
+    lines = ((number, values.findall(line)) for number, line in enumerate(text.split(b"\n"), first_line) if b' "' in line)
+    found = [
+        (number, value)
+        for number, cells in lines
+        for value in cells
+        if value.lstrip(b" ").startswith(b'"') and value[:1] == b" "
+    ]
+    if found:
+        shown = examples([f"line {number}: {_text(value)}" for number, value in found[:4]])
+        raise SchemaError(
+            f"{table} is not a well-formed table: {len(found)} values have white space before their quote (e.g. {shown}). "
+            "Take that white space out."
+        )
 
 
 def _blocks(body: bytes) -> Iterator[bytes]:

@@ -1,7 +1,6 @@
 """Cells of a response file that hold more, or less, than a number: words for nothing, relations, units."""
 
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
@@ -9,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from dadsp.data.cell_values import spelling
+from dadsp.data.cell_values import compatible, spelling
 from dadsp.data.potency import relation_kinds
 from dadsp.data.problems import refuse
 from dadsp.data.table_files import Table, places
@@ -105,7 +104,7 @@ def _shown(table: pd.DataFrame, rows: Sequence[int], path: Table) -> str:
 
 
 def _plain(text: str) -> str:
-    return " ".join(unicodedata.normalize("NFKC", text).casefold().replace("−", "-").replace("_", " ").split())
+    return " ".join(compatible(text).casefold().replace("−", "-").replace("_", " ").split())
 
 
 def _cell(text: str, unit: Unit | None, percent: bool) -> _Cell | None:
@@ -114,7 +113,10 @@ def _cell(text: str, unit: Unit | None, percent: bool) -> _Cell | None:
     if match is None or not np.isfinite(float(match[2])):
         return None
     signs, written = set(match[1]), match[3] or ""
-    relation = ">" if signs & set(">≥≫") else "<" if signs & set("<≤≪") else "=" if signs else ""
+    above, below = signs & set(">≥≫"), signs & set("<≤≪")
+    if (above and below) or written[:1].isnumeric():  # 10³, or the mark of a footnote
+        return None
+    relation = ">" if above else "<" if below else "=" if signs else ""
     known = percent and written == "%" if unit is None else unit_of(written) == unit or _LIKE_A_UNIT.fullmatch(written)
     return _Cell(relation, float(match[2]), written) if known or not written else None
 

@@ -1,7 +1,6 @@
 """Structures of drugs from a table of their own: by id, by name however it is spelled, by PubChem CID."""
 
 import re
-import unicodedata
 from collections import defaultdict
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from dadsp.data.cell_values import compatible
 from dadsp.data.drug_tables import OnInvalid, Texts, counted, read_structures
 from dadsp.data.ids import MatchBy, drug_key, refuse_shared
 from dadsp.drugs.structures import identity_key, skeleton_of
@@ -24,7 +24,7 @@ Mark = tuple[str, str]  # by what a row of the table is found: a kind of spellin
 
 def cids_of(text: object) -> tuple[str, ...]:
     """The PubChem CIDs of a cell: one, as text or as a number, or a list of them; none where it says none."""
-    plain = _CID.sub(" ", unicodedata.normalize("NFKC", text)).strip() if isinstance(text, str) else ""
+    plain = _CID.sub(" ", compatible(text)).strip() if isinstance(text, str) else ""
     if _THOUSANDS.fullmatch(plain):
         return ()
     parts = [part.split() for part in re.split(r"[,;|/&+]|\band\b|\bor\b", plain)]

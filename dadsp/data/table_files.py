@@ -170,6 +170,8 @@ def _absent(table: TableFile | Frame, header: list[str], absent: Mapping[str, st
         hint = nearest(theirs, [" ".join(name.split()) for name in header])
         if len(absent) == len(wanted) > 1 and table.suffix != ".parquet":
             hint += ' If its first line holds no names, set header_lines: 0 and name its columns "1", "2", ….'
+        if "" in header:
+            hint += ' A column without a name is called "".'
     return f"{table} has no column {theirs!r} for {ours}{others}. {hint}"
 
 

@@ -111,7 +111,7 @@ def read_matrix(
     Args:
         table: As for ``read_table``.
         id_column: Header of the column that names the rows ("" for an unnamed one).
-        ignore: Headers of columns that are neither.
+        ignore: Headers of columns that are neither; "" takes out all that have none.
         unnamed_rows: ``"blank"`` gives rows without an id the empty name.
         repeated_columns: ``"first"`` reads the first of equally named columns.
 
@@ -119,23 +119,24 @@ def read_matrix(
         ConfigError: The file is absent.
         SchemaError: The file is empty or damaged, lacks or repeats a column, or holds anything but finite numbers.
     """
-    aside = [*ignore, *(name for name, _ in rows_of_interest(table))]
+    aside = [*filter(None, ignore), *(name for name, _ in rows_of_interest(table))]
     header, found = require(table, {"the row ids": id_column, **{f"ignored column {name}": name for name in aside}})
     id_column = found["the row ids"]
-    names = [name for name in header if name not in found.values()]
-    repeated = duplicates(names)
+    names = [name for name in header if name not in found.values() and (name or "" not in ignore)]
     if repeated_columns == "first":
         names = list(dict.fromkeys(names))
-    elif repeated:
+    columns = cleaned(names)
+    if None in columns or not columns:
+        some = f"{columns.count(None)} of {len(columns)} columns have no name"
+        raise SchemaError(
+            f"{table}: {some if columns else f'no column beside {id_column!r}'}. Give it one column per gene or line, or "
+            'name the others under ignore ("" for all without a name).'
+        )
+    repeated = duplicates(names)
+    if repeated:
         raise SchemaError(
             f"{table}: {len(repeated)} columns stand more than once (e.g. {examples(repeated)}). Keep one of each."
         )
-    columns = cleaned(names)
-    if None in columns or not columns:
-        what = (
-            f"{columns.count(None)} of {len(columns)} columns have no name" if columns else f"no column beside {id_column!r}"
-        )
-        raise SchemaError(f"{table}: {what}. Give it one column per gene or line, or name the others under ignore.")
     rows, values = _ids_and_numbers(table, id_column, names)
     if not len(rows):
         raise SchemaError(f"{table} has a header but no rows. Give it at least one.")

@@ -4,13 +4,14 @@ import csv
 import io
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from typing import IO
 
 import pyarrow as pa
 import pyarrow.csv
 
 from dadsp.data.file_kinds import HEAD, OPENERS, opened, refuse_packed_kind
-from dadsp.data.quotes import open_quote, quoting
+from dadsp.data.quotes import open_quote, quoting, refuse_blanks_before_quotes
 from dadsp.data.table_places import TableFile
 from dadsp.errors import SchemaError, examples
 
@@ -138,6 +139,10 @@ def _header(table: TableFile, stream: IO[bytes]) -> tuple[list[str], int]:
         offset += len(line)
     if not line.strip():
         what = f"line {table.above + 1}" if table.above else "its first line"
+        later = (place for place, text in enumerate(islice(stream, _LOOKED_AT), table.above + 1) if text.strip())
+        names = next(later, None)
+        if names is not None:
+            raise SchemaError(f"{table}: {what} is blank. Line {names + 1} is not: set skip_lines: {names} for this file.")
         raise SchemaError(f"{table} is empty: {what} holds no column names. Fetch or write it again.")
     rows = [_cells(table, line, stream)]
     if not table.header_lines:
@@ -164,6 +169,7 @@ def _cells(table: TableFile, line: bytes, stream: IO[bytes]) -> tuple[list[str],
         while open_quote(line, table.mark, one_line=False) and (more := stream.readline()):
             line += more
     text = line.decode()
+    refuse_blanks_before_quotes(line, table, table.above + 1)
     if open_quote(line, table.mark, one_line=not table.newlines_in_values):
         raise SchemaError(
             f"{table}: its header has a quote that the line does not close (e.g. {text.strip()[-30:]!r}). Take it out, or "

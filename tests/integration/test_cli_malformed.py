@@ -128,3 +128,12 @@ def test_the_undamaged_panel_trains(tmp_path: Path) -> None:
     write_config(tmp_path, write_panel(tmp_path / "raw"))
     command = ["train", "--config-dir", str(tmp_path / "conf"), "data=mine", "model=naive_drug_mean"]
     assert main([*command, f"runs={tmp_path / 'runs'}", "tracking=none"]) == 0
+
+
+@pytest.mark.parametrize("folder", ["O'Neil", "two, words", "50 % (a)"])
+def test_the_folder_of_the_configuration_may_have_any_name(
+    folder: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_config(tmp_path / folder, write_panel(tmp_path / "raw"))
+    assert main(["data", "validate", "--config-dir", str(tmp_path / folder / "conf"), "data=mine"]) == 0
+    assert capsys.readouterr().err == ""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from dadsp.data.curves import suspicions
 from dadsp.data.curves.options import ENDS, FitOptions
 from dadsp.data.potency import PLAUSIBLE, to_potency
-from dadsp.data.problems import Unreadable, refuse
+from dadsp.data.problems import Unreadable, refuse, stop_if_unsound
 from dadsp.data.sources.response_file import ResponseFile
 from dadsp.data.tables import places
 from dadsp.data.units import Unit, check_units
@@ -44,6 +44,7 @@ def read_wells(file: ResponseFile, fit: FitOptions, root: Path) -> Wells:
     """
     path = root / file.path
     table = file.wells(root)
+    stop_if_unsound()  # of rows that are refused curves would be missing
     wrong: list[DadspError] = []
     if "unit" in table:
         check_units(table["unit"], fit.dose_unit, f"{path}, doses", "responses.fit.dose_unit")

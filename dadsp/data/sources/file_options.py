@@ -13,9 +13,9 @@ OnMissing = Literal["error", "drop"]
 
 
 class Options(BaseModel):
-    """Checked options: unknown keys are refused, nothing changes."""
+    """Checked options: unknown keys are refused, nothing changes; a number where a name belongs is its digits."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, coerce_numbers_to_str=True)
 
 
 class File(Options):

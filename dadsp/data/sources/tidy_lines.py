@@ -1,5 +1,6 @@
 """The lines of a screen from their annotation: what each is called here and elsewhere."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +9,7 @@ import pandas as pd
 
 from dadsp.data.ids import line_keys, one_to_one
 from dadsp.data.line_names import NO_ID
-from dadsp.data.problems import refuse, stop_if_unsound
+from dadsp.data.problems import Unreadable, refuse, stop_if_unsound
 from dadsp.data.sources.tidy_files import CellFile, IdMapFile
 from dadsp.data.tables import Matrix, read_table
 from dadsp.errors import MissingIdsError, SchemaError, examples
@@ -25,18 +26,21 @@ def read_cells(file: CellFile | None, expression: Matrix, root: Path) -> tuple[C
     refuse_repeated(table["cell_id"], "cell lines", path)
     stop_if_unsound()  # lines that a refused row names have no row
     notes = (*file.left_out(root), *_unannotated(file, ids, table["cell_id"], path))
+    stop_if_unsound()  # lines that the annotation calls otherwise would have no link
     chosen = table.set_index("cell_id").reindex(list(ids))
     links, more = _links(file, chosen, root)
     stop_if_unsound()  # names or ids that fall together would stand twice among the links
-    refuse_repeated([link for link in links if link is not None], "link ids", path)
+    known = [link for link in links if link is not None]
+    refuse_repeated(known, "link ids", path, "Keep one of each, and empty the cells that hold no id.")
     tissues = tuple(None if tissue in file.unknown_tissues else tissue for tissue in texts_of(chosen, "tissue"))
     if file.columns.tissue is not None and not any(tissues):
         what = f"suspicious tissues: column {file.columns.tissue!r} of {path.name} names none; cell lines without a tissue"
         more = (*more, Note(what, len(ids)))
     names = texts_of(chosen, "name") if "name" in chosen else ()
     cells = CellLines(ids, links, tissues, expression.numbers, names)
-    if len(file.columns.link_ids) > 1:
-        cells = replace(cells, other_ids=_each(chosen, "link_id"))
+    ids_of_each = _each(chosen, "link_id")
+    if any(len(several) > 1 for several in ids_of_each):
+        cells = replace(cells, other_ids=ids_of_each)
     if file.link_by != "id":
         cells = replace(cells, other_names=_each(chosen, "name", "alias"))
     return cells, (*notes, *more)
@@ -103,10 +107,15 @@ def _links(file: CellFile, chosen: pd.DataFrame, root: Path) -> tuple[tuple[str 
 
 
 def _each(chosen: pd.DataFrame, *columns: str) -> tuple[tuple[str, ...], ...]:
-    """What each line has in all columns of these names, numbered ones too; words for "no id" count as nothing."""
+    """What each line has in all columns of these names, numbered ones too; words for "no id" count as nothing.
+
+    A cell may hold several ids, separated by semicolons or bars; names are divided where they are compared.
+    """
     texts = [texts_of(chosen, name) for what in columns for name in map(str, chosen) if name.split()[0] == what]
-    rows = zip(*texts, strict=True)
-    return tuple(tuple(text for text in row if text is not None and text.casefold() not in NO_ID) for row in rows)
+    cells = ([text for text in row if text is not None] for row in zip(*texts, strict=True))
+    if columns == ("link_id",):
+        cells = ([part.strip() for text in row for part in re.split(r"[;|]", text)] for row in cells)
+    return tuple(tuple(text for text in row if text.casefold() not in NO_ID) for row in cells)
 
 
 def line_translation(file: IdMapFile, root: Path, named: Sequence[str]) -> dict[str, str]:
@@ -120,6 +129,10 @@ def line_translation(file: IdMapFile, root: Path, named: Sequence[str]) -> dict[
     table = read_table(file.at(root), columns, optional=set(columns))
     table = table.dropna().drop_duplicates()
     refuse_repeated(table["response_id"], "response ids", path)
+    if duplicates(
+        table["response_id"]
+    ):  # while problems are collected: the id that one of them should have would be lacking
+        raise Unreadable(f"{path} names response ids twice.")
     given = set(table["response_id"])
     if named and not any(name in given for name in named):
         raise MissingIdsError(
@@ -136,12 +149,8 @@ def texts_of(table: pd.DataFrame, name: str) -> tuple[str | None, ...]:
     return tuple(None if pd.isna(text) else str(text) for text in table[name])
 
 
-def refuse_repeated(ids: Sequence[str] | pd.Series, what: str, path: Path) -> None:
+def refuse_repeated(ids: Sequence[str] | pd.Series, what: str, path: Path, remedy: str = "Keep one of each.") -> None:
     """An error if an id stands more than once."""
     repeated = duplicates(ids)
     if repeated:
-        refuse(
-            SchemaError(
-                f"{path}: {len(repeated)} {what} stand more than once (e.g. {examples(repeated)}). Keep one of each."
-            )
-        )
+        refuse(SchemaError(f"{path}: {len(repeated)} {what} stand more than once (e.g. {examples(repeated)}). {remedy}"))

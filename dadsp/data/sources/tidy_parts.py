@@ -53,6 +53,7 @@ def read_expression(file: ExpressionFile, root: Path) -> tuple[Matrix, tuple[Not
     """Lines × genes, each named once."""
     path = root / file.path
     matrix, notes = file.read(root)
+    check_names(matrix, file.genes.ids, str(path))
     notes = (*notes, *_suspicious_scale(matrix, file.transform))
     refuse_repeated(matrix.rows, "cell lines", path)
     if duplicates(matrix.rows):  # while problems are collected: no row to which a response could belong
@@ -65,7 +66,6 @@ def read_expression(file: ExpressionFile, root: Path) -> tuple[Matrix, tuple[Not
                 "Set expression.transform: none."
             )
         matrix = replace(matrix, numbers=np.log2(matrix.numbers + np.float32(1)))
-    check_names(matrix, file.genes.ids, str(path))
     matrix, more = harmonised(matrix, file.genes, root, str(path))
     return matrix, (*notes, *more)
 
@@ -87,14 +87,16 @@ def _suspicious_scale(matrix: Matrix, transform: str) -> tuple[Note, ...]:
 def read_drugs(file: DrugFile, root: Path) -> tuple[Drugs, tuple[Note, ...]]:
     """Drugs with their structures."""
     path = root / file.path
-    table = file.table(root)
-    refuse_repeated(table["drug_id"], "drugs", path)
+    rows = file.table(root)
     stop_if_unsound()  # drugs of rows that are refused would seem to be lacking
-    table = table.drop_duplicates("drug_id")
+    refuse_repeated(rows["drug_id"], "drugs", path)
+    table = rows.drop_duplicates("drug_id")
     ids, cells = tuple(table["drug_id"]), texts_of(table, "smiles")
     names = tuple(name or drug_id for name, drug_id in zip(texts_of(table, "name"), ids, strict=True))
     cells, given = _given_structures(file.smiles or {}, ids, cells, path)
     smiles, notes = read_structures(cells, names, str(path), file.on_invalid_structure)
+    if len(table) < len(rows):  # while problems are collected: the id that one of them should have would seem to be lacking
+        raise Unreadable(f"{path} names drugs twice.")
     notes = (*file.left_out(root), *notes)
     if file.structures is not None:
         where = root / file.structures.path

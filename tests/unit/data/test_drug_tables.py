@@ -92,7 +92,10 @@ def test_a_structure_given_in_the_configuration_takes_the_place_of_an_invalid_on
         ("002244", ("2244",)),
         ("２２４４", ("2244",)),
         ("176870, several", ("176870",)),
-        *((text, ()) for text in ("none", "several", "-", "N/A", "", "0", "1.2e7", "11,433,190", "SID 12", "-5", "12a")),
+        *(
+            (text, ())
+            for text in ("none", "several", "-", "N/A", "", "0", "1.2e7", "11,433,190", "SID 12", "-5", "12a", "2244¹")
+        ),
         (None, ()),
         (float("nan"), ()),
     ],

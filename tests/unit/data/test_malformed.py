@@ -102,7 +102,7 @@ ERRORS: list[tuple[str, Damage, str]] = [
     (SOURCE_RESPONSES, swap(",", ";", 1000), "seems to be separated by semicolons"),
     (SOURCE_RESPONSES, swap(",", "\t", 1000), "seems to be separated by tabs"),
     (SOURCE_RESPONSES, lambda content: b"", "is empty"),
-    (SOURCE_RESPONSES, lambda content: b"\n" + content, "first line holds no column names"),
+    (SOURCE_RESPONSES, lambda content: b"\n" + content, "first line is blank. Line 2 is not: set skip_lines: 1"),
     (SOURCE_RESPONSES, lambda content: content.splitlines(keepends=True)[0], "a header but no rows"),
     (
         SOURCE_RESPONSES,

@@ -45,6 +45,13 @@ def read(folder: Path, content: str | dict[str, Any], **options: Any) -> tuple[M
         ("line,TP53\n1.5,2\n1.25,3\n1.75,3\n", BY_LINE, r"3 of 3 cell lines are named by fractions \(e\.g\. 1\.5, 1\.25"),
         ("line,TP53\n2023-09-02,2\nB,3\n", BY_LINE, r"1 cell lines are named by dates \(e\.g\. 2023-09-02\)"),
         ({"gene": pd.to_datetime(["2023-09-02", "2023-03-01"]), "A": [1.5, 2]}, BY_GENE, r"2 genes are named by dates"),
+        (
+            "line,TP53\n9.06E+05,2\nB,3\n",
+            BY_LINE,
+            r"1 cell lines are named by numbers that have lost digits \(e\.g\. 9\.06E",
+        ),
+        ("line,TP53\n9.06E+05,2\n9.06E+05,3\n", BY_LINE, r"2 cell lines are named by numbers that have lost digits"),
+        ("gene,9.06E+05,9.07E+05,1.24E+06\nTP53,1,2,3\n", BY_GENE, r"3 cell lines are named by numbers that have lost"),
         ("line,Unnamed: 0,TP53\nA,0,2.5\n", BY_LINE, r"1 columns are called as pandas calls an index .*Unnamed: 0"),
         ({"line": ["A"], "__index_level_0__": [3], "TP53": [1.5]}, BY_LINE, r"pandas calls an index .*__index_level_0__"),
     ],

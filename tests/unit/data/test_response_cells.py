@@ -80,7 +80,8 @@ def test_each_word_is_counted(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "word", ["high", "inactive", "4-5", "5 ± 1", "1,5", ">", "10 (n=3)", "0x1F", "1e999", "3 nM or so, 2"]
+    "word",
+    ["high", "inactive", "4-5", "5 ± 1", "1,5", ">", "10 (n=3)", "0x1F", "1e999", "3 nM or so, 2", "10³", "1.5¹", "<>1"],
 )
 def test_what_is_neither_a_number_nor_a_known_word_is_refused(tmp_path: Path, word: str) -> None:
     with pytest.raises(SchemaError) as caught:

@@ -137,6 +137,17 @@ FAULTS: dict[str, tuple[Fault, str, str]] = {
         ),
         "SRC cells", "none of the 5 cell lines (e.g. 1001, 1002, 1003, …) stands in 'tissue' (e.g. lung, lung, skin",
     ),
+    "the id map names a line twice": (
+        cell("target/cells.csv", 1, 1, "BETA"), "TGT responses", "1 response ids stand more than once (e.g. BETA)",
+    ),
+    "neither annotation nor link table knows a line": (
+        both(
+            column(CELLS, 0, other),
+            lambda root, options: options["source"]["cells"]["columns"].pop("link_id") and None,
+            option("source", "cells", links={"path": CELLS, "columns": {"cell_id": "line", "link_id": "link"}}),
+        ),
+        "SRC cells", "Name the column of the expression file's ids as cells.columns.cell_id",
+    ),
     "no drug file": (gone(DRUGS), "SRC drugs", "There is no file"),
     "no annotation": (gone(CELLS), "SRC cells", "There is no file"),
     "no annotation, which is the id map": (gone("target/cells.csv"), "TGT cells", "There is no file"),

@@ -158,6 +158,12 @@ def test_a_matrix_keeps_names_order_and_numbers(tmp_path: Path) -> None:
     np.testing.assert_array_equal(matrix.numbers, [[1, 2.5], [0, -3]])
 
 
+@pytest.mark.parametrize("text", ["id,A,B,,\nx,1,2,,\n", ",id,A,,B\n0,x,1,,2\n"])
+def test_columns_without_a_name_are_ignored_together(tmp_path: Path, text: str) -> None:
+    matrix = read_matrix(_write(tmp_path / "t.csv", text), "id", ignore=[""])
+    assert (matrix.rows, matrix.columns, matrix.numbers.tolist()) == (("x",), ("A", "B"), [[1, 2]])
+
+
 @pytest.mark.parametrize("ids", [["a ", "b"], [907295.0, 5.0], [7, 8], ["1.0", None]])
 def test_a_frame_is_read_as_a_file_of_it_would_be(tmp_path: Path, ids: list[object]) -> None:
     frame = pd.DataFrame({"id": ids, "value": [1.5, np.nan], "unused": [object(), object()]})
@@ -206,6 +212,8 @@ def test_an_unnamed_id_column_can_be_named(tmp_path: Path) -> None:
         ("id,A\n", r"header but no rows"),
         ("id\nx\n", r"no column beside 'id'"),
         ("id,A,\nx,1,2\n", r"1 of 2 columns have no name\..* ignore"),
+        ("id,A,,\nx,1,,\n", r"2 of 3 columns have no name\..* ignore \(\"\" for all without a name\)"),
+        (",A,B\nx,1,2\n", r"no column 'id' for the row ids\..* A column without a name is called \"\"\."),
         ("id,A\n,1\n", r"1 of 1 rows have no 'id' \(e.g. line 2\)"),
     ],
 )

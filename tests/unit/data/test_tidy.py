@@ -139,6 +139,28 @@ def test_entries_declared_to_name_no_tissue_are_unknown(panel: Options) -> None:
     assert _source(panel).cells.tissues == (None, None, "skin", None, "skin")
 
 
+@pytest.mark.parametrize("word", ["N.A.", "TBD", "not found", "Unassigned", "nd"])
+def test_words_for_no_id_link_nothing(panel: Options, word: str) -> None:
+    root = Path(panel["root"])
+    edit(root / "source/cells.csv", "1001,L1", f"1001,{word}")
+    edit(root / "target/cells.csv", "DELTA,L9", f"DELTA,{word}")
+    study = tidy_study(**panel)
+    assert (study.source.cells.link_ids[0], study.target.cells.link_ids[3]) == (None, None)
+
+
+def test_a_link_that_stands_twice_is_one_id_too_many_or_a_word(panel: Options) -> None:
+    edit(Path(panel["root"]) / "source/cells.csv", "1001,L1", "1001,L2")
+    with pytest.raises(SchemaError, match=r"\(e\.g\. L2\)\. Keep one of each, and empty the cells that hold no id\."):
+        _source(panel)
+
+
+@pytest.mark.parametrize("cell", ["X7; L5", "L5|X7", " L5 ; n/a"])
+def test_a_cell_of_several_link_ids_links_by_any(panel: Options, cell: str) -> None:
+    edit(Path(panel["root"]) / "target/cells.csv", "DELTA,L9", f"DELTA,{cell}")
+    study = tidy_study(**panel)
+    assert study.target.cells.link_ids == ("L2", "L3", "L8", "L5")
+
+
 def test_annotation_without_a_link_column_leaves_a_line_its_own_link(panel: Options) -> None:
     del panel["source"]["cells"]["columns"]["link_id"]
     cells = _source(panel).cells

@@ -27,6 +27,20 @@ def test_a_structure_of_the_configuration_goes_before_that_of_the_file(tmp_path:
     assert (note.count, note.examples) == (2, "14, 11")
 
 
+def test_numbers_of_a_configuration_are_names_where_names_belong(tmp_path: Path) -> None:
+    panel = write_panel(tmp_path)
+    path = tmp_path / "source/responses.csv"
+    path.write_text(path.read_text().partition("\n")[2])
+    named = panel["source"]["responses"] | {"header_lines": 0, "columns": {"cell_id": "1", "drug_id": "2", "value": "3"}}
+    counted = named | {"columns": {"cell_id": 1, "drug_id": 2, "value": 3}}
+    drugs = panel["source"]["drugs"] | {"smiles": {11: "CCS"}}
+    one, other = (
+        tidy_screen(panel["source"] | {"responses": responses, "drugs": drugs}, tmp_path) for responses in (named, counted)
+    )
+    assert one.content_hash == other.content_hash
+    assert one.drugs.smiles[0] == "CCS"
+
+
 def test_root_may_be_the_folder_or_the_one_that_holds_it(tmp_path: Path) -> None:
     inner = tmp_path / "panel"
     options = write_panel(inner)

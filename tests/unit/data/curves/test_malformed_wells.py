@@ -302,6 +302,17 @@ def test_all_faults_of_the_wells_are_named_at_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("column", "written"), [("dose", "{} uM"), ("dose", "1,5"), ("viability", "x"), ("line", ""), ("drug", "")]
+)
+def test_a_column_that_cannot_be_read_is_one_problem(tmp_path: Path, column: str, written: str) -> None:
+    wells = all_of(column, lambda cells: [written.format(cell) for cell in cells])(planted(some_lines()))
+    with collecting() as problems:
+        attempt("S responses", lambda: fitted_table(file_of(tmp_path, wells), Path()))
+    (problem,) = problems
+    assert f"84 of 84 {'values of' if written else 'rows have no'} {column!r}" in problem.message
+
+
+@pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"fit": {"dose_unit": "µM"}}, r"fit\.dose_unit='µM' is not a valid choice\. .*um"),

@@ -58,10 +58,10 @@ def refuse_other_kind(path: Path) -> None:
     """
     with path.open("rb") as file:
         head = file.read(HEAD)
-    beginning, expected = _EXPECTED.get(path.suffix, (b"", "UTF-8 text"))
+    beginning, expected = _EXPECTED.get(path.suffix.lower(), (b"", "UTF-8 text"))
     what, remedy = _kind(head, path)
     if beginning and head.startswith(beginning):
-        if path.suffix == ".zip" and what == "an Excel workbook":
+        if path.suffix.lower() == ".zip" and what == "an Excel workbook":
             raise SchemaError(f"{path} is {what}, no {expected}. {remedy}.")
         return
     if beginning and not what:
@@ -118,5 +118,5 @@ def opened(path: Path) -> IO[bytes]:
     Raises:
         SchemaError: A zip archive holds more than one file.
     """
-    stream: IO[bytes] = OPENERS.get(path.suffix, lambda plain: plain.open("rb"))(path)
+    stream: IO[bytes] = OPENERS.get(path.suffix.lower(), lambda plain: plain.open("rb"))(path)
     return stream

@@ -42,8 +42,9 @@ class TableFile:
 
     @property
     def suffix(self) -> str:
-        """The extension, without that of a compression."""
-        return Path(self.path.stem).suffix if self.path.suffix in OPENERS else self.path.suffix
+        """The extension, without that of a compression, in small letters."""
+        name = Path(self.path.name.lower())
+        return Path(name.stem).suffix if name.suffix in OPENERS else name.suffix
 
     @property
     def is_text(self) -> bool:

@@ -115,7 +115,7 @@ def line_numbers(table: TableFile, rows: Sequence[int]) -> list[int]:
 
 
 def _refuse_packed(table: TableFile, stream: IO[bytes]) -> None:
-    if table.path.suffix in OPENERS:
+    if table.path.suffix.lower() in OPENERS:
         refuse_packed_kind(stream.read(HEAD), table.path)
         stream.seek(0)
 

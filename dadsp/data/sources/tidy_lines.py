@@ -86,6 +86,7 @@ def _links(file: CellFile, chosen: pd.DataFrame, root: Path) -> tuple[tuple[str 
                     "cells.links.columns."
                 )
             )
+        own = own[~own["link_id"].str.casefold().isin(NO_ID)]
         identity = one_to_one(own[["cell_id", "link_id"]], str(path))
         links: tuple[str | None, ...] = tuple(identity.get(str(name)) for name in chosen.index)
     elif file.link_by == "name":

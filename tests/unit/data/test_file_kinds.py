@@ -100,6 +100,8 @@ def test_a_file_of_another_kind_is_called_what_it_is(tmp_path: Path, name: str, 
         ("t.csv.bz2", bz2.compress(TEXT.encode())),
         ("t.csv.xz", lzma.compress(TEXT.encode())),
         ("t.csv.zip", zipped("folder/t.csv")),
+        ("T.CSV", TEXT.encode()),
+        ("T.CSV.GZ", gzip.compress(TEXT.encode())),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

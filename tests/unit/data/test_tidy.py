@@ -161,6 +161,13 @@ def test_a_cell_of_several_link_ids_links_by_any(panel: Options, cell: str) -> N
     assert study.target.cells.link_ids == ("L2", "L3", "L8", "L5")
 
 
+def test_a_word_in_a_link_table_is_no_link(panel: Options) -> None:
+    write_rows(Path(panel["root"]) / "links.csv", ["line", "link"], [["1001", "TBD"], ["1002", "L2"], ["1003", "tbd"]])
+    panel["source"]["cells"]["links"] = {"path": "links.csv", "columns": {"cell_id": "line", "link_id": "link"}}
+    del panel["source"]["cells"]["columns"]["link_id"]
+    assert _source(panel).cells.link_ids == (None, "L2", None, None, None)
+
+
 def test_annotation_without_a_link_column_leaves_a_line_its_own_link(panel: Options) -> None:
     del panel["source"]["cells"]["columns"]["link_id"]
     cells = _source(panel).cells

@@ -5,7 +5,6 @@ environment variables, and reads a pickle under ``--experimental-rerun``. A file
 on a file's word.
 """
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -92,7 +91,7 @@ class _Application(hydra_app.Hydra):
     _composed: DictConfig | None = None
 
     def get_mode(self, config_name: str | None, overrides: list[str]) -> RunMode | None:
-        if {"-m", "--multirun"} & {*sys.argv}:
+        if get_args_parser().parse_args().multirun:
             return None
         try:
             self._composed = self.compose_config(config_name, overrides, RunMode.RUN, with_log_configuration=True)
@@ -103,10 +102,12 @@ class _Application(hydra_app.Hydra):
         mode: RunMode | None = self._composed.hydra.mode
         return mode
 
-    def compose_config(self, config_name: str | None, overrides: list[str], run_mode: RunMode, **more: Any) -> DictConfig:
+    def compose_config(
+        self, config_name: str | None, overrides: list[str], run_mode: RunMode, *args: Any, **more: Any
+    ) -> DictConfig:
         if self._composed is not None and run_mode is RunMode.RUN:
             return self._composed
-        return super().compose_config(config_name, overrides, run_mode, **more)
+        return super().compose_config(config_name, overrides, run_mode, *args, **more)
 
 
 @contextmanager

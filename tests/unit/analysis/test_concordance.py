@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from scipy.stats import pearsonr, spearmanr
 
@@ -182,7 +183,7 @@ def test_correlation_of_two_points_is_undefined() -> None:
 
 def test_figure_names_each_drug_with_its_lines(study: Study, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     figures: list[Figure] = []
-    monkeypatch.setattr(Figure, "savefig", lambda self, *args, **kwargs: figures.append(self))
+    monkeypatch.setattr(FigureCanvasAgg, "print_png", lambda canvas, *args, **kwargs: figures.append(canvas.figure))
     found = concordance(study)
     concordance_figure(found, tmp_path / "concordance.png")
     panel, histogram = figures[0].axes

@@ -20,7 +20,7 @@ LONG = "DADSP-A⁻ [drug_features=SimilarityProfile] (oracle selection)\nunmeasu
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
     """The figures that would have been saved during a test."""
     figures: list[Figure] = []
-    monkeypatch.setattr(Figure, "savefig", lambda self, *args, **kwargs: figures.append(self))
+    monkeypatch.setattr(FigureCanvasAgg, "print_png", lambda canvas, *args, **kwargs: figures.append(canvas.figure))
     return figures
 
 

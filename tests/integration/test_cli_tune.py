@@ -15,6 +15,7 @@ import pytest
 from dadsp.cli.main import main
 from dadsp.errors import ConfigError, LeakageError
 from dadsp.runs.tuning import Choices, Range, parameters
+from tests.support.processes import running
 from tests.support.studies import small_study
 
 SMALL = [
@@ -162,14 +163,12 @@ def test_a_nested_space_is_read_by_dotted_keys() -> None:
 def test_a_search_killed_in_the_middle_ends_as_if_it_had_not_been(tmp_path: Path) -> None:
     settings = ["tune.trials=5", "tune.random_trials=2", "trainer.max_epochs=30"]
     assert tune(tmp_path / "whole", *settings) == 0
-    with subprocess.Popen(
-        [*COMMAND, *settings, f"runs={tmp_path / 'killed'}"], stderr=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stderr is not None
-        for line in process.stderr:
+    with running("tune", *SMALL, *settings, f"runs={tmp_path / 'killed'}") as (process, said):
+        for line in said:
             if line.startswith("trial 2 "):  # the third is on its way
-                process.send_signal(signal.SIGKILL)
+                process.kill()
                 break
+    assert process.exitcode == -signal.SIGKILL
     assert tune(tmp_path / "killed", *settings) == 0
     pd.testing.assert_frame_equal(trials(tmp_path / "whole"), trials(tmp_path / "killed"))
 

@@ -1,32 +1,29 @@
 """A run killed in the middle of an epoch goes on to the metrics of an uninterrupted one."""
 
 import json
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.interrupts import interrupted_at
+from dadsp.cli.main import main
+from tests.support.processes import interrupted_at, killed_in_an_epoch
 
 pytestmark = pytest.mark.slow
 
 COMMAND = [
-    *(sys.executable, "-m", "dadsp", "train", "experiment=smoke", "tracking=none"),
+    *("train", "experiment=smoke", "tracking=none"),
     *(
         "data.n_genes=300",
         "trainer.block_lines=4",
         "trainer.block_drugs=2",
         "trainer.min_blocks=1",
     ),  # more genes than lines: row space
-    *("trainer.max_epochs=4", "trainer.patience=null", "model.dropout=0.2", "model.encoder_widths=[1024,512,64]"),
+    *("trainer.max_epochs=4", "trainer.patience=null", "model.dropout=0.2", "model.encoder_widths=[64,32,16]"),
     "trainer.threads=1",
     "trainer.checkpoint_every_s=0",
 ]
-KILL_AFTER = {"in pre-training": "sae_layer_2  epoch 1 ", "in an epoch of training": "dadsp_a  epoch 2 "}
+MOMENTS = {"in pre-training": ("sae_layer_2", 2), "in an epoch of training": ("dadsp_a", 3)}
 
 
 def systems(folder: Path) -> Any:
@@ -36,30 +33,23 @@ def systems(folder: Path) -> Any:
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Any:
     runs = tmp_path_factory.mktemp("whole")
-    subprocess.run([*COMMAND, f"runs={runs}"], check=True, capture_output=True)
+    assert main([*COMMAND, f"runs={runs}"]) == 0
     return systems(next(runs.glob("*seed0")))
 
 
-@pytest.mark.parametrize("moment", KILL_AFTER)
+@pytest.mark.parametrize("moment", MOMENTS)
 def test_killed_run_resumes_to_the_same_metrics(moment: str, tmp_path: Path, uninterrupted: Any) -> None:
-    command = [*COMMAND, f"runs={tmp_path}"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:
-        assert process.stderr is not None
-        for line in process.stderr:
-            if line.startswith(KILL_AFTER[moment]):
-                break
-        time.sleep(0.15)  # into the next epoch
-        process.send_signal(signal.SIGKILL)
-    assert process.returncode == -signal.SIGKILL
+    killed_in_an_epoch(*MOMENTS[moment], *COMMAND, f"runs={tmp_path}")
     folder = next(tmp_path.glob("*seed0"))
     assert not (folder / "metrics.json").exists()
-    subprocess.run([sys.executable, "-m", "dadsp", "train", f"resume={folder}"], check=True, capture_output=True)
+    assert (folder / "checkpoints").exists()
+    assert main(["train", f"resume={folder}"]) == 0
     assert systems(folder) == uninterrupted
     assert not (folder / "checkpoints").exists()
 
 
 def test_interrupted_run_says_how_to_go_on(tmp_path: Path) -> None:
-    code, rest = interrupted_at("dadsp_a  epoch 1 ", [*COMMAND, f"runs={tmp_path}"])
+    code, rest = interrupted_at("dadsp_a  epoch 1 ", *COMMAND, "trainer.max_epochs=1000", f"runs={tmp_path}")
     assert code == 130
     assert "resume=" in rest
     assert "Traceback" not in rest

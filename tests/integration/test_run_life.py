@@ -3,9 +3,8 @@
 import errno
 import json
 import os
+import resource
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from dadsp.runs import experiment
 from dadsp.runs.folder import RunFolder
 from dadsp.runs.scoring import write_results
 from dadsp.tracking import RunTracker
+from tests.support.processes import interrupted_at, running
 
 NAIVE = ["train", "data=simulated_tiny", "model=naive_drug_mean"]
 
@@ -211,20 +211,20 @@ def test_password_of_an_address_is_nowhere_but_in_memory(
     assert files_with("store.example", runs)
 
 
+def only_small_files() -> None:
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+
+
 @pytest.mark.slow
 def test_file_size_limit_ends_training_in_good_order_and_it_goes_on(tmp_path: Path) -> None:
     """The kernel itself refuses: states, weights and tables all meet the limit."""
     settings = ["experiment=smoke", "trainer.checkpoint_every_s=0", "tracking=none", "model.encoder_widths=[512,64]"]
-    limited = (
-        "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000));"
-        "from dadsp.cli.main import main; sys.exit(main(sys.argv[1:]))"
-    )
-    command = [sys.executable, "-c", limited, "train", *settings, f"runs={tmp_path}"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert "File too large" in done.stderr.splitlines()[-1]
-    assert "Traceback" not in done.stderr
+    with running("train", *settings, f"runs={tmp_path}", prepare=only_small_files) as (process, said):
+        told = said.read()
+    assert process.exitcode == 2
+    assert "File too large" in told.splitlines()[-1]
+    assert "Traceback" not in told
     folder = only(tmp_path)
     assert not list(folder.rglob(".part-*"))
     assert main(["train", f"resume={folder}"]) == 0
@@ -232,22 +232,10 @@ def test_file_size_limit_ends_training_in_good_order_and_it_goes_on(tmp_path: Pa
 
 @pytest.mark.slow
 def test_two_interrupts_at_once_close_the_tracking_run(tmp_path: Path) -> None:
-    settings = ["data=simulated_tiny", "model=source_only", "trainer.max_epochs=200", "trainer.patience=null"]
-    command = [sys.executable, "-m", "dadsp", "train", *settings, f"runs={tmp_path}"]
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores the key
-    try:
-        with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:
-            assert process.stderr is not None
-            for line in process.stderr:
-                if "epoch 1 " in line:
-                    break
-            for _ in range(3):
-                process.send_signal(signal.SIGINT)
-                signal.sigtimedwait([], 0.02)
-            rest = process.stderr.read()
-    finally:
-        signal.signal(signal.SIGINT, before)
-    assert process.returncode == 130, rest
+    settings = ["data=simulated_tiny", "model=source_only", "trainer.max_epochs=1000", "trainer.patience=null"]
+    small = ["model.pretraining=null", "model.encoder_widths=[8,4]"]
+    code, rest = interrupted_at("dadsp_a  epoch 1 ", "train", *settings, *small, f"runs={tmp_path}", times=3)
+    assert code == 130, rest
     assert "Traceback" not in rest
     assert tracked(tmp_path)[0].info.status == "KILLED"
 

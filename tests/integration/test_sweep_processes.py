@@ -1,19 +1,17 @@
 """Sweeps over several processes, killed ones among them."""
 
 import json
-import signal
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+from joblib.externals.loky import get_reusable_executor  # type: ignore[import-untyped]
 from mlflow import MlflowClient
 
 from dadsp.cli.main import main
-from tests.support.interrupts import interrupted_at
+from tests.support.processes import interrupted_at, killed_in_an_epoch
 
 pytestmark = pytest.mark.slow
 
@@ -21,14 +19,25 @@ ROOT = Path(__file__).resolve().parents[2]
 PAIR = ["data=simulated_tiny", "model=naive_mean,naive_drug_mean", "seed=0"]
 
 
+SMALL = "defaults: [source_only]\npretraining: null\nencoder_widths: [8, 4]\n"
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> str:
+    """Where ``model=small`` stands: a network of some seconds, among systems that have none of its keys."""
+    (tmp_path / "conf" / "model").mkdir(parents=True)
+    (tmp_path / "conf" / "model" / "small.yaml").write_text(SMALL)
+    return f"--config-dir={tmp_path / 'conf'}"
+
+
 def command(runs: Path, *overrides: str) -> list[str]:
-    return [sys.executable, "-m", "dadsp", "train", "-m", f"runs={runs}", *overrides]
+    return ["train", "-m", f"runs={runs}", *overrides]
 
 
 def run(capsys: pytest.CaptureFixture[str], runs: Path, *overrides: str) -> str:
     """What a sweep that must succeed says on its way; its jobs may start processes, it starts none of its own."""
     capsys.readouterr()
-    assert main(["train", "-m", f"runs={runs}", *overrides]) == 0
+    assert main(command(runs, *overrides)) == 0
     return capsys.readouterr().err
 
 
@@ -47,17 +56,14 @@ def children(runs: Path, experiment: str) -> tuple[Any, Sequence[Any]]:
     return parent, [run for run in found if run is not parent]
 
 
-def test_a_sweep_killed_in_the_middle_ends_as_if_it_had_not_been(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    models = "model=naive_drug_mean,source_only,naive_mean"
-    settings = ["data=simulated_tiny", models, "trainer.max_epochs=3", "trainer.patience=null", "trainer.threads=1"]
-    settings.append("trainer.checkpoint_every_s=0")
+def test_a_sweep_killed_in_the_middle_ends_as_if_it_had_not_been(
+    small: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    models = "model=naive_drug_mean,small,naive_mean"
+    settings = [small, "data=simulated_tiny", models, "trainer.max_epochs=3", "trainer.patience=null", "trainer.threads=1"]
+    settings += ["trainer.checkpoint_every_s=0", "trainer.block_lines=4"]
     run(capsys, tmp_path / "whole", *settings, "tracking=none")
-    with subprocess.Popen(command(tmp_path / "killed", *settings), stderr=subprocess.PIPE, text=True) as process:
-        assert process.stderr is not None
-        for line in process.stderr:
-            if line.startswith("dadsp_a  epoch 2 "):
-                process.send_signal(signal.SIGKILL)
-                break
+    killed_in_an_epoch("dadsp_a", 3, *command(tmp_path / "killed", *settings))
     assert len(systems(tmp_path / "killed")) == 1
     said = run(capsys, tmp_path / "killed", *settings)
     assert said.count("skipped") == 1
@@ -80,12 +86,17 @@ def test_two_workers_of_a_local_ray_share_one_parent_run(tmp_path: Path, capsys:
     assert len({job.info.run_name for job in jobs}) == 2
 
 
-def test_a_failing_job_among_two_workers_of_joblib_fails_the_parent_run_alone(tmp_path: Path) -> None:
+def test_a_failing_job_among_two_workers_of_joblib_fails_the_parent_run_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     bad = ["data=simulated_tiny", "model=naive_mean", "seed=x,0", "hydra/launcher=parallel", "hydra.launcher.n_jobs=2"]
-    done = subprocess.run(command(tmp_path, *bad), capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert "1 of 2 jobs failed" in done.stderr.splitlines()[-1]
-    assert "seed=x" in done.stderr.splitlines()[-1]
+    try:
+        assert main(command(tmp_path, *bad)) == 2
+    finally:
+        get_reusable_executor().shutdown(wait=True)
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert "1 of 2 jobs failed" in last
+    assert "seed=x" in last
     parent, (job,) = children(tmp_path, "dadsp")
     assert (parent.info.status, job.info.status) == ("FAILED", "FINISHED")
     assert job.data.tags["mlflow.parentRunId"] == parent.info.run_id
@@ -114,9 +125,9 @@ def test_a_table_is_swept_and_compared_with_its_published_numbers_on_simulated_s
     assert found.loc[swept, "paper_rmse"].to_list() == published.loc[swept, "rmse"].to_list()
 
 
-def test_the_interrupt_key_ends_a_sweep_with_a_word_on_how_to_go_on(tmp_path: Path) -> None:
-    settings = ["data=simulated_tiny", "model=source_only", "trainer.max_epochs=50", "trainer.patience=null"]
-    code, rest = interrupted_at("dadsp_a  epoch 1 ", command(tmp_path, *settings))
+def test_the_interrupt_key_ends_a_sweep_with_a_word_on_how_to_go_on(small: str, tmp_path: Path) -> None:
+    settings = [small, "data=simulated_tiny", "model=small", "trainer.max_epochs=1000", "trainer.patience=null"]
+    code, rest = interrupted_at("dadsp_a  epoch 1 ", *command(tmp_path, *settings))
     assert code == 130
     assert "the sweep's own command" in rest
     parent, (job,) = children(tmp_path, "dadsp")

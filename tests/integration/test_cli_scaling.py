@@ -1,6 +1,5 @@
 """Several processes for one run, several jobs at a time: what they write, and on how many threads."""
 
-import json
 import os
 from pathlib import Path
 from typing import Any

@@ -91,4 +91,4 @@ def _die_in_an_epoch(stage: str, epoch: int) -> None:
         if self.name == stage and self.current_epoch == epoch - 1:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    Stage.on_train_batch_end = die  # type: ignore[method-assign]
+    Stage.on_train_batch_end = die  # type: ignore[method-assign, assignment]

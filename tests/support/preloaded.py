@@ -1,4 +1,4 @@
-"""What a run imports, for processes that are forked from one that has done so; neither it nor they may start threads before."""
+"""What a run imports, for processes that are forked from one that has done so; none of these starts a thread of Python."""
 
 # ruff: noqa: F401
 import alembic

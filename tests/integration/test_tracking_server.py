@@ -7,8 +7,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
@@ -17,6 +18,7 @@ import pytest
 
 from dadsp.cli.main import main
 from dadsp.tracking import RunTracker
+from tests.support.processes import FORKED, forked
 
 pytestmark = pytest.mark.slow
 
@@ -27,6 +29,7 @@ START_WITHIN_S = 120
 class Server:
     uri: str
     process: subprocess.Popen[bytes]
+    folder: Path
 
     def stop(self) -> None:
         """Ends the server and its workers, which form a process group of their own."""
@@ -35,17 +38,28 @@ class Server:
             self.process.wait(timeout=30)
 
 
-@pytest.fixture
-def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+@pytest.fixture(autouse=True)
+def no_uri_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One for all tests that leave it running."""
+    with serving(tmp_path_factory.mktemp("server")) as running:
+        yield running
+
+
+@contextmanager
+def serving(folder: Path) -> Iterator[Server]:
     with closing(socket.socket()) as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     store = [
         "--backend-store-uri",
-        f"sqlite:///{tmp_path / 'server.db'}",
+        f"sqlite:///{folder / 'server.db'}",
         "--artifacts-destination",
-        str(tmp_path / "served"),
+        str(folder / "served"),
     ]
     command = [
         sys.executable,
@@ -61,17 +75,17 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
         *store,
     ]
     quiet = os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    with (tmp_path / "server.log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, cwd=tmp_path, env=quiet, start_new_session=True)
-    running = Server(f"http://127.0.0.1:{port}", process)
+    with (folder / "server.log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder, env=quiet, start_new_session=True)
+    running = Server(f"http://127.0.0.1:{port}", process, folder)
     try:
-        wait_until_healthy(running, tmp_path / "server.log")
+        wait_until_healthy(running)
         yield running
     finally:
         running.stop()
 
 
-def wait_until_healthy(server: Server, log: Path) -> None:
+def wait_until_healthy(server: Server) -> None:
     deadline = time.monotonic() + START_WITHIN_S
     while time.monotonic() < deadline and server.process.poll() is None:
         try:
@@ -79,7 +93,7 @@ def wait_until_healthy(server: Server, log: Path) -> None:
                 return
         except (URLError, OSError):
             time.sleep(0.2)
-    pytest.fail(f"mlflow server did not start:\n{log.read_text()[-2000:]}")
+    pytest.fail(f"mlflow server did not start:\n{(server.folder / 'server.log').read_text()[-2000:]}")
 
 
 def test_run_and_its_files_can_be_read_back_from_the_server(server: Server, tmp_path: Path) -> None:
@@ -110,14 +124,17 @@ def test_run_and_its_files_can_be_read_back_from_the_server(server: Server, tmp_
     ]
     assert (fetched / "metrics.json").read_text() == '{"rmse": 0.7}'
     assert (fetched / "figures/scatter.svg").read_text() == "<svg/>"
-    assert (tmp_path / "served").is_dir()
+    assert (server.folder / "served").is_dir()
     assert not (tmp_path / "runs").exists()
 
 
 def test_server_that_dies_during_the_run_costs_a_warning_and_a_few_seconds(
-    server: Server, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with RunTracker.start("screens", "first", server.uri, tmp_path / "runs", {}) as tracker:
+    with (
+        serving(tmp_path) as server,
+        RunTracker.start("screens", "first", server.uri, tmp_path / "runs", {}) as tracker,
+    ):
         tracker.log_epoch({"loss": 1.0}, 0)
         server.stop()
         began = time.monotonic()
@@ -131,49 +148,27 @@ def test_server_that_dies_during_the_run_costs_a_warning_and_a_few_seconds(
     assert messages[1].startswith("51 entries of this run are missing")
 
 
-RACER = """
-import sys, time
-from pathlib import Path
-import mlflow
-from dadsp.tracking import RunTracker
-
-ready, go, runs = map(Path, sys.argv[1:])
-ready.touch()
-while not go.exists():
-    time.sleep(0.001)
-with RunTracker.start("screens", ready.name, None, runs, {}) as tracker:
-    tracker.log_epoch({"loss": 1.0}, 0)
-print(tracker.run_id)
-"""
+def race(together: Barrier, told: Path, runs: Path) -> None:
+    together.wait()
+    with RunTracker.start("screens", told.name, None, runs, {}) as tracker:
+        tracker.log_epoch({"loss": 1.0}, 0)
+    told.write_text(str(tracker.run_id))
 
 
-def test_processes_that_start_together_share_one_new_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_processes_that_start_together_share_one_new_store(tmp_path: Path) -> None:
     from mlflow import MlflowClient
 
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    ready, go, runs = [tmp_path / name for name in ("a", "b")], tmp_path / "go", tmp_path / "runs"
-    racers = [
-        subprocess.Popen(
-            [sys.executable, "-c", RACER, str(mark), str(go), str(runs)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            cwd=Path(__file__).resolve().parents[2],
-        )
-        for mark in ready
-    ]
-    deadline = time.monotonic() + START_WITHIN_S
-    while not all(mark.exists() for mark in ready) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    go.touch()
-    outputs = [racer.communicate(timeout=START_WITHIN_S) for racer in racers]
+    runs, together = tmp_path / "runs", FORKED.Barrier(2, timeout=START_WITHIN_S)
+    racers = [forked(race, together, tmp_path / name, runs) for name in ("a", "b")]
+    for racer in racers:
+        racer.join(START_WITHIN_S)
 
-    assert [racer.returncode for racer in racers] == [0, 0], "\n".join(error for _, error in outputs)
+    assert [racer.exitcode for racer in racers] == [0, 0]
     client = MlflowClient(tracking_uri=f"sqlite:///{runs / 'mlflow.db'}")
     experiment = client.get_experiment_by_name("screens")
     assert experiment is not None
     found = client.search_runs([experiment.experiment_id])
-    assert {run.info.run_id for run in found} == {output.strip() for output, _ in outputs}
+    assert {run.info.run_id for run in found} == {(tmp_path / name).read_text() for name in ("a", "b")}
     assert {run.data.metrics["loss"] for run in found} == {1.0}
 
 
@@ -195,5 +190,7 @@ def test_a_password_reaches_the_server_and_nothing_that_is_written_or_shown(
         assert main(["report", f"run={run}", f"out={tmp_path / 'report'}"]) == 0
     said = capfd.readouterr()
     assert "s3cretword" not in said.out + said.err
-    holding = [path for path in tmp_path.rglob("*") if path.is_file() and b"s3cretword" in path.read_bytes()]
+    written = [path for folder in (tmp_path, server.folder) for path in folder.rglob("*") if path.is_file()]
+    assert server.folder / "server.db" in written
+    holding = [path for path in written if b"s3cretword" in path.read_bytes()]
     assert holding == []

@@ -9,14 +9,24 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from functools import partial
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any, TextIO
 
+ROOT = Path(__file__).resolve().parents[2]
 FORKED = multiprocessing.get_context("forkserver")
 FORKED.set_forkserver_preload(["tests.support.preloaded"])
 PROCESS = multiprocessing.context.ForkServerProcess
+
+
+def forked(target: Callable[..., None], *given: Any) -> PROCESS:
+    """A function at work in a process of its own."""
+    process = FORKED.Process(target=target, args=given)
+    with chdir(ROOT):  # the first start imports from there
+        process.start()
+    return process
 
 
 @contextmanager
@@ -28,8 +38,7 @@ def running(*arguments: str, prepare: Callable[[], None] | None = None) -> Itera
         prepare: Called in the process before.
     """
     reader, writer = FORKED.Pipe(duplex=False)
-    process = FORKED.Process(target=_dadsp, args=(writer, arguments, dict(os.environ), os.getcwd(), prepare))
-    process.start()
+    process = forked(_dadsp, writer, arguments, dict(os.environ), os.getcwd(), prepare)
     writer.close()
     try:
         with reader, open(reader.fileno(), closefd=False, encoding="utf-8") as said:

@@ -9,6 +9,7 @@ import mlflow
 import pandas as pd
 import pytest
 import yaml
+from joblib.externals.loky import get_reusable_executor  # type: ignore[import-untyped]
 
 import dadsp
 from dadsp import plugins
@@ -106,6 +107,19 @@ def test_a_sweep_takes_plugins_along(capsys: pytest.CaptureFixture[str]) -> None
     capsys.readouterr()
     assert command("train", *sweep) == 0
     assert capsys.readouterr().err.count("skipped") == 2
+
+
+@pytest.mark.slow
+def test_workers_of_a_sweep_use_the_plugins_too(capsys: pytest.CaptureFixture[str]) -> None:
+    sweep = [*SWEEP, "data=two_plates", "seed=0"]
+    try:
+        assert command("train", *sweep, "hydra/launcher=parallel") == 0
+    finally:
+        get_reusable_executor().shutdown(wait=True)
+    assert "1 jobs, 1 trained" in capsys.readouterr().err
+    assert command("train", *sweep) == 0  # this process finds the same code
+    said = capsys.readouterr().err
+    assert "1 jobs, 0 trained, 1 finished before" in said, said
 
 
 def test_a_sweep_trains_again_where_the_code_of_a_guest_has_changed(

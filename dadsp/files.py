@@ -46,6 +46,18 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
             temporary.unlink(missing_ok=True)
 
 
+def withdraw(path: Path) -> None:
+    """Removes the file that says that those beside it are complete, before they are written anew.
+
+    Raises:
+        StorageError: It cannot be removed, or its folder is none.
+    """
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise StorageError(f"Cannot write {path}: {error.strerror}. {_remedy('')}") from error
+
+
 def remove_temporaries(folder: Path) -> None:
     """Removes what killed writers left below ``folder``, in which nobody else may be writing."""
     for path in folder.rglob(f"{TEMPORARY}*"):

@@ -81,7 +81,7 @@ def curve_panel(panel: Axes, curve: "pd.Series[Any]", points: pd.DataFrame) -> N
     shown = points["viability"].clip(*EDGES)
     panel.scatter(10 ** points["log_dose"], shown, s=11, color=ORANGE, edgecolors="black", linewidths=0.4, zorder=3)
     reached = curve["ic50_relation"] == ""
-    panel.axvline(curve["ic50_um"], color=VERMILION, linewidth=1.1, linestyle="-" if reached else "--")
+    panel.axvline(curve["ic50_um"], 0.12, 0.82, color=VERMILION, linewidth=1.1, linestyle="-" if reached else "--")
     panel.set_xscale("log")
     panel.set_ylim(*LIMITS)
     panel.tick_params(labelsize=WORDS)

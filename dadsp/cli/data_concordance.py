@@ -15,7 +15,7 @@ from dadsp.analysis.concordance import VERDICTS, Concordance, concordance
 from dadsp.analysis.concordance_figure import concordance_figure
 from dadsp.cli.console import console
 from dadsp.configuration.compose import build
-from dadsp.files import write_atomically, write_json
+from dadsp.files import withdraw, write_atomically, write_json
 from dadsp.schema import Study
 from dadsp.written_tables import write_csv
 
@@ -49,7 +49,7 @@ def report(config: DictConfig, out: Path | None, as_json: bool) -> None:
 
 def _write(found: Concordance, out: Path) -> None:
     """Writes the tables and the figure and, last, ``concordance.json``: a folder that has it is complete."""
-    (out / "concordance.json").unlink(missing_ok=True)
+    withdraw(out / "concordance.json")
     write_atomically(out / "concordance_drugs.csv", partial(write_csv, found.drugs))
     write_atomically(out / "concordance_genes.csv", partial(write_csv, found.genes))
     concordance_figure(found, out / "concordance.png")

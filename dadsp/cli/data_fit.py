@@ -1,7 +1,10 @@
 """``dadsp data fit``: the dose-response curves of a table of wells."""
 
 import json
+import re
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -11,8 +14,8 @@ from dadsp.building import build
 from dadsp.configuration.compose import compose, plain
 from dadsp.data.curves.quality import FLAGS
 from dadsp.data.curves.table import FittedTable, fitted_table
-from dadsp.errors import ConfigError
-from dadsp.files import write_atomically, write_json
+from dadsp.errors import ConfigError, DadspError
+from dadsp.files import withdraw, write_atomically, write_json
 from dadsp.written_tables import write_csv
 
 
@@ -23,10 +26,12 @@ def run(overrides: list[str], as_json: bool) -> None:
     if draw != "all" and (not isinstance(draw, int) or isinstance(draw, bool) or draw < 0):
         raise ConfigError(f"draw={draw!r} is not valid. Give a number of curves, or all.")
     given = {key: settings[key] for key in ("delimiter", "columns", "on_missing_value", "fit") if settings[key] is not None}
-    file = build({"_target_": settings["layout"], "path": str(settings["table"]), **given}, "responses")
-    found = fitted_table(file, Path())
+    with _own_keys():
+        file = build({"_target_": settings["layout"], "path": str(settings["table"]), **given}, "responses")
+        found = fitted_table(file, Path())
     facts = _facts(found)
-    (out / "curves.json").unlink(missing_ok=True)
+    for name in ("curves.json", "curves.pdf", "curves.png"):  # the pictures may not be drawn again
+        withdraw(out / name)
     write_atomically(out / "curves.csv", partial(write_csv, found.curves))
     write_atomically(out / "curves.parquet", lambda path: found.curves.to_parquet(path, index=False))
     if draw:
@@ -39,6 +44,16 @@ def run(overrides: list[str], as_json: bool) -> None:
         return
     _print(found, facts)
     print(f"results  {out}")
+
+
+@contextmanager
+def _own_keys() -> Iterator[None]:
+    """In its block, errors name keys as they stand here, not below the ``responses`` of a screen."""
+    try:
+        yield
+    except DadspError as error:
+        own = r"(?<![\w/.-])responses\.(?=(delimiter|columns|on_missing_value|fit)\b)"
+        raise type(error)(re.sub(own, "", str(error))) from error
 
 
 def _facts(found: FittedTable) -> dict[str, Any]:

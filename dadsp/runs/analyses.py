@@ -6,7 +6,7 @@ from pathlib import Path
 from dadsp.analysis.design import Design, DesignOptions, plate_map
 from dadsp.analysis.embedding import Embedding
 from dadsp.analysis.missing_pairs import Imputation, ImputeOptions
-from dadsp.files import write_atomically, write_json
+from dadsp.files import withdraw, write_atomically, write_json
 from dadsp.schema import Study
 from dadsp.written_tables import WRITERS, write_csv
 
@@ -15,7 +15,7 @@ def write_imputation(found: Imputation, study: Study, options: ImputeOptions, ou
     """Writes tables, figures and ``impute.json``."""
     from dadsp.analysis.missing_pairs_figures import coverage_figure, ranking_figure  # pulls in matplotlib
 
-    (out / "impute.json").unlink(missing_ok=True)
+    withdraw(out / "impute.json")
     tables = {
         f"missing_pairs.{options.format}": found.pairs,
         "drug_ranking.csv": found.ranking,
@@ -35,7 +35,7 @@ def write_design(found: Design, options: DesignOptions, out: Path) -> None:
     """Writes the list, the plate map, figures and ``design.json``."""
     from dadsp.analysis.design_figures import gain_figure, plates_figure  # pulls in matplotlib
 
-    (out / "design.json").unlink(missing_ok=True)
+    withdraw(out / "design.json")
     write_atomically(out / "design.csv", partial(write_csv, found.pairs))
     write_atomically(out / "plate_map.csv", partial(write_csv, plate_map(found.pairs, options.plate)))
     plates_figure(found.pairs, options.plate, out / "plates.png")
@@ -49,7 +49,7 @@ def write_embedding(found: Embedding, out: Path) -> None:
     """Writes tables, the maps and ``embed.json``."""
     from dadsp.analysis.embedding_figures import maps_figure  # pulls in matplotlib
 
-    (out / "embed.json").unlink(missing_ok=True)
+    withdraw(out / "embed.json")
     write_atomically(out / "coordinates.csv", partial(write_csv, found.coordinates))
     write_atomically(out / "measures.csv", partial(write_csv, found.measures))
     screens = " and ".join(found.facts["screens"].values())

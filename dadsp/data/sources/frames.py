@@ -18,7 +18,6 @@ COLUMNS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {  # required and 
     "drugs": (("drug_id", "smiles"), ("name", "target")),
     "cells": (("cell_id",), ("link_id", "name", "tissue")),
 }
-_IDS = ("cell_id", "drug_id")
 
 
 def screen_of_frames(

@@ -348,8 +348,16 @@ def test_the_command_writes_the_table_and_the_sheets(tmp_path: Path, capsys: pyt
     assert names == {"curves.csv", "curves.parquet", "curves.pdf", "curves.png", "curves.json"}
     written = pd.read_csv(tmp_path / "fits" / "curves.csv")
     assert written["ic50_um"].to_list() == pytest.approx(list(some_lines().values()), rel=1e-4)
+    assert main(["data", "fit", *given, "draw=0"]) == 0  # no picture of earlier curves stays beside new ones
+    assert {path.name for path in (tmp_path / "fits").iterdir()} == {"curves.csv", "curves.parquet", "curves.json"}
+    capsys.readouterr()
     assert main(["data", "fit", *given[:-1], "fit.response=percent", "draw=0"]) == 2
-    assert "is not a valid choice" in capsys.readouterr().err
+    assert "error: fit.response='percent' is not a valid choice" in capsys.readouterr().err
+    assert main(["data", "fit", *given, f"out={tmp_path}/wells.csv"]) == 2
+    assert "wells.csv/curves.json: Not a directory. Choose a writable folder" in capsys.readouterr().err
+    planted(some_lines()).assign(dose=np.nan).to_csv(tmp_path / "responses.fit.csv", index=False)
+    assert main(["data", "fit", *given, f"table={tmp_path}/responses.fit.csv"]) == 2
+    assert "responses.fit.csv: no well has both a dose and a response" in capsys.readouterr().err
     assert main(["data", "fit", *given, "draw=few"]) == 2
     assert "Give a number of curves, or all" in capsys.readouterr().err
     assert main(["data", "fit", *given[1:]]) == 2

@@ -6,7 +6,11 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
+# The same examples in every run and on every machine, however slow; `--hypothesis-profile=default` draws others.
+settings.register_profile("dadsp", derandomize=True, deadline=None)
+settings.load_profile("dadsp")
 # Tiny networks gain nothing from a second thread and lose much to waiting for it; set before torch starts its own.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Among the objects of torch and others, which stay, looking for garbage as often as Python does takes 7 % of all time.

@@ -126,7 +126,7 @@ def _one_drug_twice(drugs: Drugs, parents: Texts) -> list[tuple[str, list[str]]]
             (names if len(called) > 1 else ids).append(shown)
     told = "one drug" if drugs.identity == "parent" else "different drugs, since drugs.identity is exact"
     return [
-        ("suspicious structures: one under several names", names),
+        ("structures under several names", names),
         ("structures under several ids of one name", ids),
         (f"salts or solvates beside their parent, told as {told}", salts),
         ("drugs whose structures differ in stereochemistry, isotopes or charge only", forms),

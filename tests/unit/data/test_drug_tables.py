@@ -207,7 +207,7 @@ STRIPPED = "drugs told by their parent: without salt, solvent and charge, metal 
 @pytest.mark.parametrize(
     ("rows", "notes"),
     [
-        ([("1", "a", "CCO"), ("2", "b", "OCC")], [Note("suspicious structures: one under several names", 1, "a = b")]),
+        ([("1", "a", "CCO"), ("2", "b", "OCC")], [Note("structures under several names", 1, "a = b")]),
         (
             [("1", "A-1", "CCO"), ("2", "a1", "OCC")],
             [Note("structures under several ids of one name", 1, "A-1 (1) = a1 (2)")],

@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import chdir, contextmanager
+from contextlib import chdir, contextmanager, suppress
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -64,8 +64,9 @@ def interrupted_at(start_of_line: str, *arguments: str, times: int = 1) -> tuple
             if line.startswith(start_of_line):
                 break
         for _ in range(times):
-            os.kill(process.pid or 0, signal.SIGINT)
-            signal.sigtimedwait([], 0.02)
+            with suppress(ProcessLookupError):  # it may have closed everything before the next one
+                os.kill(process.pid or 0, signal.SIGINT)
+            signal.sigtimedwait([], 0.003)
         rest = said.read()
     return process.exitcode, rest
 

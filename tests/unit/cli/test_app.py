@@ -19,7 +19,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     def noted(self: GuardedLoader, *arguments: object, **more: object) -> DictConfig:
         composed.append("once")
-        return load(self, *arguments, **more)  # type: ignore[arg-type]
+        return load(self, *arguments, **more)
 
     monkeypatch.setattr(GuardedLoader, "load_configuration", noted)
     return composed

@@ -27,6 +27,7 @@ REGISTERED: dict[str, tuple[str, ...]] = {
         "dadsp.models.systems.deepdsc1.DeepDsc1",
         "dadsp.models.systems.drug_ridge.DrugKernelRidge",
         "dadsp.models.systems.drug_ridge.DrugRidge",
+        "dadsp.models.systems.line_network.LineNetworkSystem",
         "dadsp.models.systems.naive.GivenLabels",
         "dadsp.models.systems.naive.LabelLookup",
         "dadsp.models.systems.naive.Naive",

@@ -193,6 +193,9 @@ class CrossScreenPredictor(Predictor):
     def _learned(self) -> Arrays:
         """The arrays that training left behind."""
 
+    def _take(self, facts: dict[str, Any], arrays: Arrays) -> None:
+        """Takes back what a system added to ``state``, before ``_restore``."""
+
     @abstractmethod
     def _restore(self, learned: Arrays) -> None:
         """Takes back what ``_learned`` gave."""
@@ -236,5 +239,6 @@ class CrossScreenPredictor(Predictor):
         predictor.genes = tuple(facts["genes"])
         predictor.labels = LabelScaler(facts["labels"]["low"], facts["labels"]["high"])
         predictor.expression_input = ExpressionInput.from_state(predictor.genes, facts.get("alignment"), arrays)
+        predictor._take(facts, arrays)
         predictor._restore(arrays)
         return predictor

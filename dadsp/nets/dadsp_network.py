@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from dadsp.nets.feed_forward import Activation, feed_forward, first_linear
-from dadsp.nets.gradient_reversal import reverse_gradient
+from dadsp.nets.pair_network import PairNetwork
 
 
-class DadspNetwork(nn.Module):
+class DadspNetwork(PairNetwork):
     """Encodes lines of both screens, predicts scaled potency from source codes, tells the domains apart.
 
     Args:
@@ -65,19 +65,12 @@ class DadspNetwork(nn.Module):
             last.bias.fill_(math.log(potency / (1 - potency)))
 
     def regress(self, cell_codes: Tensor, line_of_pair: Tensor, drug_codes: Tensor, drug_of_pair: Tensor) -> Tensor:
-        """Scaled potency in (0, 1) of n pairs, shape (n,).
-
-        Args:
-            cell_codes: Codes of distinct lines, shape (u, code width).
-            line_of_pair: Rows of ``cell_codes``, shape (n,).
-            drug_codes: Codes of distinct drugs, shape (v, drug width).
-            drug_of_pair: Rows of ``drug_codes``, shape (n,).
-        """
+        """Of pairs, in (0, 1); see ``PairNetwork``."""
         lines, drugs = self._first_layer_halves(cell_codes, drug_codes)
         return self._after_first_layer(lines.index_select(0, line_of_pair) + drugs.index_select(0, drug_of_pair))
 
     def regress_block(self, cell_codes: Tensor, drug_codes: Tensor) -> Tensor:
-        """Scaled potency of every line with every drug, shape (u, v)."""
+        """Of every line with every drug, in (0, 1); see ``PairNetwork``."""
         lines, drugs = self._first_layer_halves(cell_codes, drug_codes)
         hidden = (lines.unsqueeze(1) + drugs.unsqueeze(0)).flatten(0, 1)
         return self._after_first_layer(hidden).view(len(cell_codes), len(drug_codes))
@@ -93,9 +86,6 @@ class DadspNetwork(nn.Module):
         _, activation = self.regressor[0].children()
         return torch.sigmoid(self.regressor[1:](activation(hidden))).squeeze(1)
 
-    def tell_domain(self, cell_codes: Tensor, strength: float) -> Tensor:
-        """Logits (source, target), shape (n, 2); their gradient reaches the encoder reversed and times ``strength``."""
-        if self.discriminator is None:
-            raise ValueError("This network was built without a discriminator.")
-        logits: Tensor = self.discriminator(reverse_gradient(cell_codes, strength))
-        return logits
+    def last_hidden(self) -> nn.Module:
+        """The regressor's last hidden layer."""
+        return self.regressor[-2]

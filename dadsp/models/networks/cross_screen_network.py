@@ -4,6 +4,7 @@ A system is a subclass that says which network it builds and which stages train 
 """
 
 from abc import abstractmethod
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -20,11 +21,13 @@ from dadsp.models.networks.potency_function import PotencyFunction
 from dadsp.models.networks.rowspace import RowSpace
 from dadsp.models.training.batches import BlockBatches, LabelledPairs, PairBatches, TwoDomainBatches
 from dadsp.models.training.options import PretrainingOptions
+from dadsp.models.training.rounding import perturb
 from dadsp.nets.autoencoder import StackedAutoencoder
 from dadsp.nets.dadsp_network import DadspNetwork
 from dadsp.nets.feed_forward import Activation, copy_layers, dense_layers, first_linear
+from dadsp.nets.pair_network import PairNetwork
 from dadsp.options import STRICT
-from dadsp.schema import Domain, FloatArray, IntArray, Pairs, Screen, Split, Study
+from dadsp.schema import Domain, FloatArray, IntArray, Pairs, Responses, Screen, Split, Study
 from dadsp.seeding import derive_seed
 
 if TYPE_CHECKING:
@@ -42,8 +45,9 @@ class NetworkOptions(SystemOptions):
         dropout: After each encoder layer; the paper has none.
         pretraining_lines: Whose expression the autoencoder learns: ``"source"`` training lines (DADSP) or those and the
             target's lines (DeepDSC-2).
-        selection: ``"source_val"`` keeps the epoch with the best RMSE on held-out source lines; ``"target_oracle"`` the one
-            best on the test labels (the authors' leak, for showing what it is worth).
+        selection: ``"source_val"`` keeps the epoch with the best RMSE on held-out source lines; ``"which_line"`` that which
+            tells the held-out lines of each drug apart best (``which_line.unexplained``); ``"target_oracle"`` the one best
+            on the test labels (the authors' leak, for showing what it is worth).
     """
 
     activation: Activation = "relu"
@@ -51,15 +55,21 @@ class NetworkOptions(SystemOptions):
     regressor_widths: tuple[Width, ...] = Field(default=(256, 128, 64), min_length=1)
     dropout: float = Field(default=0.0, ge=0, lt=1)
     pretraining_lines: Literal["source", "both"] = "source"
-    selection: Literal["source_val", "target_oracle"] = "source_val"
+    selection: Literal["source_val", "which_line", "target_oracle"] = "source_val"
 
 
 class CrossScreenNetwork(CrossScreenPredictor):
-    """A network trained on source labels that predicts both screens."""
+    """A network trained on source labels that predicts both screens; or the mean of several (``trainer.ensemble``).
+
+    Attributes:
+        network: The one that is being trained.
+        members: All that were trained, in their order.
+    """
 
     options_type: ClassVar[type[NetworkOptions]]
     options: NetworkOptions
-    network: DadspNetwork
+    network: PairNetwork
+    members: list[PairNetwork]
     space: RowSpace | None = None  # while training: where the first layer's inputs are coordinates
 
     def _display_name(self) -> str:
@@ -71,7 +81,7 @@ class CrossScreenNetwork(CrossScreenPredictor):
         """Only under the oracle selection."""
         return self.options.selection == "target_oracle"
 
-    def _build(self, n_inputs: int, n_drug_features: int) -> DadspNetwork:
+    def _build(self, n_inputs: int, n_drug_features: int) -> PairNetwork:
         """The network with fresh weights; without discriminator unless a system builds another."""
         return DadspNetwork(n_inputs, n_drug_features, **self._sizes(), discriminator_widths=None)
 
@@ -96,20 +106,28 @@ class CrossScreenNetwork(CrossScreenPredictor):
 
         Target labels are read only under ``selection="target_oracle"``.
         """
-        self._train(self._prepare(study, split, context), study, context)
-        self.network.cpu().eval()
-        if self.space is not None:  # from here on the model knows genes only
-            for encoder in self._encoders():
-                self.space.lift(encoder)
-            self.space = None
+        self.members = []
+        histories: dict[str, list[dict[str, float]]] = {}
+        for number in range(1, self.training.ensemble + 1):
+            self.histories = {}
+            of_member = context if number == 1 else _of_member(context, number)
+            self._train(self._prepare(study, split, of_member), study, of_member)
+            self.network.cpu().eval()
+            if self.space is not None:  # from here on the model knows genes only
+                for encoder in self._encoders():
+                    self.space.lift(encoder)
+                self.space = None
+            self.members.append(self.network)
+            histories |= {_name_in(number, stage): epochs for stage, epochs in self.histories.items()}
+        self.histories = histories
 
     def _encoders(self) -> list[nn.Sequential]:
-        """Every gene encoder of the network."""
+        """Every gene encoder of the network that is being trained."""
         return [self.network.encoder]
 
-    def _encoder(self, domain: Domain) -> nn.Sequential:
-        """The gene encoder of lines measured in ``domain``."""
-        return self.network.encoder
+    def _encoder(self, domain: Domain, network: PairNetwork) -> nn.Sequential:
+        """The gene encoder of a network for lines measured in ``domain``."""
+        return network.encoder
 
     def _prepare(self, study: Study, split: Split, context: FitContext) -> Inputs:
         """Everything up to the system's own stages: scalers, features, the (pre-trained) network."""
@@ -123,6 +141,7 @@ class CrossScreenNetwork(CrossScreenPredictor):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive_seed(context.seed, "weights"))
             self.network = self._network(expression.shape[1])
+            perturb(self.network, self.training.perturbation)
             self.network.start_at(float(self.labels.transform(train.potency).mean()))
             if self.space is not None:
                 self.space.shrink(first_linear(self.network.encoder))
@@ -131,10 +150,14 @@ class CrossScreenNetwork(CrossScreenPredictor):
                 lines = torch.from_numpy(source_lines) if self.options.pretraining_lines == "source" else learned
                 autoencoder = self._pretrain(expression[lines], self.options.pretraining, context)
         validation, features = self._validation(study, split, features)
-        pairs = LabelledPairs(train.cell_idx, train.drug_idx, self.labels.transform(train.potency))
+        pairs = self._labelled(train)
         return Inputs(expression, features, pairs, validation, source_lines, target_lines, autoencoder)
 
-    def _network(self, n_inputs: int) -> DadspNetwork:
+    def _labelled(self, train: Responses) -> LabelledPairs:
+        """The pairs that train; each counts alike unless a system weighs them."""
+        return LabelledPairs(train.cell_idx, train.drug_idx, self.labels.transform(train.potency))
+
+    def _network(self, n_inputs: int) -> PairNetwork:
         """The system's network; where drug features are codes, its drug branch begins with the network that reads them."""
         reads = self.fitted_features.encoder()
         network = self._build(n_inputs, self.fitted_features.width if reads is None else reads[1])
@@ -149,9 +172,10 @@ class CrossScreenNetwork(CrossScreenPredictor):
 
     def _validation(self, study: Study, split: Split, features: Tensor) -> tuple[tuple[str, LabelledPairs], Tensor]:
         """The pairs that choose the epoch, and drug features extended where these need more drugs."""
-        if self.options.selection == "source_val":
+        if self.options.selection != "target_oracle":
+            metric = "val/source/unexplained" if self.options.selection == "which_line" else "val/source/rmse"
             val = study.source.responses.take(split.val_idx)
-            return ("val/source/rmse", LabelledPairs(val.cell_idx, val.drug_idx, val.potency)), features
+            return (metric, LabelledPairs(val.cell_idx, val.drug_idx, val.potency)), features
         test = study.target.responses.take(split.test_idx)
         extended = torch.cat([features, torch.from_numpy(self._drug_rows(study.target))])
         pairs = LabelledPairs(len(study.source.cells) + test.cell_idx, len(features) + test.drug_idx, test.potency)
@@ -186,45 +210,75 @@ class CrossScreenNetwork(CrossScreenPredictor):
     def _scaled_potency(
         self, expression: FloatArray, features: FloatArray, line: IntArray, drug: IntArray, domain: Domain
     ) -> FloatArray:
-        self.network.eval()
         cells, drugs = torch.from_numpy(expression), torch.from_numpy(features)
         with torch.no_grad():
-            return predict_pairs(self.network, self._encoder(domain), cells, drugs, line, drug)
+            parts = [
+                predict_pairs(member.eval(), self._encoder(domain, member), cells, drugs, line, drug)
+                for member in self.members
+            ]
+        return parts[0] if len(parts) == 1 else np.mean(parts, axis=0, dtype=np.float32)
 
     def codes(self, screen: Screen, domain: Domain) -> FloatArray:
         """What the gene encoder makes of each line of the screen, float32, shape (n_lines, code width).
 
+        Codes of an ensemble are its members' side by side.
+
         Raises:
             SchemaError: The screen lacks genes of the model.
         """
-        self.network.eval()
         lines = torch.from_numpy(self.scaled_expression(screen, domain)).split(1024)
+        encoders = [self._encoder(domain, member.eval()) for member in self.members]
         with torch.no_grad():
-            codes: FloatArray = torch.cat([self._encoder(domain)(part) for part in lines]).numpy()
+            codes: FloatArray = torch.cat([torch.cat([encoder(part) for part in lines]) for encoder in encoders], 1).numpy()
         return codes
 
     def potency_functions(self, pairs: Pairs) -> list[PotencyFunction]:
-        """What ``predict`` computes for pairs of one drug, as functions that can be differentiated; here there is one.
+        """What ``predict`` computes for pairs of one drug, as functions that can be differentiated, one for each member.
 
         Raises:
             MissingIdsError: The drug has no structure.
         """
+        row, n_features = torch.from_numpy(self._drug_rows(pairs.screen, pairs.drug_idx[:1])), self.fitted_features.width
         return [
             PotencyFunction(
-                network=self.network,
-                encoder=self._encoder(pairs.domain),
+                network=member,
+                encoder=self._encoder(pairs.domain, member),
                 scale=partial(self.expression_input.scale, domain=pairs.domain),
                 labels=self.labels,
                 representation=self.fitted_features,
-                drug_row=torch.from_numpy(self._drug_rows(pairs.screen, pairs.drug_idx[:1])),
-                share=np.ones(len(pairs), dtype=np.float32),
+                drug_row=row[:, :n_features],
+                beside_features=row[:, n_features:],
+                share=np.full(len(pairs), 1 / len(self.members), dtype=np.float32),
             )
+            for member in self.members
         ]
 
     def _learned(self) -> Arrays:
-        return {f"network.{name}": value.numpy() for name, value in self.network.state_dict().items()}
+        return {
+            _name_in(number, f"network.{name}"): value.numpy()
+            for number, member in enumerate(self.members, start=1)
+            for name, value in member.state_dict().items()
+        }
 
     def _restore(self, learned: Arrays) -> None:
-        self.network = self._network(len(self.genes))
-        self.network.load_state_dict({name: torch.from_numpy(value) for name, value in under("network.", learned).items()})
-        self.network.eval()
+        self.members = []
+        for number in range(1, self.training.ensemble + 1):
+            network = self._network(len(self.genes))
+            weights = under(_name_in(number, "network."), learned)
+            network.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})
+            self.members.append(network.eval())
+
+
+def _name_in(number: int, name: str) -> str:
+    """What a stage or an array of a member is called: as if it were alone, for the first."""
+    return name if number == 1 else f"member_{number}_{name}"
+
+
+def _of_member(context: FitContext, number: int) -> FitContext:
+    """Draws, folder and reports of a further member."""
+    return replace(
+        context,
+        seed=derive_seed(context.seed, "member", number),
+        checkpoints=context.checkpoints and context.checkpoints / f"member_{number}",
+        on_epoch=lambda stage, epoch, metrics: context.on_epoch(_name_in(number, stage), epoch, metrics),
+    )

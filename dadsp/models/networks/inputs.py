@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from dadsp.models.training.batches import LabelledPairs
 from dadsp.nets.autoencoder import StackedAutoencoder
-from dadsp.nets.dadsp_network import DadspNetwork
+from dadsp.nets.pair_network import PairNetwork
 from dadsp.schema import FloatArray, IntArray
 
 
@@ -20,7 +20,7 @@ class Inputs:
         expression: Scaled source lines, then scaled target lines (or their coordinates), shape (n_lines, n_inputs).
         drug_features: Shape (n_drugs, d).
         train: Labelled training pairs, rows of the two tables above; scaled labels.
-        validation: Metric name, and the pairs whose RMSE chooses the epoch; labels in −log10 µM.
+        validation: Metric that chooses the epoch, and the pairs that it is of; labels in −log10 µM.
         source_lines: Rows of the source lines that train, distinct.
         target_lines: Rows of the target lines that lend their expression.
         autoencoder: What pre-training left, for systems that go on with it; None without pre-training.
@@ -36,7 +36,7 @@ class Inputs:
 
 
 def predict_pairs(
-    network: DadspNetwork, encoder: nn.Module, expression: Tensor, drug_features: Tensor, line: IntArray, drug: IntArray
+    network: PairNetwork, encoder: nn.Module, expression: Tensor, drug_features: Tensor, line: IntArray, drug: IntArray
 ) -> FloatArray:
     """Scaled potency of many pairs, float32, shape (n_pairs,); each distinct line and drug is encoded once.
 

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from dadsp.data.scaling import LabelScaler
 from dadsp.drugs.features import DrugFeatures
-from dadsp.nets.dadsp_network import DadspNetwork
 from dadsp.nets.feed_forward import first_linear
+from dadsp.nets.pair_network import PairNetwork
 from dadsp.schema import FloatArray
 from dadsp.seeding import derive_seed
 
@@ -59,16 +59,18 @@ class PotencyFunction:
         labels: From scaled potency to potency.
         representation: Of the drug.
         drug_row: The drug's features, shape (1, d).
+        beside_features: What else the drug branch reads of the drug, shape (1, k): no structure's doing.
         share: Weight of this network in the system's prediction of each line, float32, shape (n_lines,).
         notes: What a reader of attributions must know.
     """
 
-    network: DadspNetwork
+    network: PairNetwork
     encoder: nn.Sequential
     scale: Callable[[FloatArray], FloatArray]
     labels: LabelScaler
     representation: DrugFeatures
     drug_row: Tensor
+    beside_features: Tensor
     share: FloatArray
     notes: tuple[str, ...] = ()
 
@@ -78,7 +80,11 @@ class PotencyFunction:
     @cached_property
     def drug_code(self) -> Tensor:
         """Output of the drug branch, shape (1, drug width)."""
-        code: Tensor = self.network.drug_branch(self.drug_row)
+        return self._drug_codes(self.drug_row)
+
+    def _drug_codes(self, features: Tensor) -> Tensor:
+        beside = self.beside_features.to(features).expand(len(features), -1)
+        code: Tensor = self.network.drug_branch(torch.cat([features, beside], dim=1))
         return code
 
     @property
@@ -103,7 +109,7 @@ class PotencyFunction:
     def of_drug_features(self, features: Tensor, codes: Tensor) -> Tensor:
         """Potency, shape (n,), of n drugs by their features, shape (n, d), in n lines by their codes."""
         rows = torch.arange(len(features), device=features.device)
-        return self._potency(self.network.regress(codes, rows, self.network.drug_branch(features), rows))
+        return self._potency(self.network.regress(codes, rows, self._drug_codes(features), rows))
 
     def with_shuffled_weights(self, seed: int) -> "PotencyFunction":
         """The same architecture whose weights are permuted within each weight matrix and bias: it has learned nothing."""

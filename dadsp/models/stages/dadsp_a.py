@@ -1,7 +1,5 @@
 """The stage of DADSP-A: supervised training with the domain adversary beside it."""
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor, nn
 
@@ -11,30 +9,42 @@ from dadsp.models.networks.inputs import Inputs
 from dadsp.models.stages.adapted import AdaptedStage
 from dadsp.models.training.batches import Batch
 from dadsp.models.training.options import TrainingOptions
-from dadsp.nets.dadsp_network import DadspNetwork
 from dadsp.nets.gradient_reversal import reversal_strength
-
-if TYPE_CHECKING:
-    from dadsp.models.systems.dadsp_a import DadspAOptions
+from dadsp.nets.pair_network import PairNetwork
 
 SOURCE, TARGET = 0, 1  # domain labels of the discriminator's two logits
 
 
 class DadspStage(AdaptedStage):
-    """Supervised training on source pairs with the domain adversary beside it."""
+    """Supervised training on source pairs with the domain adversary beside it.
+
+    Args:
+        network: With a discriminator where the weight is not 0.
+        inputs: As in ``AdaptedStage``; so are labels, training, context.
+        labels: See there.
+        training: See there.
+        context: See there.
+        name: Of its checkpoint and its progress bar.
+        weight: Factor of the domain loss.
+        weight_key: What the configuration calls the weight.
+        gamma: Steepness of the λ ramp.
+    """
 
     def __init__(
         self,
-        network: DadspNetwork,
+        network: PairNetwork,
         inputs: Inputs,
         labels: LabelScaler,
-        options: "DadspAOptions",
         training: TrainingOptions,
         context: FitContext,
+        *,
+        name: str,
+        weight: float,
+        weight_key: str,
+        gamma: float,
     ) -> None:
-        arguments = ("dadsp_a", network, inputs, labels, training, context)
-        super().__init__(*arguments, weight=options.adversarial_weight, weight_key="model.adversarial_weight")
-        self.dadsp = options
+        super().__init__(name, network, inputs, labels, training, context, weight=weight, weight_key=weight_key)
+        self.gamma = gamma
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """MSE on the labelled pairs plus the weighted domain cross-entropy, and λ."""
@@ -53,4 +63,4 @@ class DadspStage(AdaptedStage):
         }
 
     def _reversal(self) -> float:
-        return reversal_strength(self.progress, self.dadsp.gamma)
+        return reversal_strength(self.progress, self.gamma)

@@ -10,10 +10,11 @@ from torch import Tensor, nn
 from dadsp.data.scaling import LabelScaler
 from dadsp.models.base import FitContext
 from dadsp.models.networks.inputs import Inputs, predict_pairs
+from dadsp.models.networks.which_line import unexplained
 from dadsp.models.training.batches import Batch
 from dadsp.models.training.options import TrainingOptions
 from dadsp.models.training.stage import Stage
-from dadsp.nets.dadsp_network import DadspNetwork
+from dadsp.nets.pair_network import PairNetwork
 from dadsp.schema import Domain, FloatArray
 
 CONSTANT = 1e-5  # spread of scaled predictions below which they are all alike
@@ -53,9 +54,9 @@ class RegressionStage(Stage):
         self.register_buffer("drug_features", inputs.drug_features, persistent=False)
 
     @property
-    def parts(self) -> DadspNetwork:
+    def parts(self) -> PairNetwork:
         """The network, by its type."""
-        return cast(DadspNetwork, self.network)
+        return cast(PairNetwork, self.network)
 
     def _encoder(self, domain: Domain) -> nn.Module:
         return self.parts.encoder if self.encoder_of is None else self.encoder_of(domain)
@@ -77,19 +78,22 @@ class RegressionStage(Stage):
         return batch.potency(self.parts, codes, drug_codes), codes
 
     def validate(self) -> dict[str, float]:
-        """RMSE in −log10 µM on the pairs that choose the epoch, each line and drug encoded once."""
+        """RMSE in −log10 µM on the pairs that choose the epoch, and what chooses where that is another metric."""
         pairs = self.validation_pairs
         encoder = self._encoder("target" if self.metric.startswith("val/target") else "source")
         predicted = predict_pairs(self.parts, encoder, self.expression, self.drug_features, pairs.line, pairs.drug)
         self.collapsed = float(predicted.std()) < CONSTANT
         self.collapse = self._collapse(encoder, predicted) if self.collapsed else ""
-        error = self.labels.inverse(predicted) - pairs.label
-        return {self.metric: float(np.sqrt(np.mean(error.astype(np.float64) ** 2)))}
+        potency = self.labels.inverse(predicted)
+        rmse = float(np.sqrt(np.mean((potency - pairs.label).astype(np.float64) ** 2)))
+        if self.metric.endswith("rmse"):
+            return {self.metric: rmse}
+        return {"val/source/rmse": rmse, self.metric: unexplained(pairs.label, potency, pairs.drug)}
 
     def _collapse(self, encoder: nn.Module, predicted: FloatArray) -> str:
         """What stands still where all predictions are alike: the output's value, and units of the last hidden layer."""
         seen: list[Tensor] = []
-        pairs, last = self.validation_pairs, self.parts.regressor[-2]
+        pairs, last = self.validation_pairs, self.parts.last_hidden()
         hook = last.register_forward_hook(lambda layer, inputs, outputs: seen.append(outputs))
         predict_pairs(self.parts, encoder, self.expression, self.drug_features, pairs.line, pairs.drug)
         hook.remove()

@@ -15,7 +15,7 @@ from dadsp.models.stages.regression import RegressionStage
 from dadsp.models.training.batches import Batch
 from dadsp.models.training.options import TrainingOptions
 from dadsp.nets.autoencoder import decode
-from dadsp.nets.dadsp_network import DadspNetwork
+from dadsp.nets.pair_network import PairNetwork
 from dadsp.schema import IntArray
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class SelectionStage(RegressionStage):
         self.threshold = options.threshold * float(self.line_errors().mean())
 
     @property
-    def parts(self) -> DadspNetwork:
+    def parts(self) -> PairNetwork:
         """The predictor inside the network."""
         return cast("SelectiveNetwork", self.network).predictor
 

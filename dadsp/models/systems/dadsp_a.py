@@ -74,7 +74,13 @@ class DadspA(CrossScreenNetwork):
     def _stage(self, inputs: Inputs, study: Study, context: FitContext) -> "tuple[DadspStage, PairBatches | BlockBatches]":
         from dadsp.models.stages.dadsp_a import DadspStage  # Lightning
 
-        stage = DadspStage(self.network, inputs, self.labels, self.options, self.training, context)
+        stage = DadspStage(
+            *(self.network, inputs, self.labels, self.training, context),
+            name=self.main_stage,
+            weight=self.options.adversarial_weight,
+            weight_key="model.adversarial_weight",
+            gamma=self.options.gamma,
+        )
         if self.options.adversarial_weight == 0:
             return stage, self._batches(inputs.train, stage)
         if self.options.target_sampling == "paired":

@@ -20,6 +20,7 @@ from dadsp.models.training.options import PretrainingOptions
 from dadsp.nets.autoencoder import StackedAutoencoder
 from dadsp.nets.feed_forward import copy_layers, dense_layers
 from dadsp.nets.mmd import Estimator
+from dadsp.nets.pair_network import PairNetwork
 from dadsp.nets.two_encoder_network import TwoEncoderNetwork
 from dadsp.options import STRICT
 from dadsp.schema import Domain, Study
@@ -122,15 +123,15 @@ class DadspB(CrossScreenNetwork):
     def _encoders(self) -> list[nn.Sequential]:
         return [self.network.encoder, self.network.target_encoder]
 
-    def _encoder(self, domain: Domain) -> nn.Sequential:
+    def _encoder(self, domain: Domain, network: PairNetwork) -> nn.Sequential:
         own = domain == "source" and self.options.stages.fine_tuning.source_features == "source_encoder"
-        return self.network.encoder if own else self.network.target_encoder
+        return network.encoder if own else cast(TwoEncoderNetwork, network).target_encoder
 
     def _train(self, inputs: Inputs, study: Study, context: FitContext) -> None:
         stages = self.options.stages
         self._regress("dadsp_b_source", stages.source, inputs, context)
         self._adapt(inputs, context)
-        self._regress(self.main_stage, stages.fine_tuning, inputs, context, self._encoder)
+        self._regress(self.main_stage, stages.fine_tuning, inputs, context, partial(self._encoder, network=self.network))
 
     def _regress(
         self,

@@ -201,7 +201,10 @@ class DeepDsc1(Predictor):
         """
         fold, inside = self._fold(pairs), replace(pairs, domain=DOMAIN_INSIDE[pairs.domain])
         return [
-            replace(function, share=np.where(fold == -1, 1 / len(self.networks), fold == number).astype(np.float32))
+            replace(
+                function,
+                share=function.share * np.where(fold == -1, 1 / len(self.networks), fold == number).astype(np.float32),
+            )
             for number, network in enumerate(self.networks)
             for function in network.potency_functions(inside)
         ]

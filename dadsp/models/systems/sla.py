@@ -15,7 +15,7 @@ from dadsp.models.networks.cross_screen_network import CrossScreenNetwork, Netwo
 from dadsp.models.networks.inputs import Inputs
 from dadsp.models.training.options import PretrainingOptions
 from dadsp.nets.autoencoder import StackedAutoencoder
-from dadsp.nets.dadsp_network import DadspNetwork
+from dadsp.nets.pair_network import PairNetwork
 from dadsp.options import STRICT
 from dadsp.schema import IntArray, Study
 
@@ -51,7 +51,7 @@ class SelectiveNetwork(nn.Module):
         decoders: The second half, as ``StackedAutoencoder`` keeps them.
     """
 
-    def __init__(self, predictor: DadspNetwork, decoders: nn.ModuleList) -> None:
+    def __init__(self, predictor: PairNetwork, decoders: nn.ModuleList) -> None:
         super().__init__()
         self.predictor, self.decoders = predictor, decoders
 

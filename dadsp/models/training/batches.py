@@ -10,9 +10,9 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from dadsp.nets.dadsp_network import DadspNetwork
+from dadsp.nets.pair_network import PairNetwork
 from dadsp.schema import FloatArray, IntArray
 from dadsp.seeding import derive_seed
 
@@ -38,7 +38,7 @@ class Batch(Protocol):
         the mean of the blocks' discrepancies, each weighted by its number of lines.
         """
 
-    def potency(self, network: DadspNetwork, codes: Tensor, drug_codes: Tensor) -> Tensor:
+    def potency(self, network: PairNetwork, codes: Tensor, drug_codes: Tensor) -> Tensor:
         """Scaled potency of the labelled pairs.
 
         Args:
@@ -72,6 +72,7 @@ class PairBatch(NamedTuple):
         drugs: Rows of the drug features, distinct, shape (v,).
         drug_of_pair: Positions in ``drugs``, shape (b,).
         label: Scaled potency, shape (b,).
+        weight: How much each pair counts, 1 on average over an epoch, shape (b,).
     """
 
     lines: Tensor
@@ -79,21 +80,21 @@ class PairBatch(NamedTuple):
     drugs: Tensor
     drug_of_pair: Tensor
     label: Tensor
+    weight: Tensor
 
     @property
     def domain_weight(self) -> float:
         """Pairs are drawn in one process."""
         return 1.0
 
-    def potency(self, network: DadspNetwork, codes: Tensor, drug_codes: Tensor) -> Tensor:
+    def potency(self, network: PairNetwork, codes: Tensor, drug_codes: Tensor) -> Tensor:
         """Of each pair, shape (b,)."""
         return network.regress(codes, self._line_of_pair, drug_codes, self.drug_of_pair)
 
     def mean_squared_error(self, predicted: Tensor, line_weight: Tensor | None = None) -> Tensor:
         """Over the batch's pairs."""
-        if line_weight is None:
-            return nn.functional.mse_loss(predicted, self.label)
-        return (line_weight[self._line_of_pair] * (predicted - self.label) ** 2).mean()
+        weight = self.weight if line_weight is None else self.weight * line_weight[self._line_of_pair]
+        return (weight * (predicted - self.label) ** 2).mean()
 
     def domain_halves(self, codes: Tensor) -> tuple[Tensor, Tensor]:
         """One source row per pair, one target row beside each: b and t rows."""
@@ -107,11 +108,24 @@ class PairBatch(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class LabelledPairs:
-    """Training pairs as index triples: int64, int64, float32, each of shape (n,)."""
+    """Training pairs as index triples: int64, int64, float32, each of shape (n,).
+
+    Attributes:
+        line: Row of the line.
+        drug: Row of the drug.
+        label: Its label.
+        weight: How much each pair counts, float32, 1 on average; None: all alike.
+    """
 
     line: IntArray
     drug: IntArray
     label: FloatArray
+    weight: FloatArray | None = None
+
+    @property
+    def weights(self) -> FloatArray:
+        """``weight``, ones where there is none."""
+        return np.ones(len(self), dtype=np.float32) if self.weight is None else self.weight
 
     def __len__(self) -> int:
         return len(self.label)
@@ -151,13 +165,14 @@ class PairBatches:
         random = np.random.default_rng(derive_seed(self.seed, "batches", self.epoch()))
         order = random.permutation(len(self.pairs))
         target = _stream(random, None if self.partner is not None else self.target_lines, len(order))
+        weights = self.pairs.weights
         for start in range(0, len(order), self.size):
             rows = order[start : start + self.size]
             line = self.pairs.line[rows]
             beside = target[start : start + len(rows)] if self.partner is None else self.partner[line]
             lines, line_of_row = np.unique(np.concatenate([line, beside]), return_inverse=True)
             drugs, drug_of_pair = np.unique(self.pairs.drug[rows], return_inverse=True)
-            parts = (lines, line_of_row, drugs, drug_of_pair, self.pairs.label[rows])
+            parts = (lines, line_of_row, drugs, drug_of_pair, self.pairs.label[rows], weights[rows])
             yield PairBatch(*(torch.from_numpy(part) for part in parts))
 
 
@@ -169,7 +184,8 @@ class BlockBatch(NamedTuple):
         n_source: How many of them are source lines.
         drugs: Rows of the drug features, shape (v,).
         label: Scaled potency, shape (n_source, v), 0 where unmeasured.
-        weight: 1 / (mean pairs in a block) where measured, 0 elsewhere, so that every pair counts the same.
+        weight: 1 / (mean pairs in a block), times the pair's own weight, where measured; 0 elsewhere. So every pair counts
+            the same in an epoch, or as much as its weight says.
         domain_weight: See ``Batch``.
     """
 
@@ -180,7 +196,7 @@ class BlockBatch(NamedTuple):
     weight: Tensor
     domain_weight: float = 1.0
 
-    def potency(self, network: DadspNetwork, codes: Tensor, drug_codes: Tensor) -> Tensor:
+    def potency(self, network: PairNetwork, codes: Tensor, drug_codes: Tensor) -> Tensor:
         """Of every source line with every drug, measured or not, shape (n_source, v)."""
         return network.regress_block(codes[: self.n_source], drug_codes)
 
@@ -226,7 +242,7 @@ class BlockBatches:
         self.label = torch.zeros(len(self.lines), len(self.drugs))
         self.weight = torch.zeros_like(self.label)
         self.label[line, drug] = torch.from_numpy(pairs.label)
-        self.weight[line, drug] = len(self) / len(pairs)
+        self.weight[line, drug] = torch.from_numpy(pairs.weights) * (len(self) / len(pairs))
 
     def __len__(self) -> int:
         return -(-len(self.lines) // self.shape[0]) * -(-len(self.drugs) // self.shape[1])

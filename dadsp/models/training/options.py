@@ -26,7 +26,15 @@ class TrainingOptions:
         batch_size: Pairs in a step under ``batching="pairs"``.
         learning_rate: Adam's step size. The paper's 1e-4 belongs to its batches of 128 pairs; blocks hold some twenty times
             as many and bear ten times the step.
-        schedule: ``"constant"`` (the paper) or ``"dann"``: lr(p) = lr₀ / (1 + 10p)^0.75 (the authors' code).
+        schedule: ``"constant"`` (the paper), ``"dann"``: lr(p) = lr₀ / (1 + 10p)^0.75 (the authors' code), or ``"cosine"``:
+            lr(p) = lr₀ (1 + cos πp) / 2, which ends at 0. p is the share of the planned steps that are taken.
+        weight_decay: Of AdamW (Loshchilov and Hutter, ICLR 2019): a step shrinks weights by this times its learning rate. 0
+            is Adam.
+        average_epochs: Validated and kept are not the weights of an epoch but their moving average over about so many; the
+            plain mean where fewer are past. 1 averages nothing.
+        ensemble: So many networks are trained, each with draws of its own, and their predictions averaged.
+        perturbation: For measuring what rounding does: fresh weights are multiplied by 1 + 1e-7·N(0, 1), the draw of this
+            number; 0 leaves them.
         patience: Epochs without a better validation score before training stops; None trains all epochs.
         gradient_clip: Largest gradient norm; None for no clipping. The paper gives none.
         device: ``"auto"`` takes a GPU where there is one.
@@ -44,7 +52,11 @@ class TrainingOptions:
     min_blocks: int = Field(default=40, ge=1)
     batch_size: int = Field(default=128, ge=2)
     learning_rate: float = Field(default=1e-3, gt=0)
-    schedule: Literal["constant", "dann"] = "constant"
+    schedule: Literal["constant", "dann", "cosine"] = "constant"
+    weight_decay: float = Field(default=0.0, ge=0)
+    average_epochs: int = Field(default=1, ge=1)
+    ensemble: int = Field(default=1, ge=1, le=100)
+    perturbation: int = Field(default=0, ge=0)
     patience: int | None = Field(default=3, ge=1)
     gradient_clip: float | None = Field(default=None, gt=0)
     device: Literal["auto", "cpu", "gpu"] = "auto"

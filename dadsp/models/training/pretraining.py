@@ -11,6 +11,7 @@ from dadsp.models.base import FitContext
 from dadsp.models.networks.rowspace import RowSpace
 from dadsp.models.training.batches import RowBatches
 from dadsp.models.training.options import PretrainingOptions, TrainingOptions
+from dadsp.models.training.rounding import perturb
 from dadsp.models.training.stage import Stage, run_stage
 from dadsp.nets.autoencoder import StackedAutoencoder
 from dadsp.nets.feed_forward import Activation, first_linear
@@ -70,6 +71,7 @@ def without_labels(training: TrainingOptions, epochs: int, batch_size: int, lear
         batch_size=batch_size,
         learning_rate=learning_rate,
         schedule="constant",
+        weight_decay=0.0,
         patience=None,
         devices=1,  # a small part of the work, and no blocks to share
     )
@@ -101,6 +103,7 @@ def pretrain_encoder(
     Reference: DADSP section 4.3.
     """
     network = StackedAutoencoder(expression.shape[1], widths, activation)
+    perturb(network, training.perturbation)
     if space is not None:
         space.shrink(first_linear(network.encoders[0]))
     expression_scale = 1.0 if space is None else space.target_scale

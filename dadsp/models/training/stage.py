@@ -66,6 +66,7 @@ class Stage(pl.LightningModule):
         self.epochs: list[dict[str, float]] = []
         self.best_score = math.inf
         self.best_weights: dict[str, Tensor] = {}
+        self.average: dict[str, Tensor] = {}  # of the weights of past epochs, where these are averaged
         self.waited = 0
         self.collapsed = False  # set by ``validate`` where predictions have become constant
         self.collapse = ""  # what stands still then
@@ -101,12 +102,18 @@ class Stage(pl.LightningModule):
         return losses["loss"]
 
     def configure_optimizers(self) -> Any:
-        """Adam, fused into one sweep over the weights; its maths is that of the default implementation."""
+        """Adam or AdamW, fused into one sweep over the weights; its maths is that of the default implementation."""
         trainable = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
-        adam = torch.optim.Adam(trainable, lr=self.options.learning_rate, fused=True)
-        if self.options.schedule == "constant":
+        options = self.options
+        adam: torch.optim.Optimizer
+        if options.weight_decay:
+            adam = torch.optim.AdamW(trainable, lr=options.learning_rate, weight_decay=options.weight_decay, fused=True)
+        else:
+            adam = torch.optim.Adam(trainable, lr=options.learning_rate, fused=True)
+        if options.schedule == "constant":
             return adam
-        ramp = torch.optim.lr_scheduler.LambdaLR(adam, lambda step: (1 + 10 * step / self.total_steps) ** -0.75)
+        factor = dann if options.schedule == "dann" else cosine
+        ramp = torch.optim.lr_scheduler.LambdaLR(adam, lambda step: factor(min(1.0, step / self.total_steps)))
         return {"optimizer": adam, "lr_scheduler": {"scheduler": ramp, "interval": "step"}}
 
     def on_train_start(self) -> None:
@@ -122,6 +129,7 @@ class Stage(pl.LightningModule):
     def on_train_epoch_end(self) -> None:
         """Validates the epoch, keeps the best weights, decides whether to stop."""
         metrics = {f"train/{name}": self._mean(value) / self._n_steps for name, value in self._sums.items()}
+        trained = self._take_average()
         metrics |= self._validated()
         for name, value in metrics.items():
             if not math.isfinite(value):
@@ -137,10 +145,27 @@ class Stage(pl.LightningModule):
             )
         if not self.collapsed:
             self._keep_best(metrics)
+        if trained:
+            self.network.load_state_dict(trained)
         if self.epoch_callback is not None:
             self.epoch_callback(self.name, self.current_epoch, metrics)
         log.info("%s epoch %d: %s", self.name, self.current_epoch, metrics)
         self._stop_if_ended()
+
+    def _take_average(self) -> dict[str, Tensor]:
+        """Puts the moving average of weights, this epoch's among them, into the network; returns the weights as trained."""
+        n = self.options.average_epochs
+        if n == 1 or self.monitor is None:
+            return {}
+        trained = {name: value.clone() for name, value in self.network.state_dict().items()}
+        share = 1 / min(n, self.current_epoch + 1)
+        before = self.average or trained
+        self.average = {
+            name: torch.lerp(before[name], value, share) if value.is_floating_point() else value.clone()
+            for name, value in trained.items()
+        }
+        self.network.load_state_dict(self.average)
+        return trained
 
     def _mean(self, value: Tensor) -> float:
         """Over the processes that share steps."""
@@ -193,6 +218,7 @@ class Stage(pl.LightningModule):
             "epochs": self.epochs,
             "best_score": self.best_score,
             "best_weights": self.best_weights,
+            "average": self.average,
             "waited": self.waited,
             "collapsed": self.collapsed,
             "collapse": self.collapse,
@@ -202,6 +228,16 @@ class Stage(pl.LightningModule):
         """Takes it back."""
         for name, value in checkpoint["stage"].items():
             setattr(self, name, value)
+
+
+def dann(progress: float) -> float:
+    """Factor of the learning rate after a share of the planned steps: (1 + 10p)^−0.75 (Ganin et al., JMLR 2016)."""
+    return float((1 + 10 * progress) ** -0.75)
+
+
+def cosine(progress: float) -> float:
+    """Factor of the learning rate after a share p of the planned steps: (1 + cos πp) / 2 (Loshchilov, ICLR 2017)."""
+    return (1 + math.cos(math.pi * progress)) / 2
 
 
 def run_stage(stage: Stage, batches: Iterable[Any], n_batches: int, context: FitContext) -> None:

@@ -1,6 +1,5 @@
 """Networks that learn which line: a drug's level in closed form, and a network for what is left, adapted or not."""
 
-from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
 import numpy as np
@@ -27,7 +26,7 @@ from dadsp.options import STRICT
 from dadsp.schema import FloatArray, IntArray, Responses, Screen, Split, Study
 
 if TYPE_CHECKING:
-    from dadsp.models.stages.adapted import AdaptedStage
+    from dadsp.models.stages.adapted import AdaptedStage, DomainLoss
 
 LEVEL_FEATURES = Morgan(bits=2048)  # by these a drug that never trained gets its level, whatever the network reads
 
@@ -53,14 +52,14 @@ class LineNetworkOptions(NetworkOptions):
     """
 
     name: str = "line network"
-    encoder_widths: tuple[Width, ...] = Field(default=(512, 128, 64), min_length=1)
+    encoder_widths: tuple[Width, ...] = Field(default=(512, 256), min_length=1)
     encoder_activation: Activation = "relu"
     drug_widths: tuple[Width, ...] = (256,)
     dropout: float = Field(default=0.3, ge=0, lt=1)
     pretraining: PretrainingOptions | None = None
     selection: Literal["source_val", "which_line", "target_oracle"] = "which_line"
     head: Head | Literal["published"] = "bilinear"
-    code_width: int = Field(default=64, ge=1)
+    code_width: int = Field(default=128, ge=1)
     centred: bool = True
     free_codes: bool = True
     free_code_dropout: float = Field(default=0.25, ge=0, lt=1)
@@ -164,9 +163,9 @@ class LineNetworkSystem(CrossScreenNetwork):
         return np.asarray((potency - self.labels.low) / (self.labels.high - self.labels.low), dtype=np.float64)
 
     def _network(self, n_inputs: int) -> PairNetwork:
-        if self.options.head == "published":
-            return super()._network(n_inputs)
         options, reads = self.options, self.fitted_features.encoder()
+        if options.head == "published":
+            return super()._network(n_inputs)
         code = DrugCode(
             self.fitted_features.width if reads is None else reads[1],
             options.drug_widths,
@@ -214,7 +213,8 @@ class LineNetworkSystem(CrossScreenNetwork):
                 weight_key="model.adaptation_weight",
                 gamma=options.gamma,
             )
-        loss = {"mmd": partial(mmd2, estimator="biased"), "coral": coral, "none": None}[options.adaptation]
+        losses: dict[str, DomainLoss] = {"mmd": mmd2, "coral": coral}
+        loss = losses.get(options.adaptation)
         return AdaptedStage(self.main_stage, *arguments, weight=options.weight, domain_loss=loss)
 
     def state(self) -> tuple[dict[str, Any], Arrays]:

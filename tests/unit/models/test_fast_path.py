@@ -44,10 +44,11 @@ def test_block_gives_the_loss_and_gradients_of_its_pairs(adversarial_weight: flo
     source, target, drugs = torch.tensor([3, 0, 7]), torch.tensor([14, 12, 19]), torch.tensor([4, 1])
     label = torch.rand(3, 2)
     lines = torch.cat([source, target]) if adversarial_weight else source
-    block = BlockBatch(lines, 3, drugs, label, torch.full((3, 2), 1 / 6))
+    weight = torch.rand(3, 2) + 0.5
+    block = BlockBatch(lines, 3, drugs, label, weight / 6)
     # Row by row: every source line with both drugs, and every target line as often, so that domains weigh the same.
     rows = torch.arange(len(lines)).repeat_interleave(2)
-    pairs = PairBatch(lines, rows, drugs, torch.tensor([0, 1] * 3), label.flatten())
+    pairs = PairBatch(lines, rows, drugs, torch.tensor([0, 1] * 3), label.flatten(), weight.flatten())
     found = []
     for batch in (block, pairs):
         made.zero_grad()

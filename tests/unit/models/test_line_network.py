@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch.utils.data import DataLoader, TensorDataset
 
 from dadsp.drugs.morgan import Morgan
 from dadsp.errors import ConfigError
@@ -26,7 +27,7 @@ SMALL: dict[str, Any] = {
     "dropout": 0.0,
     "discriminator_widths": (6, 4),
 }
-PUBLISHED = {"head": "published", "centred": False, "free_codes": False}
+PUBLISHED: dict[str, Any] = {"head": "published", "centred": False, "free_codes": False}
 
 
 def fitted(study: Study, split: Split, seed: int = 0, **options: Any) -> LineNetworkSystem:
@@ -92,7 +93,8 @@ def test_every_switch_acts_and_every_variant_is_saved(switch: dict[str, Any], tm
     study, split = holey_study()
     slow = {"learning_rate": 3e-4} | switch.get("training", {})  # so slow that the last epoch is the best
     plain = fitted(study, split, training={"learning_rate": 3e-4})
-    other = fitted(study, split, **{**switch, "training": slow})
+    options: dict[str, Any] = {**switch, "training": slow}
+    other = fitted(study, split, **options)
     assert not np.array_equal(everything(study, plain), everything(study, other))
     assert np.isfinite(everything(study, other)).all()
     assert_reloads_bit_for_bit(other, study, split, tmp_path / "model")
@@ -101,7 +103,7 @@ def test_every_switch_acts_and_every_variant_is_saved(switch: dict[str, Any], tm
 @pytest.mark.parametrize("batching", ["blocks", "pairs"])
 def test_weights_of_drugs_count_in_both_kinds_of_batches(batching: str) -> None:
     study, split = holey_study()
-    given = {"training": {"batching": batching, "batch_size": 8}}
+    given: dict[str, Any] = {"training": {"batching": batching, "batch_size": 8}}
     plain, other = (fitted(study, split, drug_weighting=kind, **given) for kind in ("pairs", "spread"))
     assert not np.array_equal(everything(study, plain), everything(study, other))
 
@@ -154,9 +156,8 @@ def test_adaptation_brings_the_codes_of_both_screens_closer(adaptation: str) -> 
             selection="source_val",
             training={"max_epochs": 40, "learning_rate": 0.01, "average_epochs": 40},
         )
-        means = [model.codes(screen, domain).mean(0) for screen, domain in ((far.source, "source"), (far.target, "target"))]
-        spread = [model.codes(screen, domain).std(0) for screen, domain in ((far.source, "source"), (far.target, "target"))]
-        moments = means if adaptation == "mmd" else spread
+        codes = model.codes(far.source, "source"), model.codes(far.target, "target")
+        moments = [part.mean(0) if adaptation == "mmd" else part.std(0) for part in codes]
         distances.append(float(np.linalg.norm(moments[0] - moments[1])))
     assert distances[1] < distances[0]
 
@@ -203,14 +204,16 @@ class EverBetter(Stage):
     """A linear layer whose last epoch is always the best; notes its weights as trained."""
 
     def __init__(self, options: TrainingOptions) -> None:
-        super().__init__("toy", torch.nn.Linear(2, 1), options, FitContext(), monitor="down")
+        layer = torch.nn.Linear(2, 1)
+        super().__init__("toy", layer, options, FitContext(), monitor="down")
+        self.layer = layer
         self.trained: list[torch.Tensor] = []
 
     def losses(self, batch: Any) -> dict[str, torch.Tensor]:
-        return {"loss": ((self.network(batch) - 3) ** 2).mean()}
+        return {"loss": ((self.layer(batch[0]) - 3) ** 2).mean()}
 
     def on_train_epoch_end(self) -> None:
-        self.trained.append(self.network.weight.detach().clone())
+        self.trained.append(self.layer.weight.detach().clone())
         super().on_train_epoch_end()
 
     def validate(self) -> dict[str, float]:
@@ -219,12 +222,13 @@ class EverBetter(Stage):
 
 def test_averaged_weights_are_the_plain_mean_of_few_epochs_and_then_move() -> None:
     stage = EverBetter(TrainingOptions(max_epochs=5, average_epochs=3, learning_rate=0.1))
-    run_stage(stage, [torch.rand(4, 2) for _ in range(3)], 3, FitContext())
+    batches = TensorDataset(torch.rand(12, 2))
+    run_stage(stage, DataLoader(batches, batch_size=4), 3, FitContext())
     expected = torch.stack(stage.trained[:3]).mean(0)
     for later in stage.trained[3:]:
         expected = expected + (later - expected) / 3
-    assert torch.allclose(stage.network.weight, expected, atol=1e-6)
-    assert not torch.allclose(stage.network.weight, stage.trained[-1], atol=1e-3)
+    assert torch.allclose(stage.layer.weight, expected, atol=1e-6)
+    assert not torch.allclose(stage.layer.weight, stage.trained[-1], atol=1e-3)
 
 
 def test_perturbed_weights_differ_by_rounding_alone_and_each_draw_otherwise() -> None:

@@ -1,10 +1,13 @@
 """The line network's algebra against loops, its drug codes, and deep CORAL against numpy."""
 
+from typing import cast
+
 import numpy as np
 import pytest
 import torch
 
 from dadsp.nets.coral import coral
+from dadsp.nets.feed_forward import first_linear
 from dadsp.nets.line_network import DrugCode, Head, LineNetwork
 
 N_GENES, N_FEATURES, WIDTH, N_FREE = 6, 5, 3, 4
@@ -39,7 +42,7 @@ def rows(numbers: list[int], levels: list[float]) -> torch.Tensor:
 def by_hand(net: LineNetwork, x: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
     """h of one line and one drug, as the docstring states it."""
     if net.head == "mlp":
-        hidden = torch.tanh(net.joined[0][0](torch.cat([x, z])))
+        hidden = torch.tanh(first_linear(net.joined)(torch.cat([x, z])))
         return torch.as_tensor(net.joined[1](hidden)[0])
     own = net.of_line(x)[0] + net.of_drug(z)[0]
     if net.head == "bilinear":
@@ -64,7 +67,8 @@ def test_blocks_and_pairs_are_the_formula_of_the_docstring(head: Head) -> None:
 
 @torch.no_grad()
 def test_a_drug_without_a_number_has_the_code_of_its_structure_alone() -> None:
-    code = network("bilinear").drug_branch[0]
+    code = cast(DrugCode, network("bilinear").drug_branch[0])
+    assert code.free is not None
     of_structure = code.of_structure(rows([0], [0.0])[:, :-2])
     assert torch.equal(code(rows([0], [0.3]))[:, :-1], of_structure)
     assert torch.allclose(code(rows([3], [0.3]))[:, :-1] - of_structure, code.free.weight[3])

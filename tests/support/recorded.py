@@ -24,6 +24,9 @@ NETWORKS = (
     "deepdsc2",
     "sla",
     "source_only",
+    "line_network",
+    "line_network_adversary",
+    "source_only_mmd",
 )
 OTHERS = (
     "drug_kernel_ridge",

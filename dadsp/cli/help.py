@@ -39,6 +39,7 @@ Examples:
   dadsp explain run=runs/… drug=Paclitaxel            critical genes of its most sensitive lines
   dadsp compare runs=runs reference=DADSP-A           all finished runs side by side
   dadsp report run=runs/…                             one HTML page that can be mailed (--format md: Markdown)
+  dadsp reproduce table=experiments/table1/results.csv  a row of a table, trained again
   dadsp data describe data=gdsc_ccle_panel --json     counts, ranges, overlaps, naive scores
   dadsp list model                                    what there is to choose from
 

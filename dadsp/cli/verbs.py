@@ -22,6 +22,7 @@ WHAT = {
     "embed": "both screens' lines before and after training: a map, and how far the screens are apart",
     "explain": "critical genes, enriched gene sets and drug atoms behind a run's predictions",
     "compare": "finished runs in one table: intervals, paired differences, ranks, an HTML page",
+    "reproduce": "rows of a committed table trained again: do they lie within the spread that rounding gives them?",
     "report": "one page about a run or an experiment: data, split, results, figures, findings, provenance",
     "single-drug": "one network per drug, gene selection inside, beside the usual methods (paper 2)",
     "data": "describe, validate, prepare or simulate a study; how far its screens agree; fetch published files",

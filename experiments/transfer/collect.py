@@ -1,6 +1,6 @@
 """results.csv and summary.csv from the finished runs of experiment=transfer.
 
-    python experiments/transfer/collect.py runs/sweeps/transfer [more sweep folders] [--out experiments/transfer]
+    python experiments/transfer/collect.py runs/sweeps/transfer [more sweep folders] [--out experiments/transfer] [--add]
 
 results.csv: one row per run, and the naive rows once per study and overlap (those of the first run, which they came with).
 summary.csv: mean ± standard deviation over seeds; systems of the sweep that have no run in a cell stand there with 0 runs.
@@ -40,8 +40,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sweeps", nargs="+", type=Path)
     parser.add_argument("--out", type=Path, default=Path("experiments/transfer"))
+    parser.add_argument("--add", action="store_true", help="to the rows that are there; the same run is replaced")
     arguments = parser.parse_args()
-    results = collected(arguments.sweeps)
+    results = collected(arguments.sweeps, arguments.out / "results.csv" if arguments.add else None)
     summary = summarised(results, expected_systems())
     for name, table in (("results", results), ("summary", summary)):
         write_atomically(arguments.out / f"{name}.csv", lambda path, table=table: table.round(4).to_csv(path, index=False))
@@ -51,18 +52,24 @@ def main() -> None:
         print(f"  {' '.join(cell)}: {', '.join(part['system'])}")
 
 
-def collected(sweeps: list[Path]) -> pd.DataFrame:
-    """Rows of all finished runs below the folders; of runs equal but for their code or default settings the newest."""
+def collected(sweeps: list[Path], earlier: Path | None) -> pd.DataFrame:
+    """Rows of all finished runs below the folders; of runs equal but for their code or default settings the newest.
+
+    Args:
+        sweeps: Folders.
+        earlier: Table whose rows come before them; None for none.
+    """
     done = [path for sweep in sweeps for path in sweep.rglob("metrics.json") if SUPERSEDED not in path.parts]
     if not done:
         raise SystemExit(f"{', '.join(map(str, sweeps))}: no finished run (metrics.json) below.")
     done.sort(key=lambda path: path.stat().st_mtime)
-    rows = pd.concat([rows_of(path.parent) for path in done], ignore_index=True)
+    before = [] if earlier is None else [pd.read_csv(earlier).fillna({"note": "", "alignment": ""})]
+    rows = pd.concat([*before, *(rows_of(path.parent) for path in done)], ignore_index=True)
     models = rows[rows["kind"] == "model"]
     repeated = models.duplicated([*SYSTEM, "seed"], keep="last")
     if repeated.any():
         print(f"{repeated.sum()} runs were repeated later; the newest stand")
-    naive = rows[rows["kind"] != "model"].drop_duplicates([*CELL, "system"], keep="last")
+    naive = rows[rows["kind"] != "model"].drop_duplicates([*CELL, "system"])
     studies = {name: place for place, name in enumerate(STUDIES)}
     kinds = {name: place for place, name in enumerate(("model", "naive_source", "naive_target", "naive_oracle"))}
     order = {name: place for place, name in enumerate(OVERLAPS)}

@@ -320,8 +320,8 @@ def test_domain_loss_is_the_cross_entropy_of_telling_source_from_target(study: S
     stage.total_steps = 1
     logits = stage.parts.discriminator[0]  # type: ignore[index]
     with torch.no_grad():
-        logits.weight.copy_(torch.eye(2))  # type: ignore[union-attr, operator]
-        logits.bias.zero_()  # type: ignore[union-attr, operator]
+        logits.weight.copy_(torch.eye(2))  # type: ignore[operator]
+        logits.bias.zero_()  # type: ignore[operator]
     # Rows are (source, target) logits; the second source line and the last target line are taken for the other screen.
     terms = stage.domain_terms(torch.tensor([[3.0, 0], [0, 1]]), torch.tensor([[0.0, 2], [0, 4], [5, 0]]))
     wrong_by = [-3, 1, -2, -4, 5]  # the wrong logit over the right one
@@ -351,7 +351,7 @@ def test_paired_sampling_sets_every_source_line_beside_itself() -> None:
     split = cross_screen(study, seed=0)
     split = replace(split, adapt_cell_idx=split.adapt_cell_idx[::-1][:-1])  # not every line, and in another order
     model = DadspA(**SMALL, target_sampling="paired", training={"batching": "pairs", "batch_size": 8})
-    stage, batches = model.prepare_stage(study, split, FitContext())
+    _, batches = model.prepare_stage(study, split, FitContext())
     assert isinstance(batches, PairBatches)
     links = np.array([*study.source.cells.link_ids, *target.link_ids], dtype=object)
     seen = []

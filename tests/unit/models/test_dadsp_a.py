@@ -1,5 +1,6 @@
 """DADSP-A learns, keeps to the source's labels, and comes back from disk unchanged."""
 
+import json
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -363,3 +364,70 @@ def test_paired_sampling_sets_every_source_line_beside_itself() -> None:
     adapted = {target.link_ids[row] for row in split.adapt_cell_idx} - {None}
     of_pair = [study.source.cells.link_ids[row] for row in study.source.responses.cell_idx[split.train_idx]]
     assert sorted(seen) == sorted(link for link in of_pair if link in adapted)
+
+
+MINMAX_GENES: dict[str, Any] = {"input_basis": "genes", "expression_scaling": "minmax"}
+PAIRS: dict[str, Any] = {"batching": "pairs", "batch_size": 16}
+
+
+@pytest.mark.parametrize(
+    ("switch", "beside"),
+    [
+        ({"pretraining": SMALL["pretraining"] | {"decoder_activation": "relu"}}, {}),
+        ({"pretraining": SMALL["pretraining"] | {"output_activation": "sigmoid"}}, MINMAX_GENES),
+        ({"output_start": "fresh"}, {}),
+        ({"training": PAIRS | {"regression_loss": "sum"}}, {"training": PAIRS}),
+    ],
+)
+def test_a_switch_to_the_paper_s_letter_acts_and_the_model_comes_back(
+    study: Study, split: Split, tmp_path: Path, switch: dict[str, Any], beside: dict[str, Any]
+) -> None:
+    usual, literal = fitted(study, split, **beside), fitted(study, split, **beside | switch)
+    assert not same(weights(usual), weights(literal))
+    assert_reloads_bit_for_bit(literal, study, split, tmp_path)
+
+
+def test_a_model_saved_before_the_switches_comes_back(study: Study, split: Split, tmp_path: Path) -> None:
+    model = fitted(study, split)
+    save_model(model, tmp_path)
+    facts = json.loads((tmp_path / "model.json").read_text())
+    del facts["options"]["output_start"], facts["training"]["regression_loss"]
+    del facts["options"]["pretraining"]["decoder_activation"], facts["options"]["pretraining"]["output_activation"]
+    (tmp_path / "model.json").write_text(json.dumps(facts))
+    again = load_model(tmp_path)
+    expected, found = (predict_split(each, study, split).frame["y_pred"] for each in (model, again))
+    assert expected.equals(found)
+
+
+def test_summed_loss_adds_up_the_squares_beside_the_domain_loss(study: Study, split: Split) -> None:
+    found = {}
+    for loss in ("mean", "sum"):
+        model = DadspA(**SMALL | {"pretraining": None}, training=PAIRS | {"regression_loss": loss})
+        stage, batches = model.prepare_stage(study, split, FitContext())
+        stage.total_steps = 1
+        found[loss] = {name: value.item() for name, value in stage.losses(next(iter(batches))).items() if "lam" not in name}
+    mean, total = found["mean"], found["sum"]
+    assert total["mse"] == mean["mse"]
+    assert mean["loss"] == pytest.approx(mean["mse"] + mean["domain_loss"])
+    assert total["loss"] == pytest.approx(16 * mean["mse"] + mean["domain_loss"])
+
+
+def test_summed_loss_needs_batches_of_pairs() -> None:
+    with pytest.raises(ConfigError, match="batching=pairs, or regression_loss=mean"):
+        DadspA(training={"regression_loss": "sum"})
+
+
+def test_rebuilt_coordinates_take_no_nonlinearity() -> None:
+    with pytest.raises(ConfigError, match="Set input_basis=genes"):
+        DadspA(pretraining={"output_activation": "relu"})
+
+
+def test_output_left_fresh_starts_from_the_middle(study: Study, split: Split) -> None:
+    biases = {}
+    for start in ("mean", "fresh"):
+        model = DadspA(**SMALL | {"pretraining": None}, output_start=start)
+        model.prepare_stage(study, split, FitContext())
+        biases[start] = model.network.regressor[-1].bias.item()  # type: ignore[union-attr, operator, index]
+    mean = float(model.labels.transform(study.source.responses.take(split.train_idx).potency).mean())
+    assert biases["mean"] == pytest.approx(math.log(mean / (1 - mean)), rel=1e-5)
+    assert abs(biases["fresh"]) <= 0.5  # drawn within ±1/√4 for four inputs

@@ -430,4 +430,5 @@ def test_output_left_fresh_starts_from_the_middle(study: Study, split: Split) ->
         biases[start] = model.network.regressor[-1].bias.item()  # type: ignore[union-attr, operator, index]
     mean = float(model.labels.transform(study.source.responses.take(split.train_idx).potency).mean())
     assert biases["mean"] == pytest.approx(math.log(mean / (1 - mean)), rel=1e-5)
+    assert biases["fresh"] != pytest.approx(biases["mean"])
     assert abs(biases["fresh"]) <= 0.5  # drawn within ±1/√4 for four inputs

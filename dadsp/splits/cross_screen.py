@@ -68,8 +68,9 @@ def cross_screen(study: Study, *, seed: int, **options: Any) -> Split:
         drawn = _portion(names, rule.portion, seed, by)
         leaving = groups.isin(drawn).to_numpy()
         dropped |= leaving
-        which = f"{len(names)} {PLURAL[by]}" if len(drawn) == len(names) else f"{len(drawn)} of {len(names)} {PLURAL[by]}"
-        notes.append(Note(f"source pairs left out, of {which} that the target tests", int(leaving.sum()), examples(drawn)))
+        beside = "" if len(drawn) == len(names) else f", of {len(names)} in both screens"
+        what = f"source pairs left out, of {len(drawn)} {PLURAL[by]} that the target tests{beside}"
+        notes.append(Note(what, int(leaving.sum()), examples(drawn)))
         if training := sorted(set(names) - set(drawn)):
             also_train = of_target.isin(training).to_numpy()
             unblinded |= also_train

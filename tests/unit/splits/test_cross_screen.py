@@ -219,7 +219,7 @@ def test_a_portion_is_dropped_and_only_pairs_new_to_training_are_tested(
 
 def test_a_portion_is_drawn_from_the_seed_and_leaves_the_whole_as_it_was(overlapping: Study) -> None:
     def tested(seed: int, portion: float) -> list[int]:
-        return cross_screen(overlapping, seed=seed, overlap="drop_lines", portion=portion).test_idx.tolist()
+        return list(cross_screen(overlapping, seed=seed, overlap="drop_lines", portion=portion).test_idx)
 
     assert tested(1, 0.5) == tested(1, 0.5)
     assert len({tuple(tested(seed, 0.5)) for seed in range(6)}) > 1

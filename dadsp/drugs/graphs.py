@@ -38,7 +38,11 @@ class MolecularGraph(DrugFeatures):
         atom_features: ``"element"``: one of 44 (the authors' code); ``"graphdrp"``: 78, with degree, hydrogens and implicit
             valence (0 to 10 each) and aromaticity, divided by their sum.
         max_atoms: Atoms of a row; the rest of a larger drug is cut.
-        widths: Of the graph convolutions; GraphDRP has one, two and four times the atom features.
+        widths: Of the graph convolutions; GraphDRP has one, two and four times the atom features, the authors'
+            code one of 32.
+        read_out: ``"max"``: the largest value over a drug's atoms (GraphDRP), whatever their order; ``"dense"``: a dense
+            layer over the atoms in the order of the SMILES (the authors' code), so that another spelling is another drug.
+        outputs: Width of that dense layer.
     """
 
     kind: ClassVar[str] = "gcn"
@@ -46,6 +50,8 @@ class MolecularGraph(DrugFeatures):
     atom_features: Literal["element", "graphdrp"] = "element"
     max_atoms: Positive = 96
     widths: tuple[Positive, ...] = Field(default=(44, 88, 176), min_length=1)
+    read_out: Literal["max", "dense"] = "max"
+    outputs: Positive = 256
 
     @property
     def n_atom_features(self) -> int:
@@ -73,10 +79,11 @@ class MolecularGraph(DrugFeatures):
         return rows
 
     def encoder(self) -> "tuple[GraphEncoder, int]":
-        """Graph convolutions."""
+        """Graph convolutions, and what reads them out."""
         from dadsp.nets.graph_encoder import GraphEncoder  # torch-geometric, which nothing else needs
 
-        return GraphEncoder(self.n_atom_features, self.max_atoms, self.widths), self.widths[-1]
+        outputs = self.outputs if self.read_out == "dense" else None
+        return GraphEncoder(self.n_atom_features, self.max_atoms, self.widths, outputs), outputs or self.widths[-1]
 
     def _describe(self, atom: Chem.Atom) -> FloatArray:
         symbol = atom.GetSymbol()

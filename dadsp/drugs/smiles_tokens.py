@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import Field
@@ -18,7 +18,7 @@ from dadsp.options import STRICT
 from dadsp.schema import FloatArray, Note
 
 if TYPE_CHECKING:
-    from dadsp.nets.smiles_cnn import SmilesCnn
+    from dadsp.nets.smiles_cnn import SmilesCnn, SmilesImageCnn
 
 Positive = Annotated[int, Field(ge=1)]
 
@@ -44,6 +44,8 @@ class SmilesTokens(DrugFeatures):
         length: Positions; None takes the longest training drug (188 in the authors' code).
         filters: Of the two convolutions.
         kernels: Widths of the two convolutions, in positions.
+        kernels_over: ``"string"``: kernels cover all symbols and slide along the positions; ``"matrix"``: squares over the
+            symbols × positions matrix as an image (the authors' code), with symbols in the order of ``tokens``.
         outputs: Width of the layer after them.
     """
 
@@ -53,6 +55,7 @@ class SmilesTokens(DrugFeatures):
     length: Positive | None = None
     filters: tuple[Positive, Positive] = (256, 128)
     kernels: tuple[Positive, Positive] = (5, 3)
+    kernels_over: Literal["string", "matrix"] = "string"
     outputs: Positive = 256
 
     @property
@@ -84,12 +87,12 @@ class SmilesTokens(DrugFeatures):
             row[: len(known)] = known
         return rows
 
-    def encoder(self) -> "tuple[SmilesCnn, int]":
+    def encoder(self) -> "tuple[SmilesCnn | SmilesImageCnn, int]":
         """A convolutional network."""
-        from dadsp.nets.smiles_cnn import SmilesCnn  # torch, which reading structures does not need
+        from dadsp.nets.smiles_cnn import SmilesCnn, SmilesImageCnn  # torch, which reading structures does not need
 
-        n_tokens = len(fitted(self.tokens))
-        return SmilesCnn(n_tokens, self.width, self.filters, self.kernels, self.outputs), self.outputs
+        network = SmilesCnn if self.kernels_over == "string" else SmilesImageCnn
+        return network(len(fitted(self.tokens)), self.width, self.filters, self.kernels, self.outputs), self.outputs
 
     def notes(self, smiles: Sequence[str], names: Sequence[str]) -> tuple[Note, ...]:
         """Unknown tokens, and drugs longer than ``length``."""

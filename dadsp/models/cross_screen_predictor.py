@@ -45,7 +45,7 @@ class SystemOptions:
         pretraining: Stacked autoencoder; None starts from random weights.
         input_basis: ``"rowspace"`` learns the first layer in coordinates of the training lines' span where lines are fewer
             than genes (see ``dadsp.models.networks.rowspace``); ``"genes"`` never does.
-        expression_scaling: ``"zscore"`` or ``"minmax"`` (code).
+        expression_scaling: ``"zscore"`` or ``"minmax"`` (text and code).
         scaling_scope: Each screen by itself, or both together (code); an alignment puts both on one scale anyway.
     """
 
@@ -61,6 +61,15 @@ class SystemOptions:
     def _has_a_name(self) -> Self:
         if not self.name.strip():
             raise ValueError("name is empty, and tables need one. Give one, or leave it out")
+        return self
+
+    @model_validator(mode="after")
+    def _rebuilds_what_it_can(self) -> Self:
+        nonlinear = self.pretraining is not None and self.pretraining.output_activation != "linear"
+        if nonlinear and self.input_basis != "genes":
+            raise ValueError(
+                "pretraining.output_activation other than linear rebuilds genes, not coordinates. Set input_basis=genes."
+            )
         return self
 
 

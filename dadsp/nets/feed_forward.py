@@ -53,6 +53,11 @@ def dense_layer(n_inputs: int, n_outputs: int, activation: Activation) -> nn.Seq
     return nn.Sequential(linear(n_inputs, n_outputs), _ACTIVATIONS[activation]())
 
 
+def activated(layer: nn.Module, activation: Activation | Literal["linear"]) -> nn.Module:
+    """The layer followed by the activation; itself under ``"linear"``."""
+    return layer if activation == "linear" else nn.Sequential(layer, _ACTIVATIONS[activation]())
+
+
 def dense_layers(stack: nn.Sequential) -> list[nn.Sequential]:
     """The linear layers of a stack with their activations, in order, without dropout between them."""
     return [layer for layer in stack if isinstance(layer, nn.Sequential)]

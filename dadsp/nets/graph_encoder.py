@@ -10,26 +10,30 @@ from torch_geometric.nn import DenseGCNConv
 class GraphEncoder(nn.Module):
     """Graph convolutions over atoms, then the largest value over each drug's atoms; the atoms' order means nothing.
 
+    With ``n_outputs`` a dense layer over the atoms in their order instead (the authors' code).
+
     Molecules are small (32 atoms on average, 96 at most), so their adjacency is dense: one batched product a layer, without
     gathering and scattering edges.
 
     Args:
         n_atom_features: Features of one atom.
         max_atoms: Atoms in a row.
-        widths: Of the graph convolutions; the last is the width of the output.
+        widths: Of the graph convolutions; the last is the width of the output without a dense layer.
+        n_outputs: Width of the dense layer; None for the maximum.
 
     Reference: Kipf and Welling, ICLR 2017, eq. 2; GraphDRP's drug branch up to its dense layers.
     """
 
-    def __init__(self, n_atom_features: int, max_atoms: int, widths: Sequence[int]) -> None:
+    def __init__(self, n_atom_features: int, max_atoms: int, widths: Sequence[int], n_outputs: int | None = None) -> None:
         super().__init__()
         self.n_atom_features, self.max_atoms = n_atom_features, max_atoms
         self.layers = nn.ModuleList(
             DenseGCNConv(before, after) for before, after in zip([n_atom_features, *widths[:-1]], widths, strict=True)
         )
+        self.dense = None if n_outputs is None else nn.Linear(max_atoms * widths[-1], n_outputs)
 
     def forward(self, rows: Tensor) -> Tensor:
-        """Codes of drugs, shape (n, widths[-1]).
+        """Codes of drugs, shape (n, widths[-1]) or (n, n_outputs).
 
         Args:
             rows: Packed graphs, shape (n, max_atoms × (n_atom_features + max_atoms)): atom features, then adjacency with
@@ -38,8 +42,10 @@ class GraphEncoder(nn.Module):
         atoms = rows[:, : self.max_atoms * self.n_atom_features].view(len(rows), self.max_atoms, -1)
         bonds = rows[:, self.max_atoms * self.n_atom_features :].view(len(rows), self.max_atoms, -1)
         present = torch.diagonal(bonds, dim1=1, dim2=2)
-        largest = int(present.sum(1).max())
+        largest = int(present.sum(1).max()) if self.dense is None else self.max_atoms
         atoms, bonds, present = atoms[:, :largest], bonds[:, :largest, :largest], present[:, :largest]
         for layer in self.layers:
             atoms = torch.relu(layer(atoms, bonds, present, add_loop=False))
+        if self.dense is not None:
+            return torch.relu(self.dense(atoms.flatten(1)))
         return atoms.amax(1)  # absent atoms are 0, which no present one is below

@@ -53,6 +53,30 @@ def test_every_system_of_a_table_builds_and_published_numbers_name_it(table: str
     assert expected["system"].tolist() == [names[key] for key in keys]
 
 
+@pytest.mark.parametrize("experiment", ["paper_literal", "authors_code"])
+def test_every_system_of_text_and_code_builds_with_their_choices(experiment: str) -> None:
+    params = yaml.safe_load((conf_folder() / "experiment" / f"{experiment}.yaml").read_text())["hydra"]["sweeper"]["params"]
+    text = experiment == "paper_literal"
+    for name in params["model"].split(","):
+        config = compose("config", [f"experiment={experiment}", f"model={name}"])
+        model = build(config.model, "model")
+        options = model.options
+        assert (options.encoder_activation, options.selection, options.drug_widths) == (
+            ("relu", "source_val", (256, 256)) if text else ("sigmoid", "target_oracle", ())
+        )
+        assert (options.expression_scaling, options.input_basis, options.output_start) == ("minmax", "genes", "fresh")
+        assert options.scaling_scope == ("per_domain" if text else "joint")
+        assert {options.pretraining.decoder_activation, options.pretraining.output_activation} == {
+            "relu" if text else "linear"
+        }
+        assert (model.training.regression_loss, model.training.batching) == ("sum" if text else "mean", "pairs")
+        assert config.data.label_cap == "none"
+        if name.startswith("dadsp_a"):
+            assert (options.target_sampling, options.discriminator_batch_norm) == (
+                ("independent", False) if text else ("paired", True)
+            )
+
+
 def test_tiny_study_and_split_build() -> None:
     config = compose("config", ["data=simulated_tiny"])
     study = build(config.data, "data")

@@ -43,6 +43,8 @@ class NetworkOptions(SystemOptions):
         drug_widths: Two-layer drug branch (text); empty feeds the fingerprint as it is (code).
         regressor_widths: Hidden layers of the four-layer regressor; the fourth is the sigmoid output.
         dropout: After each encoder layer; the paper has none.
+        output_start: What fresh weights predict: about the ``"mean"`` training label; or, left ``"fresh"`` as they are drawn
+            (text and code set nothing), about the middle of the labels' range. Heads that are given levels need neither.
         pretraining_lines: Whose expression the autoencoder learns: ``"source"`` training lines (DADSP) or those and the
             target's lines (DeepDSC-2).
         selection: ``"source_val"`` keeps the epoch with the best RMSE on held-out source lines; ``"which_line"`` that which
@@ -54,6 +56,7 @@ class NetworkOptions(SystemOptions):
     drug_widths: tuple[Width, ...] = (256, 256)
     regressor_widths: tuple[Width, ...] = Field(default=(256, 128, 64), min_length=1)
     dropout: float = Field(default=0.0, ge=0, lt=1)
+    output_start: Literal["mean", "fresh"] = "mean"
     pretraining_lines: Literal["source", "both"] = "source"
     selection: Literal["source_val", "which_line", "target_oracle"] = "source_val"
 
@@ -142,7 +145,8 @@ class CrossScreenNetwork(CrossScreenPredictor):
             torch.manual_seed(derive_seed(context.seed, "weights"))
             self.network = self._network(expression.shape[1])
             perturb(self.network, self.training.perturbation)
-            self.network.start_at(float(self.labels.transform(train.potency).mean()))
+            if self.options.output_start == "mean":
+                self.network.start_at(float(self.labels.transform(train.potency).mean()))
             if self.space is not None:
                 self.space.shrink(first_linear(self.network.encoder))
             autoencoder = None

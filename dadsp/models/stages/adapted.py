@@ -48,13 +48,14 @@ class AdaptedStage(RegressionStage):
             self.keys_to_lower = (*self.keys_to_lower, weight_key)
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """MSE on the labelled pairs plus the weighted domain loss; each of ``domain_terms`` as it counts in the step."""
+        """Loss of the labelled pairs plus the weighted domain loss; each of ``domain_terms`` as it counts in the step."""
         mse, codes = self.regression(batch)
+        loss = self.regression_loss(mse, batch)
         if not self.weight:
-            return {"loss": mse, "mse": mse}
+            return {"loss": loss, "mse": mse}
         terms = self.domain_terms(*batch.domain_halves(codes))
         terms = {name: batch.domain_weight * value for name, value in terms.items()}
-        return {"loss": mse + self.weight * terms["domain_loss"], "mse": mse, **terms}
+        return {"loss": loss + self.weight * terms["domain_loss"], "mse": mse, **terms}
 
     def domain_terms(self, source: Tensor, target: Tensor) -> dict[str, Tensor]:
         """Scalars of both screens' codes: ``domain_loss``, and what else belongs into the history."""

@@ -11,7 +11,7 @@ from dadsp.data.scaling import LabelScaler
 from dadsp.models.base import FitContext
 from dadsp.models.networks.inputs import Inputs, predict_pairs
 from dadsp.models.networks.which_line import unexplained
-from dadsp.models.training.batches import Batch
+from dadsp.models.training.batches import Batch, PairBatch
 from dadsp.models.training.options import TrainingOptions
 from dadsp.models.training.stage import Stage
 from dadsp.nets.pair_network import PairNetwork
@@ -21,7 +21,7 @@ CONSTANT = 1e-5  # spread of scaled predictions below which they are all alike
 
 
 class RegressionStage(Stage):
-    """Training on labelled source pairs: mean squared error of the scaled potency.
+    """Training on labelled source pairs: mean (or, if the trainer says so, summed) squared error of the scaled potency.
 
     Args:
         name: Of its checkpoint and its progress bar.
@@ -64,7 +64,11 @@ class RegressionStage(Stage):
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """MSE on the labelled pairs."""
         mse, _ = self.regression(batch)
-        return {"loss": mse, "mse": mse}
+        return {"loss": self.regression_loss(mse, batch), "mse": mse}
+
+    def regression_loss(self, mse: Tensor, batch: Batch) -> Tensor:
+        """What the labelled pairs add to the step's loss: their mean squared error, or the sum of squares (DADSP eq. 7)."""
+        return mse * len(cast(PairBatch, batch).label) if self.options.regression_loss == "sum" else mse
 
     def regression(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """MSE on the labelled pairs, and the codes of the batch's distinct lines, shape (u, code width)."""

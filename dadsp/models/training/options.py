@@ -26,6 +26,9 @@ class TrainingOptions:
         batch_size: Pairs in a step under ``batching="pairs"``.
         learning_rate: Adam's step size. The paper's 1e-4 belongs to its batches of 128 pairs; blocks hold some twenty times
             as many and bear ten times the step.
+        regression_loss: What a step minimises on its labelled pairs: their ``"mean"`` squared error, or the ``"sum"`` of
+            squares, as the paper's eq. 7 has it beside a domain loss (eq. 8); of batches of pairs alone. SLA's selection
+            takes means anyway.
         schedule: ``"constant"`` (the paper), ``"dann"``: lr(p) = lr₀ / (1 + 10p)^0.75 (the authors' code), or ``"cosine"``:
             lr(p) = lr₀ (1 + cos πp) / 2, which ends at 0. p is the share of the planned steps that are taken.
         weight_decay: Of AdamW (Loshchilov and Hutter, ICLR 2019): a step shrinks weights by this times its learning rate. 0
@@ -52,6 +55,7 @@ class TrainingOptions:
     min_blocks: int = Field(default=40, ge=1)
     batch_size: int = Field(default=128, ge=2)
     learning_rate: float = Field(default=1e-3, gt=0)
+    regression_loss: Literal["mean", "sum"] = "mean"
     schedule: Literal["constant", "dann", "cosine"] = "constant"
     weight_decay: float = Field(default=0.0, ge=0)
     average_epochs: int = Field(default=1, ge=1)
@@ -66,9 +70,11 @@ class TrainingOptions:
     checkpoint_every_s: float = Field(default=10.0, ge=0)
 
     @model_validator(mode="after")
-    def _devices_share_blocks(self) -> Self:
+    def _fits_the_batches(self) -> Self:
         if self.devices > 1 and self.batching != "blocks":
             raise ValueError(f"devices={self.devices} shares blocks among processes. Use batching=blocks, or devices=1.")
+        if self.regression_loss == "sum" and self.batching != "pairs":
+            raise ValueError("regression_loss=sum adds up a batch of pairs. Use batching=pairs, or regression_loss=mean.")
         return self
 
     @property
@@ -112,9 +118,14 @@ class PretrainingOptions:
         stack_epochs: Epochs for the whole stack afterwards.
         batch_size: Lines in a step.
         learning_rate: Adam's step size.
+        decoder_activation: Nonlinearity g (eq. 2) of the decoders that rebuild codes; the paper names none.
+        output_activation: Of the decoder that rebuilds expression. ``"relu"`` and ``"sigmoid"`` return nothing below 0 and
+            belong to ``expression_scaling="minmax"``; only ``"linear"`` can be learned in the row space.
     """
 
     layer_epochs: int = Field(default=20, ge=1)
     stack_epochs: int = Field(default=20, ge=1)
     batch_size: int = Field(default=64, ge=2)
     learning_rate: float = Field(default=1e-4, gt=0)
+    decoder_activation: Literal["linear", "relu", "sigmoid", "tanh"] = "linear"
+    output_activation: Literal["linear", "relu", "sigmoid", "tanh"] = "linear"

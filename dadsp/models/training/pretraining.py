@@ -93,7 +93,7 @@ def pretrain_encoder(
         space: Where the coordinates come from; None when ``expression`` is over genes.
         widths: Code widths.
         activation: Nonlinearity of the codes.
-        options: Epochs, batch, learning rate.
+        options: Epochs, batch, learning rate, nonlinearities of the decoders.
         training: Gives device, precision and threads; pre-training runs in one process whatever ``devices`` says.
         context: Seed, folders, callback.
 
@@ -102,7 +102,9 @@ def pretrain_encoder(
 
     Reference: DADSP section 4.3.
     """
-    network = StackedAutoencoder(expression.shape[1], widths, activation)
+    network = StackedAutoencoder(
+        expression.shape[1], widths, activation, options.decoder_activation, options.output_activation
+    )
     perturb(network, training.perturbation)
     if space is not None:
         space.shrink(first_linear(network.encoders[0]))

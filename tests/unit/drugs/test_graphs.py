@@ -1,7 +1,10 @@
 """Packed molecular graphs against hand-made ones."""
 
+from typing import Any
+
 import numpy as np
 import pytest
+import torch
 
 from dadsp.drugs.graphs import ELEMENTS, MolecularGraph
 from dadsp.schema import FloatArray, Note
@@ -55,3 +58,15 @@ def test_unlisted_elements_and_large_drugs_are_counted() -> None:
     assert gallium[0][1].nonzero()[0].tolist() == [43]
     assert hexane[1].sum() == 5 + 2 * 4
     assert features.notes(drugs[2:], ["silane"]) == ()
+
+
+@pytest.mark.parametrize(("read_out", "width"), [("max", 5), ("dense", 7)])
+def test_atoms_are_read_out_by_their_maximum_or_in_the_order_of_the_smiles(read_out: str, width: int) -> None:
+    torch.manual_seed(0)
+    options: dict[str, Any] = {"read_out": read_out}
+    features = MolecularGraph(max_atoms=6, widths=(5,), outputs=7, **options)
+    network, n_codes = features.encoder()
+    codes = network(torch.from_numpy(features(["CC(N)=O", "NC(C)=O"], ["acetamide", "another spelling"])))
+    assert codes.shape == (2, width)
+    assert n_codes == width
+    assert torch.allclose(codes[0], codes[1]) == (read_out == "max")

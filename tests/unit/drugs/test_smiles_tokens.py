@@ -1,6 +1,9 @@
 """Tokens of SMILES, and what a vocabulary from training drugs does with others."""
 
+from typing import Any
+
 import pytest
+import torch
 
 from dadsp.drugs.smiles_tokens import SmilesTokens, tokens_of
 from dadsp.schema import Note
@@ -69,3 +72,13 @@ def test_configured_vocabulary_and_length_are_kept() -> None:
 def test_features_that_were_never_fitted_say_so() -> None:
     with pytest.raises(RuntimeError, match="call fit first"):
         SmilesTokens()(TRAINING, TRAINING)
+
+
+@pytest.mark.parametrize(("kernels_over", "shape"), [("string", (4, 9, 5)), ("matrix", (4, 1, 5, 5))])
+def test_kernels_cover_all_symbols_or_squares_of_the_matrix(kernels_over: str, shape: tuple[int, ...]) -> None:
+    options: dict[str, Any] = {"kernels_over": kernels_over}
+    features = SmilesTokens(filters=(4, 3), outputs=6, **options).fit(TRAINING, TRAINING)
+    network, width = features.encoder()
+    assert next(network.parameters()).shape == shape
+    assert width == 6
+    assert network(torch.from_numpy(features(TRAINING, TRAINING))).shape == (2, 6)

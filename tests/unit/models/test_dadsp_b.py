@@ -114,6 +114,15 @@ def test_adaptation_brings_shifted_target_codes_to_the_source_s(study: Study, sp
     assert last_discrepancy(10.0) < 0.5 * last_discrepancy(0.0)
 
 
+def test_the_target_encoder_starts_from_the_trained_source_encoder(study: Study, split: Split) -> None:
+    still = {"adaptation": {"layer_epochs": 1, "batch_size": 4, "learning_rate": 1e-12}}
+    model = fitted(study, split, stages=still, training={"learning_rate": 0.03})
+    source, target = (dict(part.named_parameters()) for part in (model.network.encoder, model.network.target_encoder))
+    assert source.keys() == target.keys()
+    for name, weight in source.items():
+        torch.testing.assert_close(target[name], weight, atol=1e-6, rtol=0)
+
+
 def predictions(model: DadspB, study: Study) -> tuple[np.ndarray, np.ndarray]:
     lines, drugs = np.arange(5), np.zeros(5, dtype=np.int64)
     return (

@@ -27,6 +27,8 @@ REPRESENTATIONS = {
     "ssp": SimilarityProfile(bits=64),
     "cnn": SmilesTokens(filters=(8, 6), outputs=6),
     "gcn": MolecularGraph(max_atoms=8, widths=(16, 16)),
+    "cnn_published": SmilesTokens(filters=(8, 6), outputs=6, kernels_over="matrix"),
+    "gcn_published": MolecularGraph(max_atoms=8, widths=(16,), read_out="dense", outputs=16),
 }
 SMALL: dict[str, Any] = {
     "encoder_widths": (32, 16),
@@ -61,7 +63,7 @@ def with_smiles(screen: Screen, smiles: tuple[str, ...]) -> Screen:
     return replace(screen, drugs=drugs)
 
 
-@pytest.mark.parametrize("kind", ["ssp", "cnn", "gcn"])  # Morgan: tests of DADSP-A
+@pytest.mark.parametrize("kind", ["ssp", "cnn", "gcn", "cnn_published", "gcn_published"])  # Morgan: tests of DADSP-A
 def test_overfits_32_pairs(study: Study, split: Split, kind: str) -> None:
     model = fitted(study, split, REPRESENTATIONS[kind], epochs=200)
     potency = study.source.responses.take(split.train_idx).potency

@@ -50,3 +50,15 @@ def test_a_greedy_stage_trains_its_layer_alone(layer: int) -> None:
     run_stage(stage, RowBatches(24, size=24, seed=0, epoch=lambda: 0), 1, FitContext())
     changed = {name for name, value in sae.state_dict().items() if not torch.equal(value, before[name])}
     assert changed == {name for name in before if name.split(".")[1] == str(layer)}
+
+
+@pytest.mark.parametrize("activations", [{"decoder_activation": "relu"}, {"output_activation": "sigmoid"}])
+def test_each_nonlinearity_of_the_decoders_is_trained_with(activations: dict[str, Any]) -> None:
+    found = []
+    for chosen in ({}, activations):
+        torch.manual_seed(0)
+        options = PretrainingOptions(layer_epochs=2, stack_epochs=2, batch_size=8, learning_rate=0.01, **chosen)
+        found.append(pretrain_encoder(expression(), None, (8, 4), "tanh", options, TrainingOptions(), FitContext())[0])
+    linear, other = (sae(expression()) for sae in found)
+    assert not torch.allclose(linear, other, atol=1e-3)
+    assert ((other >= 0).all() and (other <= 1).all()) == ("output_activation" in activations)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from dadsp.nets.graph_encoder import GraphEncoder
-from dadsp.nets.smiles_cnn import SmilesCnn, distinct_windows
+from dadsp.nets.smiles_cnn import SmilesCnn, SmilesImageCnn, distinct_windows
 
 N_TOKENS, LENGTH = 6, 21
 
@@ -44,6 +44,32 @@ def test_looked_up_convolutions_equal_the_dense_one_hot_ones(kernels: tuple[int,
     assert len(found[0]) == 1 + 6
     for ours, dense in zip(*found, strict=True):
         torch.testing.assert_close(ours, dense, atol=1e-5, rtol=1e-4)
+
+
+def pooled_squares(image: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Convolution with squares, ReLU and pooling by 2 of a (channels, height, length) image, window by window."""
+    side = weight.shape[2]
+    windows = image.unfold(1, side, 1).unfold(2, side, 1)  # (channels, rows, columns, side, side)
+    hidden = torch.relu(torch.einsum("crsab,fcab->frs", windows, weight) + bias[:, None, None])
+    return hidden.unfold(1, 2, 2).unfold(2, 2, 2).amax((3, 4))
+
+
+@pytest.mark.parametrize("n_tokens", [N_TOKENS, 15])  # the first needs rows of zeros below the symbols
+def test_squares_slide_over_symbols_and_positions(n_tokens: int) -> None:
+    torch.manual_seed(0)
+    cnn, rows = SmilesImageCnn(n_tokens, LENGTH, (8, 7), (5, 3), 5), smiles_rows()
+    first, second, dense = (layer for layer in cnn.layers if list(layer.parameters()))
+    assert (first.weight.shape, second.weight.shape) == ((8, 1, 5, 5), (7, 8, 3, 3))
+    expected = []
+    for row in rows.long():
+        image = torch.zeros(1, max(n_tokens, 12), LENGTH)
+        for position, token in enumerate(row.tolist()):
+            if token:
+                image[0, token - 1, position] = 1
+        for layer in (first, second):
+            image = pooled_squares(image, layer.weight, layer.bias)  # type: ignore[arg-type]
+        expected.append(torch.relu(dense(image.flatten())))
+    torch.testing.assert_close(cnn(rows), torch.stack(expected))
 
 
 @pytest.mark.parametrize("scale", [1, 10**9])  # the second is too large for one number per window
@@ -102,3 +128,19 @@ def test_order_of_atoms_and_other_drugs_of_the_batch_mean_nothing() -> None:
     larger = graph_rows([torch.ones(6, 5)], [torch.zeros(6, 6)], 7)
     torch.testing.assert_close(encoder(reordered), encoder(as_is))
     torch.testing.assert_close(encoder(torch.cat([as_is, larger]))[:1], encoder(as_is))
+
+
+def test_dense_layer_reads_the_atoms_in_their_order() -> None:
+    torch.manual_seed(0)
+    encoder = GraphEncoder(5, 7, (6,), n_outputs=3)
+    assert encoder.dense is not None
+    layer: Any = encoder.layers[0]
+    loops = CHAIN + torch.eye(4)
+    normalised = torch.diag(loops.sum(1) ** -0.5) @ loops @ torch.diag(loops.sum(1) ** -0.5)
+    atoms = torch.zeros(7, 6)
+    atoms[:4] = torch.relu(normalised @ atoms_of(4) @ layer.lin.weight.t() + layer.bias)
+    as_is = graph_rows([atoms_of(4)], [CHAIN], 7)
+    torch.testing.assert_close(encoder(as_is), torch.relu(encoder.dense(atoms.flatten())).unsqueeze(0))
+    order = torch.tensor([2, 0, 3, 1])
+    reordered = graph_rows([atoms_of(4)[order]], [CHAIN[order][:, order]], 7)
+    assert not torch.allclose(encoder(reordered), encoder(as_is))

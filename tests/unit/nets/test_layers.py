@@ -62,3 +62,13 @@ def test_stack_reconstructs_through_mirrored_layers() -> None:
 def test_encode_stops_at_the_depth_asked_for(depth: int) -> None:
     sae = StackedAutoencoder(6, (4, 2), "relu")
     assert sae.encode(torch.randn(3, 6), depth).shape == (3, (6, 4)[depth])
+
+
+def test_decoders_of_codes_and_of_expression_have_their_own_nonlinearity() -> None:
+    torch.manual_seed(0)
+    sae = StackedAutoencoder(6, (4, 2), "tanh", decoder_activation="relu", output_activation="sigmoid")
+    x = torch.randn(3, 6)
+    below, above = (decoder[0] for decoder in sae.decoders)  # type: ignore[index]
+    rebuilt = torch.relu(above(sae.encode(x)))
+    torch.testing.assert_close(sae.reconstruct_layer(sae.encode(x, 1), 1), rebuilt)
+    torch.testing.assert_close(sae(x), torch.sigmoid(below(rebuilt)))

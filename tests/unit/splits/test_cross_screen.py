@@ -192,3 +192,48 @@ def test_split_of_other_data_is_refused(study: Study, tmp_path: Path) -> None:
     save_split(path, study, cross_screen(study, seed=0))
     with pytest.raises(LoadError, match="other data"):
         load_split(path, small_study(n_genes=8))
+
+
+@pytest.mark.parametrize(("overlap", "sides"), OVERLAPS[1:])
+@pytest.mark.parametrize("seed", range(3))
+def test_a_portion_is_dropped_and_only_pairs_new_to_training_are_tested(
+    overlapping: Study, overlap: str, sides: tuple[int, ...], seed: int
+) -> None:
+    source, target = overlapping.source, overlapping.target
+    split = cross_screen(overlapping, seed=seed, overlap=overlap, portion=0.5)
+    every = [keys(screen, np.arange(len(screen.responses))) for screen in (source, target)]
+    known = keys(source, np.concatenate([split.train_idx, split.val_idx]))
+    tested = keys(target, split.test_idx)
+    for side in (0, 1):
+        both = {key[side] for key in every[0]} & {key[side] for key in every[1]}
+        dropped = both - {key[side] for key in known}
+        assert len(dropped) == (2 if side in sides else 0)  # half of 4 lines, or half of 3 drugs
+        if side in sides:
+            assert not {key[side] for key in tested} & {key[side] for key in known}
+    left = [key for key in every[0] if not any(key[side] in {k[side] for k in every[1]} for side in sides)]
+    assert set(left) <= set(known)
+    assert {key for key in every[1] if not any(key[side] in {k[side] for k in known} for side in sides)} == set(tested)
+    assert len(split.notes) == 2 * len(sides)
+    assert split.notes[-1].what.startswith("target pairs not tested, of ")
+
+
+def test_a_portion_is_drawn_from_the_seed_and_leaves_the_whole_as_it_was(overlapping: Study) -> None:
+    def tested(seed: int, portion: float) -> list[int]:
+        return list(cross_screen(overlapping, seed=seed, overlap="drop_lines", portion=portion).test_idx)
+
+    assert tested(1, 0.5) == tested(1, 0.5)
+    assert len({tuple(tested(seed, 0.5)) for seed in range(6)}) > 1
+    assert tested(1, 1.0) == list(range(len(overlapping.target.responses)))
+
+
+def test_a_tested_pair_of_a_line_that_trains_is_leakage(overlapping: Study) -> None:
+    split = cross_screen(overlapping, seed=1, overlap="drop_lines", portion=0.5)
+    untested = np.setdiff1d(np.arange(len(overlapping.target.responses)), split.test_idx)
+    leaky = replace(split, test_idx=np.append(split.test_idx, untested[0]))
+    with pytest.raises(LeakageError, match="1 cell lines are tested and also train or validate"):
+        check_split(overlapping, leaky)
+
+
+def test_a_portion_of_nothing_is_refused(study: Study) -> None:
+    with pytest.raises(ConfigError, match=r"split\.portion=0\.5 .* split\.overlap=keep leaves out none"):
+        cross_screen(study, seed=0, portion=0.5)

@@ -256,3 +256,34 @@ def test_run_under_an_alignment_states_it_and_its_lines(tmp_path: Path) -> None:
     assert stated == json.loads((folder / "model" / "model.json").read_text())["alignment"]
     assert stated["kind"] == "bridge"
     assert stated["n_shared"] == 14
+
+
+@pytest.mark.parametrize("model", ["naive_drug_mean", "pairwise_gp"])
+def test_an_experiment_with_keys_that_the_model_lacks_is_named_with_a_command_that_runs(
+    model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train(tmp_path, f"model={model}", "tracking=none") == 2
+    printed = capsys.readouterr().err
+    assert printed.startswith(f"error: experiment=smoke sets keys that model={model} does not take: model.encoder_widths, ")
+    assert printed.count("\n") == 1
+    removed = re.findall(r"~\S+", printed)
+    assert len(removed) == 4
+    assert train(tmp_path, f"model={model}", "tracking=none", *removed) == 0
+
+
+def test_a_key_that_the_user_misspelt_is_not_blamed_on_the_experiment(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train(tmp_path, "model=source_only", "+model.drouput=0.1") == 2
+    printed = capsys.readouterr().err
+    assert "model.drouput is not a known key. Did you mean 'dropout'" in printed
+    assert "experiment" not in printed
+
+
+def test_an_experiment_whose_key_refers_to_one_that_the_model_lacks_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train(tmp_path, "model=line_network", verb=["train", "experiment=adaptation"]) == 2
+    printed = capsys.readouterr().err
+    assert "experiment=adaptation sets keys that model=line_network does not take: model.name." in printed
+    assert printed.count("\n") == 1

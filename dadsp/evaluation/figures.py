@@ -138,11 +138,11 @@ def loss_curves(history: pd.DataFrame, path: Path, best_epoch: int | None = None
     """Writes a PNG of the training curves: losses, validation RMSE, and the domain discriminator where there is one.
 
     Args:
-        history: One row per epoch: ``epoch`` and columns such as ``train/mse``, ``train/domain_loss``,
-            ``train/domain_accuracy``, ``train/lambda``, ``val/source/rmse``. Missing values are skipped, a panel without
-            a column is left out, columns of other kinds are not drawn.
+        history: One row per epoch: ``epoch``, from 0 (drawn from 1), and columns such as ``train/mse``,
+            ``train/domain_loss``, ``train/domain_accuracy``, ``train/lambda``, ``val/source/rmse``. Missing values are
+            skipped, a panel without a column is left out, columns of other kinds are not drawn.
         path: Where to write.
-        best_epoch: The epoch whose weights were kept; marked where given.
+        best_epoch: The epoch, from 0, whose weights were kept; marked where given.
 
     Raises:
         SchemaError: There is no ``epoch`` column, or nothing to draw.
@@ -151,7 +151,7 @@ def loss_curves(history: pd.DataFrame, path: Path, best_epoch: int | None = None
         raise SchemaError("A training history needs an 'epoch' column.")
     filled = [str(name) for name in history.columns if name != "epoch" and history[name].notna().any()]
     panels = {
-        "Loss": [name for name in filled if _LOSS.search(name)],
+        "Training loss (of scaled labels)": [name for name in filled if _LOSS.search(name)],
         "Validation RMSE, −log₁₀ IC50 (µM)": [name for name in filled if _VALIDATION_RMSE.search(name)],
         "Domain discriminator": [name for name in filled if _DOMAIN.search(name)],
     }
@@ -164,7 +164,8 @@ def loss_curves(history: pd.DataFrame, path: Path, best_epoch: int | None = None
         axes = figure.add_subplot(1, len(panels), number)
         _draw_curves(axes, history, names)
         if best_epoch is not None:
-            axes.axvline(best_epoch, color=GREY, linestyle=":", linewidth=1.5, label=f"best epoch ({best_epoch})", zorder=1)
+            kept = best_epoch + 1
+            axes.axvline(kept, color=GREY, linestyle=":", linewidth=1.5, label=f"epoch kept ({kept})", zorder=1)
         axes.set_title(heading, fontsize=LABEL)
         axes.set_xlabel("Epoch", fontsize=LABEL)
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2, frameon=False, fontsize=TICK - 1)
@@ -235,7 +236,7 @@ def _draw_curves(axes: Axes, history: pd.DataFrame, names: Sequence[str]) -> Non
     values = history[list(names)].to_numpy(dtype=np.float64)
     for name, (colour, dash) in zip(names, styles * (len(names) // len(styles) + 1), strict=False):
         points = history[["epoch", name]].dropna()
-        axes.plot(points["epoch"], points[name], color=colour, linestyle=dash, marker="o", markersize=4, label=name)
+        axes.plot(points["epoch"] + 1, points[name], color=colour, linestyle=dash, marker="o", markersize=4, label=name)
     low, high = np.nanmin(values), np.nanmax(values)
     if low > 0 and high > 20 * low:
         axes.set_yscale("log")

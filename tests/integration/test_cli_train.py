@@ -12,6 +12,8 @@ from mlflow import MlflowClient
 from sklearn.metrics import r2_score, root_mean_squared_error
 
 from dadsp.cli.main import main
+from dadsp.cli.train import Teller
+from dadsp.models.base import StageLength
 from tests.support.drawing import drawn
 
 SMOKE = ["train", "experiment=smoke"]
@@ -287,3 +289,28 @@ def test_an_experiment_whose_key_refers_to_one_that_the_model_lacks_is_named(
     printed = capsys.readouterr().err
     assert "experiment=adaptation sets keys that model=line_network does not take: model.name." in printed
     assert printed.count("\n") == 1
+
+
+def test_epochs_are_told_of_how_many_in_which_unit_and_which_is_kept(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train(tmp_path, "tracking=none", "trainer.max_epochs=30", "trainer.patience=1") == 0
+    told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("dadsp_a  ")]
+    history = pd.read_csv(folder_of(tmp_path) / "history.csv").query("stage == 'dadsp_a'")
+    assert [line.split()[2] for line in told[:-1]] == [f"{epoch + 1}/30" for epoch in history["epoch"]]
+    for unit in ("train/mse", "(scaled labels)", "val/source/rmse", "(labels)"):
+        assert unit in told[0]
+    kept = int(history["val/source/rmse"].argmin()) + 1
+    assert told[-1] == f"dadsp_a  ended early, after epoch {len(history)}/30; epoch {kept} is kept"
+
+
+def test_time_left_is_told_of_the_stage(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    times = iter([100.0, 110.0, 120.0])
+    monkeypatch.setattr("dadsp.cli.train.time.monotonic", lambda: next(times))
+    teller = Teller()
+    teller.on_stage("stage", StageLength(20))
+    for epoch in (4, 5):  # gone on with after four
+        teller.on_epoch("stage", epoch, {"val/source/rmse": 0.5})
+    told = capsys.readouterr().err.splitlines()
+    assert [line.split("  ")[-1] for line in told] == ["2 min left at most", "2 min left at most"]
+    assert told[0].startswith("stage  epoch 5/20  val/source/rmse 0.5000 (labels)")

@@ -161,20 +161,20 @@ def curves(figure: Figure) -> dict[str, list[str]]:
 def test_each_group_of_curves_has_its_panel(tmp_path: Path, drawn: list[Figure]) -> None:
     loss_curves(HISTORY, tmp_path / "loss.png", best_epoch=2)
     assert curves(drawn[0]) == {
-        "Loss": ["train/mse", "train/domain_loss", "best epoch (2)"],
-        "Validation RMSE, −log₁₀ IC50 (µM)": ["val/source/rmse", "best epoch (2)"],
-        "Domain discriminator": ["train/domain_accuracy", "train/lambda", "best epoch (2)"],
+        "Training loss (of scaled labels)": ["train/mse", "train/domain_loss", "epoch kept (3)"],
+        "Validation RMSE, −log₁₀ IC50 (µM)": ["val/source/rmse", "epoch kept (3)"],
+        "Domain discriminator": ["train/domain_accuracy", "train/lambda", "epoch kept (3)"],
     }
 
 
 def test_absent_curves_leave_no_panel(tmp_path: Path, drawn: list[Figure]) -> None:
     loss_curves(HISTORY[["epoch", "train/mse"]].head(1), tmp_path / "loss.png")
-    assert curves(drawn[0]) == {"Loss": ["train/mse"]}
+    assert curves(drawn[0]) == {"Training loss (of scaled labels)": ["train/mse"]}
 
 
-def test_missing_epochs_of_a_curve_are_skipped(tmp_path: Path, drawn: list[Figure]) -> None:
+def test_missing_epochs_of_a_curve_are_skipped_and_the_first_is_epoch_1(tmp_path: Path, drawn: list[Figure]) -> None:
     loss_curves(HISTORY, tmp_path / "loss.png")
-    np.testing.assert_array_equal(drawn[0].axes[1].lines[0].get_xydata(), [[0, 1.2], [2, 1.1]])
+    np.testing.assert_array_equal(drawn[0].axes[1].lines[0].get_xydata(), [[1, 1.2], [3, 1.1]])
 
 
 @pytest.mark.parametrize("columns", [["epoch", "train/learning_rate"], ["train/mse"]])

@@ -102,11 +102,34 @@ def test_mlflow_holds_params_epochs_scores_tags_and_artifacts(finished: Path) ->
     assert run.data.metrics["test/target/rmse"] == pytest.approx(pooled["rmse"])
     assert run.data.metrics["test/target/r2"] == pytest.approx(pooled["r2"])
     assert len(client.get_metric_history(run.info.run_id, "val/source/rmse")) == 3
+    rival = metrics(finished)["systems"][1:]
+    fair = [row for row in rival if row["kind"] == "naive_source"]
+    least = min(fair, key=lambda row: row["pooled"]["rmse"])
+    assert run.data.metrics["compare/rmse"] == run.data.metrics["test/target/rmse"]
+    assert run.data.metrics["compare/best_naive_rmse"] == pytest.approx(least["pooled"]["rmse"])
+    assert run.data.metrics["compare/best_naive_r2"] == pytest.approx(least["pooled"]["r2"])
+    names = sorted(run.data.metrics)
+    assert names[0].startswith("compare/")
+    stages = [name for name in names if "sae_" in name]
+    assert stages == names[-len(stages) :]
+    assert len(client.get_metric_history(run.info.run_id, "z_stage/sae_stack/train/loss")) == 2
+    assert run.data.tags["system"] == "DADSP-A"
+    assert run.data.tags["study"] == "simulated source → simulated target"
     assert run.data.tags["data_hash"] == metrics(finished)["run"]["data_hash"]
     stored = {item.path for item in client.list_artifacts(run.info.run_id)}
     assert {"metrics.json", "predictions.parquet", "figures", "config.yaml"} <= stored
     (model,) = client.search_logged_models([run.info.experiment_id], f"source_run_id = '{run.info.run_id}'")
     assert model.name == "model"
+
+
+def test_where_runs_stand_side_by_side_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train(tmp_path, "model=naive_mean", verb=["train", "data=simulated_tiny"]) == 0
+    printed = capsys.readouterr().out
+    known = json.loads((folder_of(tmp_path) / "run.json").read_text())
+    (place,) = re.findall(r"side by side: (\S+)", printed)
+    assert place == f"http://127.0.0.1:5000/#/experiments/{known['experiment_id']}/runs?compareRunsMode=CHART"
+    assert MlflowClient(tracking_uri=known["uri"]).get_experiment(known["experiment_id"]).name == "dadsp"
+    assert f"mlflow ui --backend-store-uri {known['uri']}" in printed
 
 
 def test_same_seed_gives_bit_identical_metrics(finished: Path, tmp_path: Path) -> None:

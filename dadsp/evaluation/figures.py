@@ -4,6 +4,7 @@ Figures are drawn on their own canvas, so nothing here needs a display or touche
 Okabe and Ito, and no meaning rests on colour alone.
 """
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import PolyCollection
 from matplotlib.colors import LinearSegmentedColormap, LogNorm
@@ -70,6 +72,7 @@ def predicted_vs_measured(table: PredictionTable, path: Path, title: str) -> Non
         panel.set_title(f"{heading}\n{_scores(frame[rows])}", fontsize=LABEL)
         drawn += [strip, panel]
     drawn[0].set_ylabel("Predicted −log₁₀ IC50 (µM)", fontsize=LABEL)
+    figure.legend(*drawn[1].get_legend_handles_labels(), loc="outside lower center", frameon=False, fontsize=TICK)
     drawn.append(figure.add_subplot(grid[4]))
     _draw_key(figure, drawn[-1], hexagons)
     figure.suptitle(title, fontsize=TITLE, fontweight="bold")
@@ -180,7 +183,7 @@ def _draw_measured(free: pd.DataFrame, panel: Axes, limits: tuple[float, float],
     panel.tick_params(labelleft=False)
     panel.set_xlabel("Measured −log₁₀ IC50 (µM)", fontsize=LABEL)
     panel.plot(limits, limits, color=VERMILION, linewidth=1.5, linestyle="--", label="predicted = measured")
-    panel.legend(loc="lower right", frameon=False, fontsize=TICK)
+    panel.xaxis.set_major_locator(MaxNLocator(6))
     if free.empty:
         return []
     true, pred = free["y_true"].to_numpy(), free["y_pred"].to_numpy()
@@ -240,10 +243,21 @@ def _draw_curves(axes: Axes, history: pd.DataFrame, names: Sequence[str]) -> Non
     low, high = np.nanmin(values), np.nanmax(values)
     if low > 0 and high > 20 * low:
         axes.set_yscale("log")
+        plain_log_ticks(axes.yaxis)
     if all(_DOMAIN.search(name) for name in names) and low >= 0 and high <= 1:
         axes.set_ylim(-0.03, 1.03)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.grid(color="0.92")
+
+
+def plain_log_ticks(axis: Axis) -> None:
+    """Plain numbers on a logarithmic axis (0.5, 1, 2, 5), not powers of ten; call it when its limits are set."""
+    low, high = axis.get_view_interval()
+    decades = abs(math.log10(high / low)) if low > 0 else math.inf
+    steps = (1,) if decades > 3.5 else (1, 2, 5) if decades > 0.7 else range(1, 10)
+    axis.set_major_locator(MaxNLocator(4) if decades < 0.3 else LogLocator(subs=steps, numticks=99))
+    axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def finish(figure: Figure, axes: Sequence[Axes], path: Path) -> None:

@@ -1,6 +1,6 @@
 """Predicting the pairs of a user's tables by a fitted system: what ``dadsp predict``, notebooks and served models share."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -35,6 +35,7 @@ class Predicted(NamedTuple):
         column: The column of the predicted response.
         unit: What it is.
         notes: What was left out.
+        called: What people call the lines, by id; empty where nobody says.
     """
 
     system: str
@@ -42,6 +43,7 @@ class Predicted(NamedTuple):
     column: str
     unit: str
     notes: tuple[Note, ...]
+    called: Mapping[str, str]
 
 
 def predict_new(
@@ -103,7 +105,9 @@ def predict_new(
     if isinstance(own, NewLines) and own.imputer is not None:
         told["imputation_variance"] = imputation_variance(model, read, own)
     frame = pd.concat([frame, pd.DataFrame(told)], axis="columns")
-    return Predicted(model.name, frame, "neg_log10_ic50_um", "−log10 IC50(µM)", (*notes, *trust_notes(trust, frame)))
+    called = read.screen.cells.called(np.unique(read.cell_idx))
+    notes = (*notes, *trust_notes(trust, frame))
+    return Predicted(model.name, frame, "neg_log10_ic50_um", "−log10 IC50(µM)", notes, called)
 
 
 def _ic50_um(model: Predictor, frame: pd.DataFrame, potency: FloatArray) -> NDArray[np.float64]:

@@ -129,12 +129,6 @@ def comparison(rows: Sequence[Row]) -> pd.DataFrame:
     return pd.DataFrame.from_records(records)
 
 
-def best_naive(table: pd.DataFrame) -> "pd.Series[Any] | None":
-    """The row of a comparison with the least RMSE among the naive ones that saw source labels alone; None without any."""
-    naive = table[(table["kind"] == "naive_source") & table["rmse"].notna()]
-    return None if naive.empty else naive.loc[naive["rmse"].idxmin()]
-
-
 def read_comparison(path: Path) -> pd.DataFrame:
     """What ``comparison`` gave, from a CSV file; NaN where the version that wrote it knew no such column."""
     frame = pd.read_csv(path)

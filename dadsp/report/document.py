@@ -48,6 +48,7 @@ class Table:
         columns: Headings.
         rows: As many cells as there are columns.
         kinds: What each row is of, as in ``dadsp.evaluation.report.Row``: ``"model"`` is bold, others are not; empty: alike.
+        bold: Number of the one row that is bold instead; None: as ``kinds`` says.
         folded: Whether it opens on demand.
     """
 
@@ -55,6 +56,7 @@ class Table:
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
     kinds: Sequence[str] = ()
+    bold: int | None = None
     folded: bool = False
     kind: ClassVar[str] = "table"
 

@@ -14,7 +14,7 @@ from pydantic.dataclasses import dataclass
 
 from dadsp import plugins
 from dadsp.errors import DadspError
-from dadsp.evaluation.report import best_naive
+from dadsp.evaluation.compare import best_naive
 from dadsp.evaluation.scores import scores_of
 from dadsp.options import STRICT
 from dadsp.runs.folder import RUN, RunFolder

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
@@ -35,8 +36,7 @@ def ranking_figure(
     shown = pd.concat([ranking.head(top), ranking.tail(top)]) if cut else ranking
     low = np.arange(len(shown)) < (top if cut else len(shown))
     place = np.arange(len(shown)) + np.where(low, 0.0, 1.0)  # one empty slot marks where drugs are left out
-    of_rows = pairs.groupby("drug_id")
-    of_drug = of_rows["ic50_um"]
+    of_drug = pairs.groupby("drug_id")["ic50_um"]
     figure = Figure(figsize=(8.5, 2.2 + 0.3 * (len(shown) + cut)), dpi=DPI, layout="constrained")
     axes = figure.add_subplot()
     boxes = axes.boxplot(
@@ -56,14 +56,7 @@ def ranking_figure(
     axes.set_yticks(place, list(names))
     axes.set_ylim(place[-1] + 0.7, -0.7)
     axes.set_xscale("log")
-    ends = of_rows[["ic50_um_low", "ic50_um_high"]].median().loc[shown["drug_id"]].to_numpy()
-    known = (ends[:, 0] > 0) & np.isfinite(ends).all(axis=1)  # no interval is claimed for others
-    if known.any():
-        words = f"{level:.0%} interval of one line's label: medians over lines of its ends".replace("%", " %")
-        axes.hlines(place[known], *ends[known].T, color="0.8", linewidth=11, zorder=0.8, label=words)
-    for at, n in zip(place, shown["n_pairs"], strict=True):
-        axes.text(1.02, at, f"{n:,}", transform=axes.get_yaxis_transform(), va="center", fontsize=TICK, color=GREY)
-    axes.set_title("lines", fontsize=TICK, loc="right", color=GREY)
+    _draw_intervals(axes, pairs, shown, place, level)
     axes.set_xlabel("Predicted IC50 (µM) of unmeasured lines   ← more sensitive", fontsize=LABEL)
     axes.grid(axis="x", color="0.9")
     axes.set_axisbelow(True)
@@ -81,6 +74,18 @@ def ranking_figure(
     axes.set_title("\n".join(notes), fontsize=TICK, loc="left")
     figure.suptitle(title, fontsize=TITLE, fontweight="bold")
     finish(figure, [axes], path)
+
+
+def _draw_intervals(axes: Axes, pairs: pd.DataFrame, shown: pd.DataFrame, place: np.ndarray, level: float) -> None:
+    """A band for each drug, and beside it the number of its lines."""
+    ends = pairs.groupby("drug_id")[["ic50_um_low", "ic50_um_high"]].median().loc[shown["drug_id"]].to_numpy()
+    known = (ends[:, 0] > 0) & np.isfinite(ends).all(axis=1)  # no interval is claimed for others
+    if known.any():
+        words = f"{level:.0%} interval of one line's label: medians over lines of its ends".replace("%", " %")
+        axes.hlines(place[known], *ends[known].T, color="0.8", linewidth=11, zorder=0.8, label=words)
+    for at, n in zip(place, shown["n_pairs"], strict=True):
+        axes.text(1.02, at, f"{n:,}", transform=axes.get_yaxis_transform(), va="center", fontsize=TICK, color=GREY)
+    axes.set_title("lines", fontsize=TICK, loc="right", color=GREY)
 
 
 def coverage_figure(coverage: pd.DataFrame, path: Path, title: str, source: str, target: str) -> None:

@@ -24,10 +24,17 @@ _MARKUP = re.compile(r"([\\`*<>|\[\]&]|(?<!\w)_|_(?!\w))")
 
 @dataclass(frozen=True)
 class Text:
-    """Paragraphs, or the points of a list."""
+    """Paragraphs, or the points of a list.
+
+    Attributes:
+        lines: Each of them.
+        as_list: Whether they are points.
+        passed: Of a verdict, which its words say too: green or red; None: no verdict.
+    """
 
     lines: Sequence[str]
     as_list: bool = False
+    passed: bool | None = None
     kind: ClassVar[str] = "text"
 
 

@@ -79,7 +79,7 @@ class Comparison:
         table = self.table
         fair = table[table["kind"].isin(("model", "naive_source")) & ~table["saw_target_labels"].astype(bool)]
         fair = fair[fair["rmse"].notna()]
-        return None if fair.empty else str(fair.loc[fair["rmse"].idxmin(), "system"])
+        return None if fair.empty else str(fair.nsmallest(1, "rmse")["system"].iloc[0])
 
     @property
     def against_naive(self) -> dict[str, Any] | None:
@@ -119,7 +119,7 @@ class Comparison:
 def best_naive(table: pd.DataFrame) -> "pd.Series[Any] | None":
     """The row of a comparison with the least RMSE among the naive ones that saw source labels alone; None without any."""
     naive = table[(table["kind"] == "naive_source") & table["rmse"].notna()]
-    return None if naive.empty else naive.loc[naive["rmse"].idxmin()]
+    return None if naive.empty else naive.nsmallest(1, "rmse").iloc[0]
 
 
 def compare(
@@ -210,7 +210,7 @@ def _summary(scores: pd.DataFrame) -> pd.DataFrame:
 def _bootstrapped(runs: Sequence[Run], samples: Mapping[str, Values], scores: pd.DataFrame, reference: str) -> pd.DataFrame:
     """Intervals of each system's mean scores, and differences from the reference over the replicates both have."""
     column = {(run.system, run.replicate): position for position, run in enumerate(runs)}
-    scores = scores.set_index(["system", "replicate"])
+    known = {name: scores.set_index(["system", "replicate"])[name].to_dict() for name in samples}
     of_reference = {replicate: position for (system, replicate), position in column.items() if system == reference}
     rows = []
     for system in dict.fromkeys(run.system for run in runs):
@@ -221,8 +221,10 @@ def _bootstrapped(runs: Sequence[Run], samples: Mapping[str, Values], scores: pd
             row |= _ends(name, interval(drawn[:, list(own.values())].mean(axis=1)))
             if system != reference and shared:
                 ours, theirs = (list(positions) for positions in zip(*shared, strict=True))
-                of = [scores.at[(runs[position].system, runs[position].replicate), name] for position in (*ours, *theirs)]
-                gaps = pd.Series(np.subtract(*np.reshape(of, (2, -1))))
+                values = np.array(
+                    [known[name][runs[position].system, runs[position].replicate] for position in (*ours, *theirs)]
+                )
+                gaps = pd.Series(values[: len(ours)] - values[len(ours) :])
                 gap = DIFFERENCES[name]
                 row |= {gap: gaps.mean(), f"{gap}_sd": gaps.std()}
                 row |= _ends(gap, interval((drawn[:, ours] - drawn[:, theirs]).mean(axis=1)))

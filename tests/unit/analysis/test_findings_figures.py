@@ -84,7 +84,7 @@ def test_ranking_shows_the_interval_behind_the_points_and_plain_numbers(drawn: l
     rows = [0, 1, 2, 4, 5]
     middle = 1.5  # the median of nine lines from 1 to 2
     expected = [[[10 ** (row / 4 - 4) * middle, row], [10 ** (row / 4 - 2) * middle, row]] for row in rows]
-    np.testing.assert_allclose([path.vertices for path in band.get_paths()], expected)
+    np.testing.assert_allclose(np.array([path.vertices for path in band.get_paths()], dtype=float), np.array(expected))
     ticks = [axes.xaxis.get_major_formatter()(value) for value in axes.get_xticks()]
     assert {"0.001", "0.01", "0.1"} <= set(ticks)
     assert not axes.get_legend()

@@ -4,7 +4,7 @@ They look like those of ``dadsp.evaluation.figures``. Orange raises the predicte
 direction says the same.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ MOLECULE_PIXELS = (1500, 1050)
 ATOMS_WITH_NUMBERS = 6
 
 
-def top_genes_figure(top: pd.DataFrame, potency: Sequence[float], path: Path, title: str) -> None:
+def top_genes_figure(top: pd.DataFrame, potency: Sequence[float], path: Path, title: str, called: Mapping[str, str]) -> None:
     """Writes a PNG of the top genes of the first lines, as bars from the line's largest attribution down.
 
     Args:
@@ -38,6 +38,7 @@ def top_genes_figure(top: pd.DataFrame, potency: Sequence[float], path: Path, ti
         potency: Predicted potency of each line, in its order.
         path: Where to write.
         title: Stands above the figure.
+        called: What people call each line, by its id.
     """
     lines = [(name, genes) for name, genes in top.groupby("cell_id", sort=False)][:MAX_LINES]
     n_genes = max(len(genes) for _, genes in lines)
@@ -52,7 +53,7 @@ def top_genes_figure(top: pd.DataFrame, potency: Sequence[float], path: Path, ti
         panel.set_yticks(place, [short(gene, 18) for gene in genes["gene"]])
         panel.set_ylim(n_genes - 0.4, -0.6)
         panel.axvline(0, color=GREY, linewidth=1)
-        panel.set_title(f"{short(str(name))}\npredicted " + f"{predicted:.2f}".replace("-", "−"), fontsize=LABEL)
+        panel.set_title(f"{short(called[str(name)])}\npredicted " + f"{predicted:.2f}".replace("-", "−"), fontsize=LABEL)
         panel.tick_params(labelbottom=True)
         panel.locator_params(axis="x", nbins=5)
     for panel in panels[len(lines) :]:

@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 
 from dadsp.data.curves.fit import Curves
 from dadsp.data.curves.table import FittedTable
-from dadsp.evaluation.figures import BLUE, DPI, GREY, LABEL, ORANGE, VERMILION, short
+from dadsp.evaluation.figures import BLUE, DPI, GREY, LABEL, ORANGE, VERMILION, plain_log_ticks, short
 from dadsp.files import write_atomically
 
 COLUMNS, ROWS = 4, 5  # curves of a sheet
@@ -83,6 +83,7 @@ def curve_panel(panel: Axes, curve: "pd.Series[Any]", points: pd.DataFrame) -> N
     reached = curve["ic50_relation"] == ""
     panel.axvline(curve["ic50_um"], 0.12, 0.82, color=VERMILION, linewidth=1.1, linestyle="-" if reached else "--")
     panel.set_xscale("log")
+    plain_log_ticks(panel.xaxis)
     panel.set_ylim(*LIMITS)
     panel.tick_params(labelsize=WORDS)
     panel.minorticks_off()

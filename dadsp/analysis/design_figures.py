@@ -1,5 +1,6 @@
 """Pictures of a design: its plates, and what measuring them is expected to gain."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +13,14 @@ from dadsp.evaluation.figures import BLUE, DPI, GREY, LABEL, TICK, TITLE, finish
 SHOWN = 6  # plates drawn at most; the table holds all
 
 
-def plates_figure(pairs: pd.DataFrame, plate: int, path: Path) -> None:
+def plates_figure(pairs: pd.DataFrame, plate: int, path: Path, called: Mapping[str, str]) -> None:
     """Writes a PNG of the plates: a well's shade tells when its pair was chosen, its text the drug; lines are outlined.
 
     Args:
         pairs: As in ``dadsp.analysis.design.Design``.
         plate: Wells of a plate.
         path: Where to write.
+        called: What people call each line, by its id.
     """
     rows, columns = PLATES[plate]
     numbers = sorted(pairs["plate"].unique())[:SHOWN]
@@ -34,7 +36,7 @@ def plates_figure(pairs: pd.DataFrame, plate: int, path: Path) -> None:
         drawn = axes.pcolormesh(shade, cmap="Blues_r", alpha=0.55, vmin=1, vmax=max(2, len(pairs)), edgecolor="white")
         if plate == 96:
             for at, across, cell, drug in zip(row, column, own["cell_id"], own["drug_name"], strict=True):
-                text = f"{short(cell, 10)}\n{short(drug, 10)}"
+                text = f"{short(called[cell], 10)}\n{short(drug, 10)}"
                 axes.text(across + 0.5, at + 0.5, text, ha="center", va="center", fontsize=5)
         axes.set_yticks(np.arange(rows) + 0.5, [row_name(at) for at in range(rows)], fontsize=TICK)
         axes.set_xticks(np.arange(columns) + 0.5, [str(across + 1) for across in range(columns)], fontsize=TICK)

@@ -3,6 +3,7 @@
 Before is expression as the model takes it, scaled; after is what the gene encoder makes of it. No label is read.
 """
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from dataclasses import dataclass as plain_dataclass
 from typing import Any
@@ -40,6 +41,16 @@ MEASURES = {  # in words; those that begin with a space belong to the one before
     "partner_median_rank": "Rank of a target line's own source line: median",
     "partner_nearest_share": "  share where it is the nearest",
 }
+RANK = "partner_median_rank"
+JUDGED = {  # in words; of several measures the first that is known
+    "proxy A-distance of the screens": ("proxy_a_distance",),
+    "share of a target line's neighbours that are of its tissue": (
+        "tissue_agreement_target_to_source",
+        "tissue_agreement_target",
+    ),
+    "median rank of a line's own partner": (RANK,),
+}
+TOLERATED = dict(zip(JUDGED, (0.1, 0.05, 1), strict=True))  # of the rank also a hundredth of the source's lines
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -145,7 +156,39 @@ def embed(model: Predictor, study: Study, options: EmbedOptions) -> Embedding:
             str(name): {str(column): null_if_nan(value) for column, value in row.items()} for name, row in records.items()
         },
     }
+    facts["verdict"] = verdict(facts)
     return Embedding(coordinates, measures, facts)
+
+
+def verdict(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Whether training failed in feature space, from the measures before and after.
+
+    It did where screens are easier to tell apart than before, where fewer of a target line's neighbours are of its tissue,
+    or where a line finds itself further down among the lines of the other screen; by more than ``TOLERATED``.
+
+    Args:
+        facts: Of ``Embedding``, its verdict absent or not.
+
+    Returns:
+        passed; failed, the measures that say no; sentence.
+    """
+    measures, n = facts["measures"], facts["n_source_lines"]
+    parts, failed = [], []
+    for what, names in JUDGED.items():
+        known = ((name, measures.get(name, {}).get("before"), measures.get(name, {}).get("after")) for name in names)
+        for name, before, after in [each for each in known if None not in each][:1]:
+            worse = before - after if name.startswith("tissue") else after - before
+            if worse > max(TOLERATED[what], n / 100 if name == RANK else 0):
+                failed.append(name)
+            digits = 0 if name == RANK else 2
+            of = f" of {n:,}" if name == RANK else ""
+            parts.append((name in failed, f"{what} {before:.{digits}f} before, {after:.{digits}f} after{of}"))
+    worse_ones, kept = ("; ".join(words for bad, words in parts if bad is which) for which in (True, False))
+    if failed:
+        sentence = f"FAILED: training made it worse: {worse_ones}" + (f"; kept: {kept}." if kept else ".")
+    else:
+        sentence = f"Passed: training made none of these worse: {kept}."
+    return {"passed": not failed, "failed": failed, "sentence": sentence}
 
 
 def measure(features: Values, lines: Lines, options: EmbedOptions) -> dict[str, tuple[float, float]]:

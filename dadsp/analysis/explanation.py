@@ -63,6 +63,7 @@ class Explanation:
     Attributes:
         genes: Of the model, in its order.
         cell_ids: Of the lines, in order.
+        called: What people call each line, by its id.
         by_baseline: Attributions to genes for each baseline, the one that is shown first.
         lines: One row per baseline and line: predicted potency, completeness error, steps; on simulated screens the AUROC
             of planted genes.
@@ -75,6 +76,7 @@ class Explanation:
 
     genes: tuple[str, ...]
     cell_ids: tuple[str, ...]
+    called: Mapping[str, str]
     by_baseline: Mapping[str, Attributions]
     lines: pd.DataFrame
     top: pd.DataFrame
@@ -163,6 +165,7 @@ def explain(
     return Explanation(
         genes=genes,
         cell_ids=cell_ids,
+        called=pairs.screen.cells.called(pairs.cell_idx),
         by_baseline=by_baseline,
         lines=pd.concat([_lines(name, each, cell_ids, genes, planted) for name, each in by_baseline.items()]),
         top=top_genes(shown, cell_ids, genes, expression[pairs.cell_idx], expression.mean(axis=0), options.top),

@@ -7,15 +7,21 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from dadsp.evaluation.figures import BLUE, DPI, GREY, LABEL, ORANGE, TICK, TITLE, VERMILION, finish, short
+from dadsp.evaluation.figures import BLUE, DPI, GREY, LABEL, ORANGE, TICK, TITLE, VERMILION, finish, plain_log_ticks, short
 from dadsp.schema import Screen
 
 
-def ranking_figure(pairs: pd.DataFrame, ranking: pd.DataFrame, screen: Screen, path: Path, title: str, top: int) -> None:
+def ranking_figure(
+    pairs: pd.DataFrame, ranking: pd.DataFrame, screen: Screen, path: Path, title: str, top: int, level: float = 0.9
+) -> None:
     """Writes a PNG of box plots of predicted IC50 over the lines, for the strongest and the weakest drugs (DADSP Fig. 1).
+
+    Behind each box, which is of point predictions, a band shows the interval of a line's label: medians over the lines of
+    its two ends.
 
     Args:
         pairs: As in ``dadsp.analysis.missing_pairs.Imputation``.
@@ -24,6 +30,7 @@ def ranking_figure(pairs: pd.DataFrame, ranking: pd.DataFrame, screen: Screen, p
         path: Where to write.
         title: Stands above the figure.
         top: How many drugs of each end; all drugs where there are no more than twice as many.
+        level: Of the intervals in ``pairs``.
     """
     cut = len(ranking) > 2 * top
     shown = pd.concat([ranking.head(top), ranking.tail(top)]) if cut else ranking
@@ -49,21 +56,36 @@ def ranking_figure(pairs: pd.DataFrame, ranking: pd.DataFrame, screen: Screen, p
     axes.set_yticks(place, list(names))
     axes.set_ylim(place[-1] + 0.7, -0.7)
     axes.set_xscale("log")
+    _draw_intervals(axes, pairs, shown, place, level)
     axes.set_xlabel("Predicted IC50 (µM) of unmeasured lines   ← more sensitive", fontsize=LABEL)
     axes.grid(axis="x", color="0.9")
     axes.set_axisbelow(True)
     if screen.cap is not None:
         axes.axvline(10.0**-screen.cap, color=VERMILION, linestyle="--", label="labels are capped here")
+    plain_log_ticks(axes.xaxis)
+    if axes.get_legend_handles_labels()[0]:
         figure.legend(loc="outside lower center", frameon=False, fontsize=TICK)
     if cut:
         axes.text(0.01, top, f"… {len(ranking) - 2 * top} drugs between …", transform=axes.get_yaxis_transform(),
                   va="center", fontsize=TICK, style="italic")  # fmt: skip
-    notes = ["box: quartiles over lines; whiskers: 1.5 box lengths"]
+    notes = ["box: quartiles of point predictions over lines; whiskers: 1.5 box lengths"]
     notes += [] if shown["drug_seen"].all() else ["* no training labels"]
     notes += [] if shown["drug_measured"].all() else [f"† never measured in {screen.name}"]
     axes.set_title("\n".join(notes), fontsize=TICK, loc="left")
     figure.suptitle(title, fontsize=TITLE, fontweight="bold")
     finish(figure, [axes], path)
+
+
+def _draw_intervals(axes: Axes, pairs: pd.DataFrame, shown: pd.DataFrame, place: np.ndarray, level: float) -> None:
+    """A band for each drug, and beside it the number of its lines."""
+    ends = pairs.groupby("drug_id")[["ic50_um_low", "ic50_um_high"]].median().loc[shown["drug_id"]].to_numpy()
+    known = (ends[:, 0] > 0) & np.isfinite(ends).all(axis=1)  # no interval is claimed for others
+    if known.any():
+        words = f"{level:.0%} interval of one line's label: medians over lines of its ends".replace("%", " %")
+        axes.hlines(place[known], *ends[known].T, color="0.8", linewidth=11, zorder=0.8, label=words)
+    for at, n in zip(place, shown["n_pairs"], strict=True):
+        axes.text(1.02, at, f"{n:,}", transform=axes.get_yaxis_transform(), va="center", fontsize=TICK, color=GREY)
+    axes.set_title("lines", fontsize=TICK, loc="right", color=GREY)
 
 
 def coverage_figure(coverage: pd.DataFrame, path: Path, title: str, source: str, target: str) -> None:
@@ -91,6 +113,6 @@ def coverage_figure(coverage: pd.DataFrame, path: Path, title: str, source: str,
         axis.set_major_formatter(PercentFormatter(1))
         axis.set_label_text(what, fontsize=LABEL)
     axes.grid(color="0.92")
-    axes.legend(loc="upper left", frameon=False, fontsize=TICK)
+    figure.legend(loc="outside lower center", ncols=1, frameon=False, fontsize=TICK)
     figure.suptitle(title, fontsize=TITLE, fontweight="bold")
     finish(figure, [axes], path)

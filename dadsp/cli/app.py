@@ -17,6 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 from dadsp import plugins
 from dadsp.configuration.arguments import readable
 from dadsp.configuration.compose import explained, plain, with_plugins
+from dadsp.configuration.experiment_keys import with_experiment_named
 from dadsp.configuration.folder import conf_folder
 from dadsp.configuration.guard import check_options, guarded, replaced
 from dadsp.credentials import without_credentials
@@ -49,6 +50,7 @@ def run_app(verb: str, config_name: str, arguments: list[str], task: Callable[[D
             raise
         except Exception as error:
             told = explained(error, config_name) if isinstance(error, OmegaConfBaseException) else error
+            told = with_experiment_named(told, config)
             if HydraConfig.get().mode is RunMode.MULTIRUN:
                 _tell_failed(told)
                 return "failed"

@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from dadsp.cli.console import tell
 from dadsp.configuration.compose import plain, settings_hash
+from dadsp.configuration.guard import own_choices
 from dadsp.credentials import without_credentials
 from dadsp.errors import ConfigError, DadspError, nearest
 from dadsp.runs.folder import IDENTITY, RunFolder
@@ -54,15 +55,33 @@ def resumed(verb: Verb, arguments: list[str], as_json: bool) -> bool:
     return True
 
 
-def begin(verb: Verb, config: DictConfig, as_json: bool) -> Ending:
+def again(verb: str, arguments: list[str], *, without: str | None = None) -> list[str]:
+    """The command that composes what Hydra composed here: with the user's own choices, and one job of a sweep.
+
+    Args:
+        verb: As the user types it.
+        arguments: Of the command that was given.
+        without: Overrides that begin so are left out.
+    """
+    given = map(without_credentials, HydraConfig.get().overrides.task)
+    kept = [part for part in given if without is None or not part.lstrip("+~").startswith(without)]
+    return ["dadsp", verb, *own_choices(arguments), *kept]
+
+
+def begin(verb: Verb, config: DictConfig, as_json: bool, arguments: list[str]) -> Ending:
     """Begins a run in the folder that Hydra made for it, or goes on with a sweep's job in its own.
+
+    Args:
+        verb: Whose run it is.
+        config: As composed.
+        as_json: Whether to print JSON.
+        arguments: Of the command that was given.
 
     Raises:
         DadspError: The verb raised it.
     """
     folder = RunFolder(HydraConfig.get().runtime.output_dir)
-    given = map(without_credentials, HydraConfig.get().overrides.task)
-    command = shlex.join(["dadsp", verb.name, *given])
+    command = shlex.join(again(verb.name, arguments))
     sweep = folder.path.parent if HydraConfig.get().mode is RunMode.MULTIRUN else None
     if sweep is None:
         _refuse_files(folder, verb)  # before a lock is left there

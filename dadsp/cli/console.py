@@ -111,5 +111,8 @@ def print_results(folder: RunFolder, as_json: bool, tracking_uri: str | None = N
     print(f"run folder  {folder.path}")
     print(f"figures     {folder / FIGURES}")
     if tracking_uri:
-        how = tracking_uri if tracking_uri.startswith("http") else f"mlflow ui --backend-store-uri {tracking_uri}"
-        print(f"MLflow      {how}")
+        served = tracking_uri.startswith("http")
+        print(f"MLflow      {tracking_uri if served else f'mlflow ui --backend-store-uri {tracking_uri}'}")
+        if (experiment := folder.tracking.get("experiment_id")) is not None:
+            place = tracking_uri.rstrip("/") if served else "http://127.0.0.1:5000"
+            print(f"side by side: {place}/#/experiments/{experiment}/runs?compareRunsMode=CHART")

@@ -20,11 +20,12 @@ def run(arguments: list[str], as_json: bool) -> None:
     action, *overrides = arguments
     if action not in ACTIONS:
         raise ConfigError(f"'{action}' is not an action of dadsp data. {nearest(action, ACTIONS)}")
-    if "--config-dir" in overrides[:-1]:  # as Hydra's own applications take it
-        place = overrides.index("--config-dir")
-        folder = Path(overrides[place + 1]).absolute()
-        quoted = str(folder).replace("'", "\\'")
-        overrides[place : place + 2] = [f"hydra.searchpath=['file://{quoted}']"]
+    for place, part in enumerate(overrides):  # as Hydra's own applications take it
+        option, equals, named = part.partition("=")
+        if option == "--config-dir" and (equals or overrides[place + 1 :]):
+            quoted = str(Path(named if equals else overrides[place + 1]).absolute()).replace("'", "\\'")
+            overrides[place : place + (1 if equals else 2)] = [f"hydra.searchpath=['file://{quoted}']"]
+            break
     for option in (part for part in overrides if part.startswith("-")):
         raise ConfigError(f"{option} is not an option of dadsp data {action}. Valid: --config-dir, --json, --debug.")
     if action == "describe":

@@ -18,9 +18,10 @@ SETS = ("gdsc", "ccle", "depmap", "pubchem-smiles")
 
 def run(arguments: list[str], as_json: bool) -> None:
     """Fetches one set of files."""
-    if not arguments or arguments[0] not in SETS:
-        given = arguments[0] if arguments else ""
-        raise ConfigError(f"'{given}' is nothing that can be fetched. {nearest(given, SETS)}")
+    if not arguments:
+        raise ConfigError(f"dadsp data fetch is told what to fetch. Valid: {', '.join(SETS)}.")
+    if arguments[0] not in SETS:
+        raise ConfigError(f"'{arguments[0]}' is nothing that can be fetched. {nearest(arguments[0], SETS)}")
     name, *overrides = arguments
     settings: Any = OmegaConf.to_container(compose("fetch", overrides), resolve=True)
     patience = validated(Patience, settings["patience"], "patience")

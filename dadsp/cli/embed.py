@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from omegaconf import DictConfig
+from rich.text import Text
 
 from dadsp.analysis.embedding import MEASURES, Embedding, EmbedOptions, embed
 from dadsp.cli.console import console, table_of
@@ -42,4 +43,6 @@ def _report(found: Embedding, out: Path, as_json: bool) -> None:
                 words, *("–" if row[step] is None else f"{row[step]:.4g}" for step in ("before", "after", "chance"))
             )
     console().print(table)
+    judged = facts["verdict"]
+    console().print(Text(judged["sentence"], style="green" if judged["passed"] else "bold red"))
     print(f"results  {out}")

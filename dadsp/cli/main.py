@@ -33,6 +33,8 @@ def main(argv: list[str] | None = None) -> int:
     debug = "--debug" in arguments
     as_json = "--json" in arguments
     arguments = [part for part in arguments if part not in ("--debug", "--json")]
+    if arguments[:1] == ["help"] and arguments[1:]:
+        arguments = [*arguments[1:], "--help"]
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(help.general(), end="")
         return 0

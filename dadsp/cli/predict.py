@@ -3,6 +3,7 @@
 import json
 import sys
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -138,13 +139,14 @@ def _show(predicted: Predicted, trust: Trust | None, options: PredictOptions) ->
 
     frame, title = predicted.frame, predicted.system
     if options.figures:
-        write_figures(frame, title, predicted.unit, Path(options.figures))
+        write_figures(frame, title, predicted.unit, Path(options.figures), predicted.called)
     if options.page:
         from dadsp.report.prediction_page import prediction_page
 
         notes = [asdict(note) for note in predicted.notes]
         facts = None if trust is None else trust.facts
-        page = prediction_page(frame, title, notes, facts, lambda rows: drawn_line(rows, title, predicted.unit))
+        draw = partial(drawn_line, system=title, unit=predicted.unit, called=predicted.called)
+        page = prediction_page(frame, title, notes, facts, draw, predicted.called)
         write_document(page, "html", Path(options.page))
 
 

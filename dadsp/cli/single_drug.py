@@ -22,6 +22,9 @@ from dadsp.singledrug.settings import OPTIONS, SingleDrugOptions
 
 KEYS = ("panel", "drug", *OPTIONS, "tracking", "seed", "resume", "runs", "plugins")
 
+# Of the means over drugs, those of the first of two tables: one alone is too wide for whole headings in a terminal.
+SCORES = ("drugs", "mse", "mse_over_mean", "r2", "pearson", "accuracy", "balanced_accuracy", "kappa")
+
 
 def _compare(job: Job, as_json: bool) -> Ending:
     top, tracking = job.options()
@@ -45,10 +48,10 @@ def _print_facts(panel: ResponsePanel, n_drugs: int, options: SingleDrugOptions)
         f"{len(panel.drugs)} drugs"
     )
     print_notes((panel,))
+    n_genes = options.selection.kept(len(panel.genes))
     print(
-        f"{protocol.repeats} partitions of each drug's lines, {1 - protocol.test_fraction:.0%} train; "
-        f"{options.selection.n_genes:,} genes are selected on: {', '.join(protocol.selection_scopes)}; classes are cut at "
-        f"quartiles of: {protocol.threshold_scope}\n",
+        f"{protocol.repeats} partitions of each drug's lines, {1 - protocol.test_fraction:.0%} train; {n_genes:,} genes are "
+        f"selected on: {', '.join(protocol.selection_scopes)}; classes cut at quartiles of: {protocol.threshold_scope}\n",
         flush=True,
     )
 
@@ -65,7 +68,10 @@ def _show(folder: RunFolder, as_json: bool) -> None:
     cut = "" if results["run"]["threshold_scope"] == "train" else "; classes cut at oracle quartiles, of test lines too"
     _print_table(tables["mse"][fair], f"Mean squared error of {results['run']['response']}, mean over repeats")
     _print_table(tables["accuracy"], f"3-class accuracy, distribution over drugs{cut}")
-    _print_table(tables["summary"].drop(columns="saw_test_labels"), f"Means over drugs{cut}")
+    means = tables["summary"].drop(columns="saw_test_labels")
+    scores = [name for name in means if name in SCORES]
+    _print_table(means[scores], f"Means over drugs{cut}")
+    _print_table(means.drop(columns=scores), "Cost and genes, means over drugs")
     if len(tables["leak"]):
         _print_table(tables["leak"], "What selecting genes with test labels is worth: MSE of oracle − honest")
     if any(oracle.values()):
@@ -78,11 +84,14 @@ def _print_table(frame: pd.DataFrame, title: str) -> None:
     """A frame as a terminal table under a title of its own line, which a narrow table would break."""
     print(title)
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    table.add_column("")
+    table.add_column("", overflow="fold")
     for name in frame.columns:
-        table.add_column(str(name).replace("_", " "), justify="right", max_width=10)
+        heading = str(name).replace("_", " ")
+        longest = max(map(len, heading.split()))  # else a narrow terminal would cut words, and two headings might look alike
+        table.add_column(heading, justify="right", min_width=longest, max_width=max(10, longest))
     for label, values in zip(frame.index, frame.to_numpy(), strict=True):
-        table.add_row(str(label), *map(_cell, values))
+        cells = zip(frame.columns, values, strict=True)
+        table.add_row(str(label), *(f"{value:.0f}" if name == "drugs" else _cell(value) for name, value in cells))
     console().print(table)
 
 

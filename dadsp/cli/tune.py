@@ -16,10 +16,9 @@ from pydantic import Field, StrictBool, StrictInt
 from pydantic.dataclasses import dataclass
 from rich.table import Table
 
-from dadsp.cli.begin import check_keys
+from dadsp.cli.begin import again, check_keys
 from dadsp.cli.console import console, tell
 from dadsp.configuration.compose import build, plain, settings_hash
-from dadsp.credentials import without_credentials
 from dadsp.errors import ConfigError, DadspError
 from dadsp.files import write_atomically, write_json
 from dadsp.models.base import Predictor
@@ -86,7 +85,7 @@ def work(config: DictConfig, as_json: bool, arguments: list[str]) -> None:
             helper.wait()
     search.work()  # what a helper may have left behind
     with sole_process(folder, job=True, wait=tell):  # a killed helper's temporary files go, no living one's
-        _report(folder, search.found(), as_json)
+        _report(folder, search.found(), again("train", arguments, without="tune."), as_json)
 
 
 def _model(config: DictConfig, values: Mapping[str, Any]) -> Predictor:
@@ -98,20 +97,18 @@ def _model(config: DictConfig, values: Mapping[str, Any]) -> Predictor:
     return model
 
 
-def _report(folder: Path, found: Tuned, as_json: bool) -> None:
+def _report(folder: Path, found: Tuned, command: list[str], as_json: bool) -> None:
     """Writes and prints the trials and the command that trains with the best values."""
     frame = found.trials
     write_atomically(folder / "trials.csv", partial(write_csv, frame))
     if found.best is None:
         raise DadspError(f"None of the {len(frame)} trials came to an end (see {folder / 'trials.csv'}). Narrow tune.space.")
     overrides = [f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in found.best.items()]
-    task = map(without_credentials, HydraConfig.get().overrides.task)
-    given = [part for part in task if not part.lstrip("+~").startswith("tune.")]
     best = {
         "trial": found.trial,
         "score": found.score,
         "overrides": overrides,
-        "command": shlex.join(["dadsp", "train", *given, *overrides]),
+        "command": shlex.join([*command, *overrides]),
     }
     write_json(folder / "best.json", best)
     if as_json:

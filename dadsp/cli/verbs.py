@@ -58,13 +58,13 @@ def run(verb: str, arguments: list[str], as_json: bool) -> None:
             return
     from dadsp.cli.app import run_app
 
-    more = (prepared,) if verb == "tune" else ()  # which it hands to the processes that help it
+    more = (prepared,) if verb in (*BEGIN_RUNS, "tune") else ()  # of which a command is made that does the same again
     run_app(verb, CONFIGURATIONS.get(verb, verb), prepared, partial(_work, verb, as_json, more))
 
 
 def _work(verb: str, as_json: bool, more: tuple[Any, ...], config: Any) -> Any:
     if verb in BEGIN_RUNS:
-        return _module("begin").begin(_module(verb).VERB, config, as_json)
+        return _module("begin").begin(_module(verb).VERB, config, as_json, *more)
     return _module(verb).work(config, as_json, *more)
 
 

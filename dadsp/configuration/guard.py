@@ -150,6 +150,16 @@ def check_options(arguments: list[str]) -> None:
             raise ConfigError(reason)
 
 
+def own_choices(arguments: list[str]) -> list[str]:
+    """Those of a command's arguments that say where choices of the user's own lie, as they were given.
+
+    Hydra does not count them among the overrides of the task, and without them the command is another.
+    """
+    folder = get_args_parser().parse_known_args(arguments)[0].config_dir
+    named = [part for part in arguments if part.lstrip("+").startswith("hydra.searchpath=")]
+    return [*(["--config-dir", folder] if folder is not None else []), *named]
+
+
 def check_hydra(node: DictConfig) -> None:
     """Passes if Hydra's own part of a configuration names no code and sets no variable beyond those listed above.
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from dadsp.errors import ConfigError, nearest
@@ -35,7 +36,7 @@ class Run:
         replicate: What its repetitions differ in, e.g. ``"seed 0"``; runs of one replicate are paired.
         saw_target_labels: Whether labels of the target screen were used anywhere.
         table: Its test predictions.
-        kind: One of ``SYSTEMS``.
+        kind: One of ``SYSTEMS``, or ``"naive_source"``.
     """
 
     system: str
@@ -52,7 +53,8 @@ class Comparison:
     Attributes:
         title: Which data and which test.
         reference: The system that differences refer to.
-        table: One row per system, the best RMSE first, then the naive rows. Columns: system, kind, saw_target_labels, runs;
+        table: One row per system, the best RMSE first, then the naive rows, of which those whose predictions are known and
+            that saw source labels alone have intervals and differences too. Columns: system, kind, saw_target_labels, runs;
             the mean over runs of each of ``compared_scores`` with its sample standard deviation in ``…_sd``; rmse_low and
             rmse_high, the bootstrap interval of the mean RMSE, median_drug_pearson_low and …_high that of r per drug;
             difference (mean RMSE minus the reference's, paired by replicate) with difference_sd, difference_low,
@@ -71,6 +73,26 @@ class Comparison:
     ranks: Ranks | None
     facts: dict[str, int]
 
+    @property
+    def best_fair(self) -> str | None:
+        """The row of least RMSE, system or naive, that saw no label of the target screen; None where all did."""
+        table = self.table
+        fair = table[table["kind"].isin(("model", "naive_source")) & ~table["saw_target_labels"].astype(bool)]
+        fair = fair[fair["rmse"].notna()]
+        return None if fair.empty else str(fair.nsmallest(1, "rmse")["system"].iloc[0])
+
+    @property
+    def against_naive(self) -> dict[str, Any] | None:
+        """The reference against the naive row of least RMSE that saw source labels alone; None where it is not known.
+
+        Keys: naive, its name; difference, RMSE of the reference minus its, with the 95 % interval from low to high.
+        """
+        row = best_naive(self.table)
+        if row is None or pd.isna(row["difference"]):
+            return None
+        ends = {"difference": -row["difference"], "low": -row["difference_high"], "high": -row["difference_low"]}
+        return {"naive": row["system"]} | {name: float(value) for name, value in ends.items()}
+
     def to_json(self) -> dict[str, Any]:
         """The same content as plain values, null where there is none."""
         ranks = self.ranks
@@ -78,6 +100,8 @@ class Comparison:
             "title": self.title,
             "reference": self.reference,
             "facts": self.facts,
+            "best_fair": self.best_fair,
+            "against_naive": self.against_naive,
             "systems": _records(self.table),
             "runs": _records(self.scores),
             "ranks": ranks
@@ -92,11 +116,18 @@ class Comparison:
         }
 
 
+def best_naive(table: pd.DataFrame) -> "pd.Series[Any] | None":
+    """The row of a comparison with the least RMSE among the naive ones that saw source labels alone; None without any."""
+    naive = table[(table["kind"] == "naive_source") & table["rmse"].notna()]
+    return None if naive.empty else naive.nsmallest(1, "rmse").iloc[0]
+
+
 def compare(
     runs: Sequence[Run],
     title: str,
     *,
     naive: pd.DataFrame | None = None,
+    naive_runs: Sequence[Run] = (),
     expected: pd.DataFrame | None = None,
     reference: str | None = None,
     replicates: int = 2000,
@@ -109,6 +140,7 @@ def compare(
         title: Which data and which test.
         naive: Scores of naive rows: system, kind, saw_target_labels, replicate and ``compared_scores``;
             those that are absent become NaN.
+        naive_runs: Predictions of naive rows among them, replicate by replicate, for intervals and paired differences.
         expected: Published numbers: system, and rmse or r2 or both.
         reference: The system that differences refer to; None takes the best RMSE among those that saw no target label.
         replicates: Of the bootstrap.
@@ -124,13 +156,14 @@ def compare(
     reference = reference or _best(scores, mean)
     if reference not in mean.index:
         raise ConfigError(f"reference={reference} is none of the systems compared. {nearest(reference, mean.index)}")
-    tables = [run.table for run in runs]
+    naive_runs = [run for run in naive_runs if run.system not in mean.index]
+    tables = [run.table for run in (*runs, *naive_runs)]
     samples = {"rmse": bootstrap_rmse(tables, replicates, seed), R: bootstrap_pearson(tables, replicates, seed)}
     ranks = _ranks(runs, evaluations)
     if naive is not None:
         naive = naive[~naive["system"].isin(mean.index)]
         scores = pd.concat([scores, naive.reindex(columns=scores.columns)], ignore_index=True)
-    table = _summary(scores).merge(_bootstrapped(runs, samples, scores, reference), on="system", how="left")
+    table = _summary(scores).merge(_bootstrapped([*runs, *naive_runs], samples, scores, reference), on="system", how="left")
     table["mean_rank"] = table["system"].map(ranks.mean if ranks else {}).astype(float)
     for name in ("rmse", "r2"):
         known = (
@@ -177,6 +210,7 @@ def _summary(scores: pd.DataFrame) -> pd.DataFrame:
 def _bootstrapped(runs: Sequence[Run], samples: Mapping[str, Values], scores: pd.DataFrame, reference: str) -> pd.DataFrame:
     """Intervals of each system's mean scores, and differences from the reference over the replicates both have."""
     column = {(run.system, run.replicate): position for position, run in enumerate(runs)}
+    known = {name: scores.set_index(["system", "replicate"])[name].to_dict() for name in samples}
     of_reference = {replicate: position for (system, replicate), position in column.items() if system == reference}
     rows = []
     for system in dict.fromkeys(run.system for run in runs):
@@ -187,8 +221,10 @@ def _bootstrapped(runs: Sequence[Run], samples: Mapping[str, Values], scores: pd
             row |= _ends(name, interval(drawn[:, list(own.values())].mean(axis=1)))
             if system != reference and shared:
                 ours, theirs = (list(positions) for positions in zip(*shared, strict=True))
-                values = scores[name].to_numpy()  # the first rows are the runs, in their order
-                gaps = pd.Series(values[ours] - values[theirs])
+                values = np.array(
+                    [known[name][runs[position].system, runs[position].replicate] for position in (*ours, *theirs)]
+                )
+                gaps = pd.Series(values[: len(ours)] - values[len(ours) :])
                 gap = DIFFERENCES[name]
                 row |= {gap: gaps.mean(), f"{gap}_sd": gaps.std()}
                 row |= _ends(gap, interval((drawn[:, ours] - drawn[:, theirs]).mean(axis=1)))

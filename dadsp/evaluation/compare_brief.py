@@ -72,7 +72,7 @@ def advice(comparison: Comparison) -> str:
     """One sentence that says which system to use, from RMSE and r per drug and the intervals of their paired differences.
 
     The comparison refers to the best RMSE among the systems that saw no target label, as it does by default. A difference
-    counts where its interval excludes zero; naive rows have no interval and count by their number alone.
+    counts where its interval excludes zero; a naive row of less RMSE counts by its number alone.
     """
     table = comparison.table
     fair = table[(table["kind"] == "model") & ~table["saw_target_labels"].astype(bool)]
@@ -87,8 +87,9 @@ def advice(comparison: Comparison) -> str:
             f"{best['system']}, the best system, {rmse}."
         )
     others = fair[fair["system"] != best["system"]]
+    doubt = _not_told_apart(naive)
     if others.empty:
-        return f"{best['system']} is the only system to choose from; no naive row reaches its RMSE of {rmse}."
+        return f"{best['system']} is the only system to choose from; no naive row reaches its RMSE of {rmse}{doubt}."
     gap, r_gap = (DIFFERENCES[name] for name in ("rmse", R))
     tied = others[~(others[f"{gap}_low"] > 0)]
     potency = f"RMSE {rmse}{_standing(tied, others, 'lowest')}"
@@ -96,16 +97,17 @@ def advice(comparison: Comparison) -> str:
     for _, row in above.iterrows():
         return (
             f"Use {best['system']} for potency ({potency}), but {row['system']} to rank lines (r per drug "
-            f"{number(row[R], 2)} against {number(best[R], 2)}, interval of the difference above zero){_lookup(naive, row)}."
+            f"{number(row[R], 2)} against {number(best[R], 2)}, interval of the difference above zero)"
+            f"{_lookup(naive, row)}{doubt}."
         )
     alike = others[others[R].notna() & ~(others[f"{r_gap}_high"] < 0)]  # one without r ranks no lines
     if pd.isna(best[R]):
         ranking = "it does not rank the lines of a drug" + (f"; {_names(alike['system'])} can" if len(alike) else "")
-        return f"Use {best['system']}: {potency}; {ranking}."
+        return f"Use {best['system']}: {potency}; {ranking}{doubt}."
     ranking = f"r per drug {number(best[R], 2)}{_standing(alike, others, 'highest')}"
     equal = others.loc[tied.index.intersection(alike.index), "system"].tolist()
     either = f", or just as well {_names(equal)}" if equal else ""
-    return f"Use {best['system']}{either}: {potency}; {ranking}{_lookup(naive, best)}."
+    return f"Use {best['system']}{either}: {potency}; {ranking}{_lookup(naive, best)}{doubt}."
 
 
 def _standing(tied: pd.DataFrame, others: pd.DataFrame, extreme: str) -> str:
@@ -120,6 +122,14 @@ def _lookup(naive: pd.DataFrame, system: "pd.Series[float]") -> str:
     """A naive row that ranks lines better, which a reader should know of."""
     above = naive[naive[R] > system[R]].nlargest(1, R)
     return "".join(f"; yet the naive row '{row['system']}' reaches {number(row[R], 2)}" for _, row in above.iterrows())
+
+
+def _not_told_apart(naive: pd.DataFrame) -> str:
+    """The best naive row, where the interval of its difference from the best system includes zero."""
+    rows = naive.nsmallest(1, "rmse")
+    rows = rows[rows[f"{DIFFERENCES['rmse']}_low"] <= 0]
+    words = "; yet in RMSE not told apart from the naive row '{}', {} (interval of the difference includes zero)"
+    return "".join(words.format(row["system"], number(row["rmse"])) for _, row in rows.iterrows())
 
 
 def _names(systems: Iterable[str]) -> str:

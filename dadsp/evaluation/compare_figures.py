@@ -13,7 +13,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from dadsp.evaluation.compare import Comparison, R
+from dadsp.evaluation.compare import SYSTEMS, Comparison, R, best_naive
 from dadsp.evaluation.compare_tables import marked, number
 from dadsp.evaluation.figures import BLUE, GREY, ORANGE, VERMILION, short
 from dadsp.evaluation.statistics import Ranks
@@ -41,17 +41,24 @@ class Drawing:
 def drawings(comparison: Comparison) -> list[Drawing]:
     """RMSE and r per drug with intervals; differences from the reference and ranks where there is more than one system."""
     found = [_rmse(comparison)]
-    if comparison.table[f"{R}_low"].notna().any():
+    if len(_shown(comparison, f"{R}_low")):
         found.append(_r_per_drug(comparison))
-    if comparison.table["difference"].notna().any():
+    if len(_shown(comparison, "difference")):
         found.append(_differences(comparison))
     if comparison.ranks:
         found.append(_ranks(comparison.ranks))
     return found
 
 
+def _shown(comparison: Comparison, column: str) -> pd.DataFrame:
+    """The systems and the best naive row, those with a value."""
+    table, naive = comparison.table, best_naive(comparison.table)
+    shown = table["kind"].isin(SYSTEMS) | (False if naive is None else table["system"] == naive["system"])
+    return table[shown & table[column].notna()]
+
+
 def _rmse(comparison: Comparison) -> Drawing:
-    table = comparison.table[comparison.table["rmse_low"].notna()]
+    table = _shown(comparison, "rmse_low")
     runs = comparison.scores.groupby("system")["rmse"]
     naive = comparison.table[comparison.table["kind"] == "naive_source"]
 
@@ -76,7 +83,7 @@ def _rmse(comparison: Comparison) -> Drawing:
 
 def _r_per_drug(comparison: Comparison) -> Drawing:
     """The second headline: which line; the label ceiling and the best naive row are lines to hold it against."""
-    table = comparison.table[comparison.table[f"{R}_low"].notna()].sort_values(R, ascending=False, kind="stable")
+    table = _shown(comparison, f"{R}_low").sort_values(R, ascending=False, kind="stable")
     runs = comparison.scores.groupby("system")[R]
     naive = comparison.table.loc[comparison.table["kind"] == "naive_source", R].max()
     ceiling = comparison.table["ceiling"].max()
@@ -101,7 +108,7 @@ def _r_per_drug(comparison: Comparison) -> Drawing:
 
 
 def _differences(comparison: Comparison) -> Drawing:
-    table = comparison.table[comparison.table["difference"].notna()]
+    table = _shown(comparison, "difference")
 
     def draw(axes: Axes) -> None:
         _interval_rows(axes, table, "difference", marked(table))

@@ -87,10 +87,12 @@ def caption(comparison: Comparison, *, page: bool = True) -> list[str]:
     """What the columns of ``main_columns`` mean."""
     facts, ranks = comparison.facts, comparison.ranks
     lines = [
+        "Bold: the least RMSE among systems and naive rows that saw no label of the target screen.",
         "±: standard deviation over runs. r per drug: median over drugs of Pearson r among the lines of one drug.",
         f"Intervals: {facts['bootstrap_replicates']:,} bootstrap draws of lines and of drugs. They speak of these trained "
         "models on other lines and drugs; how much training itself varies is the ±.",
     ]
+    lines += against_naive(comparison)
     known = comparison.table.dropna(subset="ceiling")
     if len(known):
         ceiling, n_drugs = known[["ceiling", "ceiling_drugs"]].iloc[0]
@@ -111,6 +113,20 @@ def caption(comparison: Comparison, *, page: bool = True) -> list[str]:
     if seen_otherwise(comparison.table):
         lines.append("†: saw labels of the target screen, no fair rival to the other rows.")
     return lines
+
+
+def against_naive(comparison: Comparison) -> list[str]:
+    """Whether the reference beats the best naive row, in a sentence; none where that is not known."""
+    found = comparison.against_naive
+    if found is None:
+        return []
+    low, high = found["low"], found["high"]
+    verdict = "worse" if low > 0 else "better" if high < 0 else "not told apart"
+    ends = f"[{number(low)}, {number(high)}]"
+    return [
+        f"{comparison.reference} against the best naive row, {found['naive']}: RMSE {'+' * (found['difference'] > 0)}"
+        f"{number(found['difference'])}, 95 % interval {ends}: {verdict}."
+    ]
 
 
 def meaning(score: Score) -> str:
@@ -146,7 +162,8 @@ def render(comparison: Comparison) -> Table:
     kinds = [*comparison.table["kind"], ""]
     for position, values in enumerate(text.itertuples(index=False)):
         # Text, since a name such as "DADSP-A [dropout=0.3]" would be read as markup.
-        table.add_row(*map(Text, values), end_section=kinds[position] != kinds[position + 1])
+        style = "bold" if comparison.table["system"].iloc[position] == comparison.best_fair else None
+        table.add_row(*map(Text, values), style=style, end_section=kinds[position] != kinds[position + 1])
     return table
 
 

@@ -4,6 +4,7 @@ Figures are drawn on their own canvas, so nothing here needs a display or touche
 Okabe and Ito, and no meaning rests on colour alone.
 """
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import PolyCollection
 from matplotlib.colors import LinearSegmentedColormap, LogNorm
@@ -70,6 +72,7 @@ def predicted_vs_measured(table: PredictionTable, path: Path, title: str) -> Non
         panel.set_title(f"{heading}\n{_scores(frame[rows])}", fontsize=LABEL)
         drawn += [strip, panel]
     drawn[0].set_ylabel("Predicted −log₁₀ IC50 (µM)", fontsize=LABEL)
+    figure.legend(*drawn[1].get_legend_handles_labels(), loc="outside lower center", frameon=False, fontsize=TICK)
     drawn.append(figure.add_subplot(grid[4]))
     _draw_key(figure, drawn[-1], hexagons)
     figure.suptitle(title, fontsize=TITLE, fontweight="bold")
@@ -138,11 +141,11 @@ def loss_curves(history: pd.DataFrame, path: Path, best_epoch: int | None = None
     """Writes a PNG of the training curves: losses, validation RMSE, and the domain discriminator where there is one.
 
     Args:
-        history: One row per epoch: ``epoch`` and columns such as ``train/mse``, ``train/domain_loss``,
-            ``train/domain_accuracy``, ``train/lambda``, ``val/source/rmse``. Missing values are skipped, a panel without
-            a column is left out, columns of other kinds are not drawn.
+        history: One row per epoch: ``epoch``, from 0 (drawn from 1), and columns such as ``train/mse``,
+            ``train/domain_loss``, ``train/domain_accuracy``, ``train/lambda``, ``val/source/rmse``. Missing values are
+            skipped, a panel without a column is left out, columns of other kinds are not drawn.
         path: Where to write.
-        best_epoch: The epoch whose weights were kept; marked where given.
+        best_epoch: The epoch, from 0, whose weights were kept; marked where given.
 
     Raises:
         SchemaError: There is no ``epoch`` column, or nothing to draw.
@@ -151,7 +154,7 @@ def loss_curves(history: pd.DataFrame, path: Path, best_epoch: int | None = None
         raise SchemaError("A training history needs an 'epoch' column.")
     filled = [str(name) for name in history.columns if name != "epoch" and history[name].notna().any()]
     panels = {
-        "Loss": [name for name in filled if _LOSS.search(name)],
+        "Training loss (of scaled labels)": [name for name in filled if _LOSS.search(name)],
         "Validation RMSE, −log₁₀ IC50 (µM)": [name for name in filled if _VALIDATION_RMSE.search(name)],
         "Domain discriminator": [name for name in filled if _DOMAIN.search(name)],
     }
@@ -164,7 +167,8 @@ def loss_curves(history: pd.DataFrame, path: Path, best_epoch: int | None = None
         axes = figure.add_subplot(1, len(panels), number)
         _draw_curves(axes, history, names)
         if best_epoch is not None:
-            axes.axvline(best_epoch, color=GREY, linestyle=":", linewidth=1.5, label=f"best epoch ({best_epoch})", zorder=1)
+            kept = best_epoch + 1
+            axes.axvline(kept, color=GREY, linestyle=":", linewidth=1.5, label=f"epoch kept ({kept})", zorder=1)
         axes.set_title(heading, fontsize=LABEL)
         axes.set_xlabel("Epoch", fontsize=LABEL)
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2, frameon=False, fontsize=TICK - 1)
@@ -179,7 +183,7 @@ def _draw_measured(free: pd.DataFrame, panel: Axes, limits: tuple[float, float],
     panel.tick_params(labelleft=False)
     panel.set_xlabel("Measured −log₁₀ IC50 (µM)", fontsize=LABEL)
     panel.plot(limits, limits, color=VERMILION, linewidth=1.5, linestyle="--", label="predicted = measured")
-    panel.legend(loc="lower right", frameon=False, fontsize=TICK)
+    panel.xaxis.set_major_locator(MaxNLocator(6))
     if free.empty:
         return []
     true, pred = free["y_true"].to_numpy(), free["y_pred"].to_numpy()
@@ -235,14 +239,25 @@ def _draw_curves(axes: Axes, history: pd.DataFrame, names: Sequence[str]) -> Non
     values = history[list(names)].to_numpy(dtype=np.float64)
     for name, (colour, dash) in zip(names, styles * (len(names) // len(styles) + 1), strict=False):
         points = history[["epoch", name]].dropna()
-        axes.plot(points["epoch"], points[name], color=colour, linestyle=dash, marker="o", markersize=4, label=name)
+        axes.plot(points["epoch"] + 1, points[name], color=colour, linestyle=dash, marker="o", markersize=4, label=name)
     low, high = np.nanmin(values), np.nanmax(values)
     if low > 0 and high > 20 * low:
         axes.set_yscale("log")
+        plain_log_ticks(axes.yaxis)
     if all(_DOMAIN.search(name) for name in names) and low >= 0 and high <= 1:
         axes.set_ylim(-0.03, 1.03)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.grid(color="0.92")
+
+
+def plain_log_ticks(axis: Axis) -> None:
+    """Plain numbers on a logarithmic axis (0.5, 1, 2, 5), not powers of ten; call it when its limits are set."""
+    low, high = axis.get_view_interval()
+    decades = abs(math.log10(high / low)) if low > 0 else math.inf
+    steps = (1,) if decades > 3.5 else (1, 2, 5) if decades > 0.7 else range(1, 10)
+    axis.set_major_locator(MaxNLocator(4) if decades < 0.3 else LogLocator(subs=steps, numticks=99))
+    axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def finish(figure: Figure, axes: Sequence[Axes], path: Path) -> None:

@@ -64,6 +64,9 @@ def bootstrap_pearson(tables: Sequence[PredictionTable], replicates: int, seed: 
         true, pred = frame["y_true"].to_numpy(), frame["y_pred"].to_numpy()
         pairs = GroupedPairs(true, pred, np.zeros(len(true), dtype=bool), drug, len(draws.drugs))
         usable = np.isfinite(within_groups(PEARSON, pairs)) & (pairs.n >= min_pairs)
+        if not usable.any():  # such as a drug's mean, which ranks no lines
+            columns.append(np.full(replicates, np.nan))
+            continue
         # Around each drug's mean, so that differences of large sums stay exact.
         y, x = (values - pd.Series(values).groupby(drug).transform("mean").to_numpy() for values in (true, pred))
         key = place.tobytes() + true.tobytes()

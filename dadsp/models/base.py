@@ -27,19 +27,36 @@ FORMAT = {"format": "dadsp-model", "version": 1}
 
 
 @dataclass(frozen=True)
+class StageLength:
+    """For how long a stage trains, and once it has ended, for how long it did.
+
+    Attributes:
+        planned: Most epochs.
+        trained: Epochs that it took; None while it trains.
+        kept: The epoch, from 1, whose weights are kept; None while it trains, and where nothing chooses: then the last.
+    """
+
+    planned: int
+    trained: int | None = None
+    kept: int | None = None
+
+
+@dataclass(frozen=True)
 class FitContext:
     """Where and how a predictor is trained.
 
     Attributes:
         seed: Root of every random draw.
         checkpoints: Folder for training states, so that a killed run can go on; None keeps none.
-        on_epoch: Receives (stage, epoch, metrics) after each epoch.
+        on_epoch: Receives (stage, epoch, metrics) after each epoch; epochs count from 0, as in all that is written.
+        on_stage: Receives (stage, its length) before a stage trains and when it has ended; nothing of stages read back.
         progress: Whether to draw a progress bar.
     """
 
     seed: int = 0
     checkpoints: Path | None = None
     on_epoch: Callable[[str, int, dict[str, float]], None] = field(default=lambda stage, epoch, metrics: None)
+    on_stage: Callable[[str, StageLength], None] = field(default=lambda stage, length: None)
     progress: bool = False
 
 

@@ -1,6 +1,6 @@
 """Predicting the pairs of a user's tables by a fitted system: what ``dadsp predict``, notebooks and served models share."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -35,6 +35,7 @@ class Predicted(NamedTuple):
         column: The column of the predicted response.
         unit: What it is.
         notes: What was left out.
+        called: What people call the lines, by id; empty where nobody says.
     """
 
     system: str
@@ -42,6 +43,7 @@ class Predicted(NamedTuple):
     column: str
     unit: str
     notes: tuple[Note, ...]
+    called: Mapping[str, str]
 
 
 def predict_new(
@@ -91,19 +93,19 @@ def predict_new(
     read, frame, notes = of(pairs, drugs=drugs, lines=lines, on_unknown=on_unknown)
     if isinstance(own, NewLines):
         notes = (*own.notes, *notes)
-    seen = None if expression is None else model.seen_range(domain)
-    if seen is not None:
+    if expression is not None and (seen := model.seen_range(domain)) is not None:
         refuse_impossible(read.screen, model.genes, seen, str(expression))
     if calibrate is not None:
         model, trust = with_labels(model, calibrate, read, partial(of, drugs=table)), None
     columns = trusted(model, read, trust)
     potency = columns.pop("neg_log10_ic50_um")
-    ic50_um = _ic50_um(model, frame, potency)
-    told = {"neg_log10_ic50_um": potency, "ic50_um": ic50_um, **columns, **_standing(potency, read, trust)}
+    told = {"neg_log10_ic50_um": potency, "ic50_um": _ic50_um(model, frame, potency)}
+    told |= columns | _standing(potency, read, trust)
     if isinstance(own, NewLines) and own.imputer is not None:
         told["imputation_variance"] = imputation_variance(model, read, own)
     frame = pd.concat([frame, pd.DataFrame(told)], axis="columns")
-    return Predicted(model.name, frame, "neg_log10_ic50_um", "−log10 IC50(µM)", (*notes, *trust_notes(trust, frame)))
+    called, notes = read.screen.cells.called(np.unique(read.cell_idx)), (*notes, *trust_notes(trust, frame))
+    return Predicted(model.name, frame, "neg_log10_ic50_um", "−log10 IC50(µM)", notes, called)
 
 
 def _ic50_um(model: Predictor, frame: pd.DataFrame, potency: FloatArray) -> NDArray[np.float64]:

@@ -35,4 +35,6 @@ def comparison_section(comparison: Comparison) -> Section:
 
 
 def _table(comparison: Comparison, title: str, text: pd.DataFrame) -> Table:
-    return Table(title, text.columns.tolist(), text.to_numpy().tolist(), comparison.table["kind"].tolist())
+    systems, best = comparison.table["system"].tolist(), comparison.best_fair
+    bold = None if best is None else systems.index(best)
+    return Table(title, text.columns.tolist(), text.to_numpy().tolist(), comparison.table["kind"].tolist(), bold)

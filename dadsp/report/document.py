@@ -24,10 +24,17 @@ _MARKUP = re.compile(r"([\\`*<>|\[\]&]|(?<!\w)_|_(?!\w))")
 
 @dataclass(frozen=True)
 class Text:
-    """Paragraphs, or the points of a list."""
+    """Paragraphs, or the points of a list.
+
+    Attributes:
+        lines: Each of them.
+        as_list: Whether they are points.
+        passed: Of a verdict, which its words say too: green or red; None: no verdict.
+    """
 
     lines: Sequence[str]
     as_list: bool = False
+    passed: bool | None = None
     kind: ClassVar[str] = "text"
 
 
@@ -48,6 +55,7 @@ class Table:
         columns: Headings.
         rows: As many cells as there are columns.
         kinds: What each row is of, as in ``dadsp.evaluation.report.Row``: ``"model"`` is bold, others are not; empty: alike.
+        bold: Number of the one row that is bold instead; None: as ``kinds`` says.
         folded: Whether it opens on demand.
     """
 
@@ -55,6 +63,7 @@ class Table:
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
     kinds: Sequence[str] = ()
+    bold: int | None = None
     folded: bool = False
     kind: ClassVar[str] = "table"
 

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from dadsp.analysis.back_test import score_columns
-from dadsp.analysis.embedding import MEASURES
+from dadsp.analysis.embedding import MEASURES, verdict
 from dadsp.analysis.enrichment_figures import SIGNIFICANT
 from dadsp.errors import examples
 from dadsp.evaluation.compare_tables import marked
@@ -174,7 +174,9 @@ def _embed(finding: Finding) -> Section:
         f"{facts['n_shared_lines']:,} of them in both."
     )
     table = Table("How far the screens are apart", ["Measure", *(step.capitalize() for step in _STEPS)], rows)
-    return Section("Feature space", [Text([counted]), Figures(_figures(finding, words)), table])
+    judged = verdict(facts)
+    told = Text([judged["sentence"]], passed=judged["passed"])
+    return Section("Feature space", [Text([counted]), told, Figures(_figures(finding, words)), table])
 
 
 def _explain(finding: Finding) -> Section:

@@ -24,6 +24,7 @@ def prediction_page(
     notes: Sequence[Mapping[str, Any]],
     trust: Mapping[str, Any] | None,
     draw: Callable[[pd.DataFrame], bytes],
+    called: Mapping[str, str],
 ) -> Document:
     """A section for each of the first ``MOST_LINES`` lines.
 
@@ -33,13 +34,14 @@ def prediction_page(
         notes: What was left out, found by name, or must be known.
         trust: ``Trust.facts``; None where the run has no calibration.
         draw: A PNG of the drugs of one line, from its rows.
+        called: What people call the lines, by id.
     """
     lines = list(frame["cell_id"].unique())
     told = [note_line(note) for note in notes]
     if len(lines) > MOST_LINES:
         told.append(f"lines without a section of their own, all of which are in the table: {len(lines) - MOST_LINES:,}")
     groups = dict(list(frame[frame["cell_id"].isin(lines[:MOST_LINES])].groupby("cell_id", sort=False)))
-    sections = [_trusting(trust)] + [_line(str(name), rows, draw) for name, rows in groups.items()]
+    sections = [_trusting(trust)] + [_line(called.get(str(name), str(name)), rows, draw) for name, rows in groups.items()]
     title = f"{system}: {len(frame):,} predictions, {len(lines):,} lines, {frame['drug_id'].nunique():,} drugs"
     return Document(title, told, sections)
 

@@ -73,16 +73,16 @@ def _training_section(run: ReportedRun) -> Section:
     for stage, epochs in run.history.groupby("stage", sort=False):
         losses, validated = (_columns(epochs, prefix) for prefix in ("train/loss", "val/"))
         loss = epochs[losses[0]].dropna() if losses else pd.Series(dtype=float)
-        best = epochs.sort_values(validated[0], kind="stable").iloc[0] if validated else None
+        best = epochs.sort_values(validated[-1], kind="stable").iloc[0] if validated else None
         rows.append(
             [
                 str(stage),
                 str(len(epochs)),
                 *((decimal(loss.iloc[0]), decimal(loss.iloc[-1])) if len(loss) else (MISSING, MISSING)),
-                MISSING if best is None else f"{validated[0]}: {decimal(best[validated[0]])} in epoch {best['epoch']}",
+                MISSING if best is None else f"{validated[-1]}: {decimal(best[validated[-1]])} in epoch {best['epoch'] + 1}",
             ]
         )
-    headings = ["Stage", "Epochs", "First loss", "Last loss", "Lowest on validation (epochs count from 0)"]
+    headings = ["Stage", "Epochs", "First loss", "Last loss", "Lowest on validation"]
     blocks: list[Block] = [Table("Stages of training", headings, rows)]
     if curves := _figures(run, only=("loss_curves",)):
         blocks.append(Figures(curves))

@@ -25,7 +25,7 @@ def write_imputation(found: Imputation, study: Study, options: ImputeOptions, ou
     for name, frame in tables.items():
         write_atomically(out / name, partial(WRITERS[Path(name).suffix], frame))
     title = f"{found.facts['system']}\nunmeasured pairs of {found.screen.name}"
-    ranking_figure(found.pairs, found.ranking, found.screen, out / "drug_ranking.png", title, options.top)
+    ranking_figure(found.pairs, found.ranking, found.screen, out / "drug_ranking.png", title, options.top, 1 - options.alpha)
     title = f"{found.facts['system']}\nintervals from held-out lines"
     coverage_figure(found.coverage, out / "coverage.png", title, study.source.name, study.target.name)
     write_json(out / "impute.json", found.facts)
@@ -38,7 +38,7 @@ def write_design(found: Design, options: DesignOptions, out: Path) -> None:
     withdraw(out / "design.json")
     write_atomically(out / "design.csv", partial(write_csv, found.pairs))
     write_atomically(out / "plate_map.csv", partial(write_csv, plate_map(found.pairs, options.plate)))
-    plates_figure(found.pairs, options.plate, out / "plates.png")
+    plates_figure(found.pairs, options.plate, out / "plates.png", found.screen.cells.called())
     facts = found.facts
     title = f"{facts['n_pairs']} pairs of {facts['screen']}"
     gain_figure(found.pairs, facts["expected_rmse_before"], facts["label_noise_sd"], out / "gain.png", title)

@@ -61,7 +61,7 @@ class FinishedRun:
         table: Test predictions.
         naive: Scores of the naive rows beside it, as they were written.
         newer_scores: Those that ``naive`` was written without.
-        naive_predictions: Of the naive rows, to compute newer scores from; empty where there are none.
+        naive_predictions: Of the naive rows, for newer scores and for intervals; empty where there are none.
     """
 
     run: Run
@@ -136,7 +136,7 @@ def finished_run(run: Run) -> FinishedRun:
             table=predictions.where(predictions.frame["split"] == "test"),
             naive=naive[["system", "kind", "saw_target_labels", *compared_scores()]].assign(replicate=replicate),
             newer_scores=newer,
-            naive_predictions=run.kept.naive_predictions if newer else {},
+            naive_predictions=run.kept.naive_predictions if run.is_kept else {},
         )
 
 
@@ -212,23 +212,34 @@ def compare_runs(
         compare(
             [ComparedRun(label, each.replicate, each.saw_target_labels, each.table, each.kind) for label, each in part],
             part[0][1].title,
-            naive=_naive(part),
+            naive=naive,
+            naive_runs=naive_runs,
             expected=expected,
             reference=reference if reference in {label for label, _ in part} else None,
             replicates=options.replicates,
             seed=options.seed,
         )
         for part in labelled
+        for naive, naive_runs in [_naive(part)]
     ]
 
 
-def _naive(runs: Sequence[tuple[str, FinishedRun]]) -> pd.DataFrame:
+def _naive(runs: Sequence[tuple[str, FinishedRun]]) -> tuple[pd.DataFrame, list[ComparedRun]]:
+    """Scores of the naive rows, and the predictions that were kept of those that saw source labels alone."""
     # All runs of a replicate have the same naive rows: the first that kept their predictions tells most of them.
     first: dict[str, FinishedRun] = {}
     for _, each in runs[::-1]:
-        if each.replicate not in first or each.naive_predictions or not each.newer_scores:
+        known = first.get(each.replicate)
+        if known is None or each.naive_predictions or not (each.newer_scores or known.naive_predictions):
             first[each.replicate] = each
-    return pd.concat([each.naive_scores() for each in first.values()], ignore_index=True)
+    scores = pd.concat([each.naive_scores() for each in first.values()], ignore_index=True)
+    kept = [
+        ComparedRun(name, each.replicate, False, each.naive_predictions[name], "naive_source")
+        for each in first.values()
+        for name in each.naive.loc[each.naive["kind"] == "naive_source", "system"]
+        if name in each.naive_predictions
+    ]
+    return scores, kept
 
 
 def _labelled(runs: Sequence[FinishedRun], notes: list[str]) -> list[tuple[str, FinishedRun]]:

@@ -21,7 +21,7 @@ from dadsp.runs.folder import MODEL, SPLIT, STUDY, TRUST, RunFolder
 from dadsp.runs.identity import sole_process
 from dadsp.runs.run import Run, keep_screens
 from dadsp.runs.scoring import row_name, score, write_results
-from dadsp.runs.tracked import TrackingOptions, track_results, tracked_run
+from dadsp.runs.tracked import OTHER_STAGES, TrackingOptions, track_results, tracked_run
 from dadsp.schema import Pairs, Split, Study
 from dadsp.splits.store import save_split
 from dadsp.tracking import Tracker
@@ -109,7 +109,8 @@ def work_in(
     folder.keep_settings(origin.settings)
     made_with = environment_tags() | plugins.identity(origin.settings) | plugins.versions()
     facts = {"command": origin.command, **_facts(study, split, context), **made_with}
-    tags = {name: value for name, value in facts.items() if name not in ("command", "seed")}
+    tags = {"system": model.name, "study": f"{study.source.name} → {study.target.name}"}
+    tags |= {name: value for name, value in facts.items() if name not in ("command", "seed")}
     given = f" + {facts['target_labels']}" if "target_labels" in facts else ""
     name = f"{model.name}{given} seed {context.seed}"
     with tracked_run(tracking, origin.runs, folder, name, origin.command, {**tags, **origin.tags}) as tracker:
@@ -191,8 +192,8 @@ def _both(model: Predictor, tracker: Tracker, context: FitContext) -> Callable[[
 
 
 def _track_epoch(model: Predictor, tracker: Tracker, stage: str, epoch: int, metrics: dict[str, float]) -> None:
-    main = stage == model.main_stage
-    tracker.log_epoch(metrics if main else {f"{stage}/{name}": value for name, value in metrics.items()}, epoch)
+    before = "" if stage == model.main_stage else f"{OTHER_STAGES}/{stage}/"
+    tracker.log_epoch({f"{before}{name}": value for name, value in metrics.items()}, epoch)
 
 
 def _settings(study: Study, split: Split, model: Predictor, folder: RunFolder, context: FitContext) -> dict[str, Any]:

@@ -263,7 +263,7 @@ def write_explanation(answer: Explained, folder: Path) -> dict[str, Any]:
     chance = chance_jaccard(len(explanation.genes), answer.options.top)
     tables = {"lines": explanation.lines, "top_genes": explanation.top, "agreement": explanation.overlaps}
     figures: dict[str, Callable[..., None]] = {
-        "top_genes": partial(top_genes_figure, explanation.top, potency, title=title),
+        "top_genes": partial(top_genes_figure, explanation.top, potency, title=title, called=explanation.called),
         "agreement": partial(stability_figure, explanation.overlaps, chance, baseline, title=title),
     }
     if not isinstance(atoms := explanation.atoms, str):

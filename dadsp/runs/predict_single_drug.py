@@ -130,7 +130,7 @@ def predict_single_drug(
         frame.loc[mine, "response"] = response
         frame.loc[mine, "sensitivity"] = model.classes(response)
         unit = model.response
-    return Predicted(f"single-drug networks, repeat {repeat}", frame, "response", unit, notes)
+    return Predicted(f"single-drug networks, repeat {repeat}", frame, "response", unit, notes, {})
 
 
 def _panel(folder: Path) -> ResponsePanel:

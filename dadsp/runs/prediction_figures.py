@@ -1,6 +1,7 @@
 """Figures of predictions, a file for each line."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -12,8 +13,8 @@ from dadsp.errors import ConfigError
 MOST_FIGURES = 100
 
 
-def write_figures(frame: pd.DataFrame, system: str, unit: str, folder: Path) -> None:
-    """Writes ``<line>.png`` for every line of a table of predictions.
+def write_figures(frame: pd.DataFrame, system: str, unit: str, folder: Path, called: Mapping[str, str]) -> None:
+    """Writes ``<line>.png`` for every line of a table of predictions, named by its id and headed by what it is called.
 
     Raises:
         ConfigError: They are more than ``MOST_FIGURES``.
@@ -30,12 +31,13 @@ def write_figures(frame: pd.DataFrame, system: str, unit: str, folder: Path) -> 
         while stem in taken:
             stem += "_"
         taken.add(stem)
-        ranked_drugs_figure(rows, folder / f"{stem}.png", f"{name}\n{system}", unit)
+        ranked_drugs_figure(rows, folder / f"{stem}.png", f"{called.get(str(name), name)}\n{system}", unit)
 
 
-def drawn_line(rows: pd.DataFrame, system: str, unit: str) -> bytes:
+def drawn_line(rows: pd.DataFrame, system: str, unit: str, called: Mapping[str, str]) -> bytes:
     """The same of one line, as a PNG."""
     with TemporaryDirectory() as scratch:
         path = Path(scratch) / "line.png"
-        ranked_drugs_figure(rows, path, f"{rows['cell_id'].iloc[0]}\n{system}", unit)
+        name = str(rows["cell_id"].iloc[0])
+        ranked_drugs_figure(rows, path, f"{called.get(name, name)}\n{system}", unit)
         return path.read_bytes()

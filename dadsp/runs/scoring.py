@@ -143,9 +143,12 @@ def _draw(folder: RunFolder, results: Results, model: Predictor, study: Study, n
 
 
 def _best_epoch(main: pd.DataFrame) -> int | None:
-    """The epoch of the least validation error, among those before the output collapsed; None without one."""
+    """The epoch, from 0, of the least validation error before the output collapsed; None without one.
+
+    Of several errors the last chose the weights.
+    """
     validated = [name for name in main.columns if name.startswith("val/")]
     if not validated:
         return None
     alive = main[main["collapsed"].isna()] if "collapsed" in main else main
-    return int(alive["epoch"].iloc[int(alive[validated[0]].argmin())]) if len(alive) else None
+    return int(alive["epoch"].iloc[int(alive[validated[-1]].argmin())]) if len(alive) else None

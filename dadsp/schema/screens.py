@@ -1,6 +1,7 @@
 """Screens: cell lines, drugs and responses over one gene list."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
@@ -47,6 +48,13 @@ class CellLines:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def called(self, rows: Iterable[int] | None = None) -> dict[str, str]:
+        """What people call each line, by its id, or those of some rows: its name, with the id where two are called alike."""
+        named = dict(zip(self.ids, self.names or self.ids, strict=True))
+        alike = Counter(named.values())
+        ids = self.ids if rows is None else [self.ids[row] for row in rows]
+        return {id_: id_ if not named[id_] else f"{named[id_]}" + f" ({id_})" * (alike[named[id_]] > 1) for id_ in ids}
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from dadsp.evaluation.figures import BLUE, DPI, GREEN, GREY, LABEL, ORANGE, PURPLE, TICK, VERMILION, finish
+from dadsp.evaluation.figures import BLUE, DPI, GREEN, GREY, LABEL, ORANGE, PURPLE, TICK, VERMILION, finish, plain_log_ticks
 from dadsp.singledrug.report import per_drug
 
 # Colour and mark of a method; a system that saw test labels has the same mark, hollow.
@@ -41,6 +41,7 @@ def mse_per_drug(frame: pd.DataFrame, response: str, path: Path) -> None:
         axes.plot(table[system], place, linestyle="", label=system, **_look(frame, system))
     axes.set_yticks(place, list(table.index))
     axes.set_xscale("log")
+    plain_log_ticks(axes.xaxis)
     axes.set_xlabel(f"Mean squared error of the test lines, {response}²", fontsize=LABEL)
     axes.grid(color="0.92")
     axes.set_axisbelow(True)
@@ -70,6 +71,7 @@ def accuracy_against_time(frame: pd.DataFrame, path: Path) -> None:
             axes.plot(seconds[system], accuracy[system], linestyle="", alpha=0.25, **{**look, "markersize": 3})
             axes.plot(seconds[system].mean(), accuracy[system].mean(), linestyle="", label=system, **look)
         axes.set_xscale("log")
+        plain_log_ticks(axes.xaxis)
         axes.set_xlabel(heading, fontsize=LABEL)
         axes.grid(color="0.92")
         axes.set_axisbelow(True)

@@ -66,9 +66,9 @@ def chosen_drugs(panel: ResponsePanel, drug: object, options: SingleDrugOptions)
     if unknown or not names:
         what = f"{len(unknown)} of {len(names)} names are no drugs of {panel.name}" if names else "no drug is named"
         raise ConfigError(f"drug: {what} ({examples(unknown)}). {nearest(str((*unknown, '')[0]), panel.drugs.ids)}")
-    if options.selection.n_genes > len(panel.genes):
+    if (n_genes := options.selection.kept(len(panel.genes))) > len(panel.genes):
         raise ConfigError(
-            f"selection.n_genes={options.selection.n_genes}, but {panel.name} has {len(panel.genes)} genes. Set it to fewer."
+            f"selection.n_genes={n_genes}, but {panel.name} has {len(panel.genes)} genes. Set it to fewer, or to null."
         )
     rows = [panel.drugs.ids.index(name) for name in dict.fromkeys(names)]
     measured = {panel.drugs.ids[row]: panel.values[np.isfinite(panel.values[:, row]), row] for row in rows}

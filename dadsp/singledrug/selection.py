@@ -15,6 +15,7 @@ from dadsp.options import STRICT
 from dadsp.schema import FloatArray, IntArray
 from dadsp.singledrug.scaling import MinMax
 
+MOST_GENES = 1000  # as the paper keeps
 GeneSet = Literal["selected", "all", "random"]
 Float64Array = NDArray[np.float64]
 
@@ -105,13 +106,13 @@ class SelectionOptions:
     """How many genes to keep, and how to find them (config group ``selection``).
 
     Attributes:
-        n_genes: Genes to keep; the paper keeps 1,000 of 56,318.
+        n_genes: Genes to keep; the paper keeps 1,000 of 56,318. None keeps half of those measured, at most 1,000.
         step: Genes to drop each round, a count or a share (< 1) of all.
         epsilon: Half-width of the SVR's tube, in units of the response.
         C: Weight of the errors outside the tube.
     """
 
-    n_genes: int = Field(default=1000, ge=1)
+    n_genes: int | None = Field(default=None, ge=1)
     step: float = Field(default=0.05, gt=0, allow_inf_nan=False)
     epsilon: float = Field(default=0.1, ge=0)
     C: float = Field(default=1.0, gt=0)
@@ -121,6 +122,10 @@ class SelectionOptions:
         if self.step >= 1 and self.step != int(self.step):
             raise ValueError(f"step={self.step:g} is neither a share of the genes, below 1, nor a whole number of them")
         return self
+
+    def kept(self, n_measured: int) -> int:
+        """How many of so many genes are kept."""
+        return min(MOST_GENES, max(1, n_measured // 2)) if self.n_genes is None else self.n_genes
 
 
 def choose_genes(
@@ -136,7 +141,7 @@ def choose_genes(
         seed: Of the random draw.
     """
     present = np.flatnonzero((expression != 0).any(axis=0))
-    n_kept = min(options.n_genes, len(present))
+    n_kept = min(options.kept(expression.shape[1]), len(present))
     if gene_set == "all":
         return present
     if gene_set == "random":

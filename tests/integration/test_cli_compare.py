@@ -232,8 +232,13 @@ def test_run_folders_of_older_versions_are_read_without_the_newer_scores(
         frame.drop(columns=newer).to_csv(folder / "comparison.csv", index=False)
         edit(folder / "metrics.json", without_newer)
     after = compared(runs, tmp_path, capsys)["comparisons"][0]["systems"]
-    kept = ("system", "rmse", "r2", "median_drug_pearson", "median_drug_pearson_low", "difference", "r_difference")
-    assert [[each[name] for name in kept] for each in after] == [[each[name] for name in kept] for each in before]
+    scored = ("system", "rmse", "r2", "median_drug_pearson")
+    drawn = ("rmse_low", "median_drug_pearson_low", "difference", "r_difference")
+    for old, new in zip(after, before, strict=True):
+        assert [old[name] for name in scored] == [new[name] for name in scored]
+        # Naive rows had not kept their predictions, of which intervals are drawn.
+        assert [old[name] for name in drawn] == ([new[name] for name in drawn] if new["kind"] == "model" else [None] * 4)
+    assert any(each["kind"] == "naive_source" and each["difference_low"] is not None for each in before)
     assert any(each["ceiling"] is not None for each in before)
     assert all(each["ceiling"] is None for each in after)
     report = ["report", f"run={folder_of(runs, 'linear')}", f"out={tmp_path / 'old.md'}", "format=md"]

@@ -33,6 +33,8 @@ def test_lines_are_mapped_written_and_told(run: Path, capsys: pytest.CaptureFixt
     assert set(measures["measure"]) == set(facts["measures"])
     assert facts["n_shared_lines"] == 14
     assert "Proxy A-distance" in printed
+    assert facts["verdict"]["sentence"] in " ".join(printed.split())
+    assert facts["verdict"]["passed"] == (not facts["verdict"]["failed"])
     assert "Rank of a target line's own source line" in printed
 
 

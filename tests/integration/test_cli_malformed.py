@@ -1,6 +1,8 @@
 """Malformed input files: one clear error with count, example and remedy, exit code 2, nothing left behind."""
 
+import json
 import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -124,10 +126,21 @@ def test_malformed_input_is_one_clear_error(
     assert not list((tmp_path / "runs").iterdir()) if (tmp_path / "runs").exists() else True
 
 
-def test_the_undamaged_panel_trains(tmp_path: Path) -> None:
+@pytest.mark.parametrize("flags", [["--config-dir", "conf"], ["--config-dir=conf"], ["hydra.searchpath=[conf]"]])
+@pytest.mark.parametrize("sweep", [[], ["-m"]])
+def test_the_undamaged_panel_trains_and_the_command_that_is_kept_does_so_again(
+    flags: list[str], sweep: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write_config(tmp_path, write_panel(tmp_path / "raw"))
-    command = ["train", "--config-dir", str(tmp_path / "conf"), "data=mine", "model=naive_drug_mean"]
-    assert main([*command, f"runs={tmp_path / 'runs'}", "tracking=none"]) == 0
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", *sweep, *flags, "data=mine", "model=naive_drug_mean", "runs=one", "tracking=none"]) == 0
+    (kept,) = Path("one").glob("**/run.json")
+    command = json.loads(kept.read_text())["command"]
+    stated = shlex.join(["--config-dir", "conf"] if flags[0].startswith("-") else flags)
+    assert command == f"dadsp train {stated} data=mine model=naive_drug_mean runs=one tracking=none"
+    assert json.loads(kept.with_name("metrics.json").read_text())["run"]["command"] == command
+    assert main([*shlex.split(command)[1:], "hydra.run.dir=two"]) == 0
+    assert Path("two/metrics.json").is_file()
 
 
 @pytest.mark.parametrize("folder", ["O'Neil", "two, words", "50 % (a)"])
@@ -135,5 +148,7 @@ def test_the_folder_of_the_configuration_may_have_any_name(
     folder: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_config(tmp_path / folder, write_panel(tmp_path / "raw"))
-    assert main(["data", "validate", "--config-dir", str(tmp_path / folder / "conf"), "data=mine"]) == 0
+    conf = str(tmp_path / folder / "conf")
+    assert main(["data", "validate", "--config-dir", conf, "data=mine"]) == 0
+    assert main(["data", "validate", f"--config-dir={conf}", "data=mine"]) == 0
     assert capsys.readouterr().err == ""

@@ -1,6 +1,7 @@
 """``dadsp single-drug`` from the command line to the run folder, and ``dadsp predict`` on what it leaves."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from mlflow import MlflowClient
+from rich.console import Console
 
 import dadsp
 from dadsp.cli.main import main
@@ -151,6 +153,25 @@ def test_printed_tables_name_the_oracle(finished: Path, capsys: pytest.CaptureFi
     printed = capsys.readouterr().out
     for expected in ("Mean squared error of −log10 IC50(µM)", "3-class accuracy", "MSE of oracle − honest", "no fair rival"):
         assert expected in printed
+
+
+def test_headings_are_whole_in_a_terminal_of_eighty_columns(
+    finished: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dadsp.cli.single_drug.console", lambda: Console(width=80))
+    assert main(["single-drug", f"resume={finished}"]) == 0
+    printed = capsys.readouterr().out
+    assert "…" not in printed
+    means = printed[printed.index("Means over drugs") :]
+    assert len(re.findall(r"\baccuracy\b", means[: means.index("─")])) == 2  # accuracy, and balanced accuracy
+    assert "balanced" in means
+
+
+def test_the_tiny_panel_runs_without_further_settings(tmp_path: Path) -> None:
+    quick = ["protocol.repeats=1", "protocol.methods=[svr,mean]", "protocol.inner_folds=2", "selection.step=0.3"]
+    assert main(["single-drug", "panel=simulated_tiny", *quick, "tracking=none", f"hydra.run.dir={tmp_path / 'run'}"]) == 0
+    results = pd.read_csv(tmp_path / "run" / "results.csv")
+    assert set(results.loc[results["method"] == "svr", "n_genes"]) == {40}  # half of 80
 
 
 @pytest.mark.parametrize("form", ["network", "compressed"])

@@ -12,6 +12,8 @@ from mlflow import MlflowClient
 from sklearn.metrics import r2_score, root_mean_squared_error
 
 from dadsp.cli.main import main
+from dadsp.cli.train import Teller
+from dadsp.models.base import StageLength
 from tests.support.drawing import drawn
 
 SMOKE = ["train", "experiment=smoke"]
@@ -100,11 +102,34 @@ def test_mlflow_holds_params_epochs_scores_tags_and_artifacts(finished: Path) ->
     assert run.data.metrics["test/target/rmse"] == pytest.approx(pooled["rmse"])
     assert run.data.metrics["test/target/r2"] == pytest.approx(pooled["r2"])
     assert len(client.get_metric_history(run.info.run_id, "val/source/rmse")) == 3
+    rival = metrics(finished)["systems"][1:]
+    fair = [row for row in rival if row["kind"] == "naive_source"]
+    least = min(fair, key=lambda row: row["pooled"]["rmse"])
+    assert run.data.metrics["compare/rmse"] == run.data.metrics["test/target/rmse"]
+    assert run.data.metrics["compare/best_naive_rmse"] == pytest.approx(least["pooled"]["rmse"])
+    assert run.data.metrics["compare/best_naive_r2"] == pytest.approx(least["pooled"]["r2"])
+    names = sorted(run.data.metrics)
+    assert names[0].startswith("compare/")
+    stages = [name for name in names if "sae_" in name]
+    assert stages == names[-len(stages) :]
+    assert len(client.get_metric_history(run.info.run_id, "z_stage/sae_stack/train/loss")) == 2
+    assert run.data.tags["system"] == "DADSP-A"
+    assert run.data.tags["study"] == "simulated source → simulated target"
     assert run.data.tags["data_hash"] == metrics(finished)["run"]["data_hash"]
     stored = {item.path for item in client.list_artifacts(run.info.run_id)}
     assert {"metrics.json", "predictions.parquet", "figures", "config.yaml"} <= stored
     (model,) = client.search_logged_models([run.info.experiment_id], f"source_run_id = '{run.info.run_id}'")
     assert model.name == "model"
+
+
+def test_where_runs_stand_side_by_side_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train(tmp_path, "model=naive_mean", verb=["train", "data=simulated_tiny"]) == 0
+    printed = capsys.readouterr().out
+    known = json.loads((folder_of(tmp_path) / "run.json").read_text())
+    (place,) = re.findall(r"side by side: (\S+)", printed)
+    assert place == f"http://127.0.0.1:5000/#/experiments/{known['experiment_id']}/runs?compareRunsMode=CHART"
+    assert MlflowClient(tracking_uri=known["uri"]).get_experiment(known["experiment_id"]).name == "dadsp"
+    assert f"mlflow ui --backend-store-uri {known['uri']}" in printed
 
 
 def test_same_seed_gives_bit_identical_metrics(finished: Path, tmp_path: Path) -> None:
@@ -256,3 +281,59 @@ def test_run_under_an_alignment_states_it_and_its_lines(tmp_path: Path) -> None:
     assert stated == json.loads((folder / "model" / "model.json").read_text())["alignment"]
     assert stated["kind"] == "bridge"
     assert stated["n_shared"] == 14
+
+
+@pytest.mark.parametrize("model", ["naive_drug_mean", "pairwise_gp"])
+def test_an_experiment_with_keys_that_the_model_lacks_is_named_with_a_command_that_runs(
+    model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train(tmp_path, f"model={model}", "tracking=none") == 2
+    printed = capsys.readouterr().err
+    assert printed.startswith(f"error: experiment=smoke sets keys that model={model} does not take: model.encoder_widths, ")
+    assert printed.count("\n") == 1
+    removed = re.findall(r"~\S+", printed)
+    assert len(removed) == 4
+    assert train(tmp_path, f"model={model}", "tracking=none", *removed) == 0
+
+
+def test_a_key_that_the_user_misspelt_is_not_blamed_on_the_experiment(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train(tmp_path, "model=source_only", "+model.drouput=0.1") == 2
+    printed = capsys.readouterr().err
+    assert "model.drouput is not a known key. Did you mean 'dropout'" in printed
+    assert "experiment" not in printed
+
+
+def test_an_experiment_whose_key_refers_to_one_that_the_model_lacks_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train(tmp_path, "model=line_network", verb=["train", "experiment=adaptation"]) == 2
+    printed = capsys.readouterr().err
+    assert "experiment=adaptation sets keys that model=line_network does not take: model.name." in printed
+    assert printed.count("\n") == 1
+
+
+def test_epochs_are_told_of_how_many_in_which_unit_and_which_is_kept(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train(tmp_path, "tracking=none", "trainer.max_epochs=30", "trainer.patience=1") == 0
+    told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("dadsp_a  ")]
+    history = pd.read_csv(folder_of(tmp_path) / "history.csv").query("stage == 'dadsp_a'")
+    assert [line.split()[2] for line in told[:-1]] == [f"{epoch + 1}/30" for epoch in history["epoch"]]
+    for unit in ("train/mse", "(scaled labels)", "val/source/rmse", "(labels)"):
+        assert unit in told[0]
+    kept = int(history["val/source/rmse"].argmin()) + 1
+    assert told[-1] == f"dadsp_a  ended early, after epoch {len(history)}/30; epoch {kept} is kept"
+
+
+def test_time_left_is_told_of_the_stage(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    times = iter([100.0, 110.0, 120.0])
+    monkeypatch.setattr("dadsp.cli.train.time.monotonic", lambda: next(times))
+    teller = Teller()
+    teller.on_stage("stage", StageLength(20))
+    for epoch in (4, 5):  # gone on with after four
+        teller.on_epoch("stage", epoch, {"val/source/rmse": 0.5})
+    told = capsys.readouterr().err.splitlines()
+    assert [line.split("  ")[-1] for line in told] == ["2 min left at most", "2 min left at most"]
+    assert told[0].startswith("stage  epoch 5/20  val/source/rmse 0.5000 (labels)")

@@ -100,6 +100,8 @@ def test_poisoned_target_labels_change_no_trial(own_screens: Path, tmp_path: Pat
             labels.to_csv(own_screens / "target" / "responses.csv", index=False)
         screens = [f"--config-dir={own_screens / 'conf'}", "data=simulated_files", f"data.root={own_screens}"]
         assert tune(tmp_path / str(poison), *screens, "tune.trials=2", "tune.random_trials=1") == 0
+        named = shlex.split(best(tmp_path / str(poison))["command"])
+        assert named[2:4] == ["--config-dir", str(own_screens / "conf")]
     pd.testing.assert_frame_equal(trials(tmp_path / "False"), trials(tmp_path / "True"))
 
 

@@ -49,7 +49,7 @@ def test_killed_run_resumes_to_the_same_metrics(moment: str, tmp_path: Path, uni
 
 
 def test_interrupted_run_says_how_to_go_on(tmp_path: Path) -> None:
-    code, rest = interrupted_at("dadsp_a  epoch 1 ", *COMMAND, "trainer.max_epochs=1000", f"runs={tmp_path}")
+    code, rest = interrupted_at("dadsp_a  epoch 1/", *COMMAND, "trainer.max_epochs=1000", f"runs={tmp_path}")
     assert code == 130
     assert "resume=" in rest
     assert "Traceback" not in rest

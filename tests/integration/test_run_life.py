@@ -234,7 +234,7 @@ def test_file_size_limit_ends_training_in_good_order_and_it_goes_on(tmp_path: Pa
 def test_two_interrupts_at_once_close_the_tracking_run(tmp_path: Path) -> None:
     settings = ["data=simulated_tiny", "model=source_only", "trainer.max_epochs=1000", "trainer.patience=null"]
     small = ["model.pretraining=null", "model.encoder_widths=[8,4]"]
-    code, rest = interrupted_at("dadsp_a  epoch 1 ", "train", *settings, *small, f"runs={tmp_path}", times=3)
+    code, rest = interrupted_at("dadsp_a  epoch 1/", "train", *settings, *small, f"runs={tmp_path}", times=3)
     assert code == 130, rest
     assert "Traceback" not in rest
     assert tracked(tmp_path)[0].info.status == "KILLED"

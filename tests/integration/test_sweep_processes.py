@@ -127,7 +127,7 @@ def test_a_table_is_swept_and_compared_with_its_published_numbers_on_simulated_s
 
 def test_the_interrupt_key_ends_a_sweep_with_a_word_on_how_to_go_on(small: str, tmp_path: Path) -> None:
     settings = [small, "data=simulated_tiny", "model=small", "trainer.max_epochs=1000", "trainer.patience=null"]
-    code, rest = interrupted_at("dadsp_a  epoch 1 ", *command(tmp_path, *settings))
+    code, rest = interrupted_at("dadsp_a  epoch 1/", *command(tmp_path, *settings))
     assert code == 130
     assert "the sweep's own command" in rest
     parent, (job,) = children(tmp_path, "dadsp")

@@ -285,4 +285,5 @@ def _of_member(context: FitContext, number: int) -> FitContext:
         seed=derive_seed(context.seed, "member", number),
         checkpoints=context.checkpoints and context.checkpoints / f"member_{number}",
         on_epoch=lambda stage, epoch, metrics: context.on_epoch(_name_in(number, stage), epoch, metrics),
+        on_stage=lambda stage, length: context.on_stage(_name_in(number, stage), length),
     )

@@ -15,7 +15,7 @@ from dadsp.data.new_platform.reference import Reference, references_of
 from dadsp.data.scaling import fit_scaler
 from dadsp.drugs.features import DrugFeatures
 from dadsp.errors import ConfigError
-from dadsp.models.base import Arrays, FitContext, Predictor, under
+from dadsp.models.base import Arrays, FitContext, Predictor, StageLength, under
 from dadsp.models.networks.cross_screen_network import NetworkOptions
 from dadsp.models.networks.potency_function import PotencyFunction
 from dadsp.models.systems.dadsp_a import DadspA
@@ -153,8 +153,12 @@ class DeepDsc1(Predictor):
         def on_epoch(stage: str, epoch: int, metrics: dict[str, float]) -> None:
             context.on_epoch(f"fold_{fold + 1}/{stage}", epoch, {_outside(name): value for name, value in metrics.items()})
 
+        def on_stage(stage: str, length: StageLength) -> None:
+            context.on_stage(f"fold_{fold + 1}/{stage}", length)
+
         folder = context.checkpoints / f"fold_{fold + 1}" if context.checkpoints else None
-        return replace(context, seed=derive_seed(context.seed, "fold", fold), checkpoints=folder, on_epoch=on_epoch)
+        seed = derive_seed(context.seed, "fold", fold)
+        return replace(context, seed=seed, checkpoints=folder, on_epoch=on_epoch, on_stage=on_stage)
 
     def predict(self, pairs: Pairs) -> FloatArray:
         """Potency of each pair, float32, shape (n_pairs,): out of fold for the target's labelled pairs, else the mean.

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from dadsp.errors import DivergenceError
 from dadsp.files import write_atomically
-from dadsp.models.base import FitContext
+from dadsp.models.base import FitContext, StageLength
 from dadsp.models.training.batches import BlockBatches, BlockShare
 from dadsp.models.training.options import TrainingOptions
 from dadsp.models.training.processes import run_in_processes
@@ -88,6 +88,13 @@ class Stage(pl.LightningModule):
         return f"Lower {' or '.join(self.keys_to_lower)}{clip}."
 
     @property
+    def kept(self) -> int | None:
+        """The epoch, from 1, whose weights are kept; None where no score chooses them."""
+        # Of the first epoch predictions may be alike, and its weights are kept all the same.
+        alive = [epoch for epoch in self.epochs if "collapsed" not in epoch or epoch["epoch"] == 0]
+        return None if self.monitor is None else int(min(alive, key=lambda epoch: epoch[str(self.monitor)])["epoch"]) + 1
+
+    @property
     def progress(self) -> float:
         """p: optimizer steps taken over steps planned, in [0, 1]."""
         return min(1.0, self.global_step / self.total_steps)
@@ -134,7 +141,7 @@ class Stage(pl.LightningModule):
         for name, value in metrics.items():
             if not math.isfinite(value):
                 raise DivergenceError(
-                    f"Stage {self.name}: {name} is {value} after epoch {self.current_epoch}. {self._advice}"
+                    f"Stage {self.name}: {name} is {value} after epoch {self.current_epoch + 1}. {self._advice}"
                 )
         self.epochs.append({"epoch": self.current_epoch, **metrics} | ({"collapsed": 1.0} if self.collapsed else {}))
         if self.current_epoch == 0:
@@ -149,7 +156,7 @@ class Stage(pl.LightningModule):
             self.network.load_state_dict(trained)
         if self.epoch_callback is not None:
             self.epoch_callback(self.name, self.current_epoch, metrics)
-        log.info("%s epoch %d: %s", self.name, self.current_epoch, metrics)
+        log.info("%s epoch %d/%d: %s", self.name, self.current_epoch + 1, self.options.max_epochs, metrics)
         self._stop_if_ended()
 
     def _take_average(self) -> dict[str, Tensor]:
@@ -256,7 +263,10 @@ def run_stage(stage: Stage, batches: Iterable[Any], n_batches: int, context: Fit
     folder = context.checkpoints
     if folder is not None and _result(stage, folder).exists():
         _read_result(stage, _result(stage, folder))
-    elif stage.options.devices == 1:
+        return
+    planned = stage.options.max_epochs
+    context.on_stage(stage.name, StageLength(planned))
+    if stage.options.devices == 1:
         stage.epoch_callback = context.on_epoch
         _train(stage, batches, n_batches, folder, context.progress)
     else:
@@ -266,6 +276,7 @@ def run_stage(stage: Stage, batches: Iterable[Any], n_batches: int, context: Fit
             arguments = (stage, batches, shared, context.progress)
             run_in_processes(_train_share, stage.options.devices, arguments, backend, context.on_epoch)
             _read_result(stage, _result(stage, shared))
+    context.on_stage(stage.name, StageLength(planned, len(stage.epochs), stage.kept))
 
 
 def _train_share(

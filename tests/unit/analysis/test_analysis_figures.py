@@ -33,10 +33,11 @@ def values(n_lines: int) -> np.ndarray:
 def test_top_genes_have_a_panel_per_line_and_the_rest_are_counted(drawn: list[Figure], tmp_path: Path) -> None:
     of_lines = values(8)
     table = top_genes(of_lines, [f"L{row}" for row in range(8)], GENES, of_lines, of_lines[0], 5)
-    top_genes_figure(table, [1.25] * 8, tmp_path / "top.png", "a drug")
+    called = {f"L{row}": "HELA" if row == 1 else f"L{row}" for row in range(8)}
+    top_genes_figure(table, [1.25] * 8, tmp_path / "top.png", "a drug", called)
     (figure,) = drawn
     assert "(2 more lines in the table)" in figure.get_suptitle()
-    assert [axes.get_title() for axes in figure.axes] == [f"L{row}\npredicted 1.25" for row in range(6)]
+    assert [axes.get_title() for axes in figure.axes] == [f"{called[f'L{row}']}\npredicted 1.25" for row in range(6)]
     labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     assert labels == table.query("cell_id == 'L0'")["gene"].tolist()
 

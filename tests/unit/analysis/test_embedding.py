@@ -1,12 +1,13 @@
 """Feature space of small studies before and after training."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from dadsp.analysis.embedding import EmbedOptions, Lines, embed, measure, tsne_map
+from dadsp.analysis.embedding import EmbedOptions, Lines, embed, measure, tsne_map, verdict
 from dadsp.errors import ConfigError, SchemaError
 from dadsp.models.networks.cross_screen_network import CrossScreenNetwork
 from dadsp.models.systems.dadsp_a import DadspA
@@ -91,3 +92,48 @@ def test_run_inside_one_screen_is_refused() -> None:
     model, study = trained()
     with pytest.raises(ConfigError, match="compares two screens"):
         embed(model, study.within("source"), OPTIONS)
+
+
+def judged(**measures: tuple[float | None, float | None]) -> dict[str, Any]:
+    found = {name: {"before": before, "after": after} for name, (before, after) in measures.items()}
+    return verdict({"measures": found, "n_source_lines": 1000})
+
+
+KEPT = {
+    "proxy_a_distance": (0.0, 0.09),
+    "tissue_agreement_target_to_source": (0.40, 0.36),
+    "tissue_agreement_target": (0.5, 0.1),
+    "partner_median_rank": (1.0, 11.0),
+}
+
+
+def test_training_that_keeps_what_lines_are_passes() -> None:
+    found = judged(**KEPT)
+    assert found["passed"]
+    assert found["failed"] == []
+    assert found["sentence"].startswith("Passed: ")
+    assert "proxy A-distance of the screens 0.00 before, 0.09 after" in found["sentence"]
+    assert "rank of a line's own partner 1 before, 11 after of 1,000" in found["sentence"]
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("proxy_a_distance", (0.0, 0.11)),
+        ("tissue_agreement_target_to_source", (0.40, 0.34)),
+        ("partner_median_rank", (1.0, 12.0)),
+    ],
+)
+def test_training_fails_by_each_measure_that_gets_worse(name: str, values: tuple[float, float]) -> None:
+    found = judged(**{**KEPT, name: values})
+    assert not found["passed"]
+    assert found["failed"] == [name]
+    assert found["sentence"].startswith("FAILED: ")
+    assert "; kept: " in found["sentence"]
+
+
+def test_tissues_of_the_target_stand_in_and_unknown_measures_are_left_out() -> None:
+    assert judged(**KEPT | {"tissue_agreement_target_to_source": (None, None)})["failed"] == ["tissue_agreement_target"]
+    assert judged(proxy_a_distance=(1.0, 0.2))["sentence"] == (
+        "Passed: training made none of these worse: proxy A-distance of the screens 1.00 before, 0.20 after."
+    )

@@ -40,6 +40,8 @@ def missing(n_drugs: int) -> pd.DataFrame:
             "drug_id": [f"D{row}" for row in drug],
             "drug_name": ["twice" if row < 2 else f"a drug with rather a long name {row}" for row in drug],
             "ic50_um": 10.0 ** (drug / 4 - 3) * np.tile(np.linspace(1, 2, 9), n_drugs),
+            "ic50_um_low": 10.0 ** (drug / 4 - 4) * np.tile(np.linspace(1, 2, 9), n_drugs),
+            "ic50_um_high": 10.0 ** (drug / 4 - 2) * np.tile(np.linspace(1, 2, 9), n_drugs),
             "drug_seen": drug != 1,
             "drug_measured": drug != 2,
             "applicability": "inside",
@@ -59,6 +61,7 @@ def test_ranking_shows_both_ends_counts_the_rest_and_marks_drugs(drawn: list[Fig
     assert labels[2].endswith(" †")
     assert len(labels) == 6
     assert "… 6 drugs between …" in [text.get_text() for text in axes.texts]
+    assert [text.get_text() for text in axes.texts].count("9") == 6  # lines of each drug
     assert axes.get_title(loc="left").splitlines()[1:] == ["* no training labels", "† never measured in SRC"]
     assert fits(figure)
 
@@ -68,7 +71,24 @@ def test_all_drugs_are_shown_where_they_are_few(drawn: list[Figure], tmp_path: P
     screen = small_screen("SRC", n_cells=3, n_drugs=2, n_genes=2, seed=0)
     ranking_figure(pairs, rank_drugs(pairs), screen, tmp_path / "r.png", LONG, top=3)
     assert len(drawn[0].axes[0].get_yticklabels()) == 6
-    assert not drawn[0].axes[0].texts
+    assert not [text for text in drawn[0].axes[0].texts if "between" in text.get_text()]
+
+
+def test_ranking_shows_the_interval_behind_the_points_and_plain_numbers(drawn: list[Figure], tmp_path: Path) -> None:
+    pairs = missing(6)
+    pairs.loc[pairs["drug_id"] == "D3", "ic50_um_low"] = 0.0  # of this drug nothing is claimed
+    screen = small_screen("SRC", n_cells=3, n_drugs=2, n_genes=2, seed=0)
+    ranking_figure(pairs, rank_drugs(pairs), screen, tmp_path / "r.png", LONG, top=3, level=0.8)
+    (axes,) = drawn[0].axes
+    (band,) = [each for each in axes.collections if "80 % interval" in str(each.get_label())]
+    rows = [0, 1, 2, 4, 5]
+    middle = 1.5  # the median of nine lines from 1 to 2
+    expected = [[[10 ** (row / 4 - 4) * middle, row], [10 ** (row / 4 - 2) * middle, row]] for row in rows]
+    np.testing.assert_allclose(np.array([path.vertices for path in band.get_paths()], dtype=float), np.array(expected))
+    ticks = [axes.xaxis.get_major_formatter()(value) for value in axes.get_xticks()]
+    assert {"0.001", "0.01", "0.1"} <= set(ticks)
+    assert not axes.get_legend()
+    assert "80 % interval" in drawn[0].legends[0].get_texts()[0].get_text()
 
 
 @pytest.mark.parametrize("known", [True, False])
@@ -79,6 +99,8 @@ def test_coverage_draws_the_source_only_where_it_is_known(drawn: list[Figure], t
     frame = frame.assign(source_low=source - 0.05, source_high=source + 0.05)
     coverage_figure(frame, tmp_path / "c.png", LONG, "GDSC", "CCLE")
     assert len(drawn[0].axes[0].lines) == (3 if known else 2)
+    assert drawn[0].axes[0].get_legend() is None  # it would cover the curves
+    assert len(drawn[0].legends[0].get_texts()) == (3 if known else 2)
     assert fits(drawn[0])
 
 

@@ -46,6 +46,17 @@ def test_help_of_an_action_of_data_shows_its_usage(action: str) -> None:
     assert of_verb("data", [action]).startswith(ACTIONS[action])
 
 
+@pytest.mark.parametrize("action", ACTIONS)
+@pytest.mark.parametrize("asked", ["data {} --help", "data {} -h", "data --help {}", "data {} more --help", "help data {}"])
+def test_every_action_of_data_answers_help_wherever_it_is_asked_for(
+    asked: str, action: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(asked.format(action).split()) == 0
+    printed = capsys.readouterr()
+    assert printed.out == of_verb("data", [action])
+    assert printed.err == ""
+
+
 @pytest.mark.parametrize(
     "words", [["predict", "--help"], ["data", "--help"], ["data", "describe", "-h"], ["list", "--help"]]
 )

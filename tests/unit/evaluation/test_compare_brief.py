@@ -78,6 +78,14 @@ def test_naive_row_that_is_as_good_ends_the_matter() -> None:
     assert sentence.startswith("Use none of these for potency: the naive row 'source cell mean' has RMSE 0.490, A")
 
 
+def test_naive_row_that_is_not_told_apart_is_named() -> None:
+    near = MEAN | {"rmse": 0.52, "difference_low": -0.01, "difference_high": 0.05}
+    expected = "yet in RMSE not told apart from the naive row 'source drug mean', 0.520 (interval of the difference includes"
+    assert expected in said(BEST, near)
+    assert expected in said(BEST, system("B", 0.6, 0.3, (0.05, 0.15), (-0.4, -0.2)), near)
+    assert "told apart from the naive" not in said(BEST, near | {"difference_low": 0.01})
+
+
 def test_naive_row_that_ranks_better_is_not_hidden() -> None:
     rows = (BEST, system("B", 0.6, 0.3, (0.05, 0.15), (-0.4, -0.2)), naive("source copied label", 0.8, 0.65))
     assert said(*rows).endswith("; yet the naive row 'source copied label' reaches 0.65.")

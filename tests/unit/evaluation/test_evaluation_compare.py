@@ -1,6 +1,8 @@
 """A comparison's numbers are those of its runs, paired where it says so."""
 
 import json
+import re
+from dataclasses import replace
 from io import StringIO
 from typing import Any
 
@@ -12,9 +14,12 @@ from sklearn.metrics import r2_score, root_mean_squared_error
 
 from dadsp.errors import ConfigError
 from dadsp.evaluation.compare import Comparison, Run, compare, compared_scores
-from dadsp.evaluation.compare_tables import main_columns, render, strata_columns
+from dadsp.evaluation.compare_figures import drawings
+from dadsp.evaluation.compare_tables import caption, main_columns, render, strata_columns
 from dadsp.evaluation.metrics import evaluate
+from dadsp.evaluation.scores import SCORES
 from dadsp.evaluation.statistics import bootstrap_pearson, bootstrap_rmse, interval
+from dadsp.report.compare_page import page
 from tests.support.comparisons import runs_of, table
 
 
@@ -180,3 +185,61 @@ def test_terminal_table_of_many_columns_and_long_names_cuts_no_number() -> None:
     for row in main_columns(found, page=False).drop(columns="System").to_numpy():
         for cell in row:
             assert set(str(cell).split()) <= set(words)
+
+
+def naive_runs(error: float) -> list[Run]:
+    return [replace(run, kind="naive_source") for run in runs_of("source mean", error)]
+
+
+def with_naive(error: float, *runs: Run) -> Comparison:
+    naive = naive_runs(error)
+    scores = [
+        {"system": each.system, "kind": each.kind, "saw_target_labels": False, "replicate": each.replicate}
+        | {name: SCORES[name].value(evaluate(each.table)) for name in compared_scores()}
+        for each in naive
+    ]
+    return compare(runs, "A → B", naive=pd.DataFrame(scores), naive_runs=naive, replicates=200)
+
+
+def test_naive_row_has_an_interval_and_a_paired_difference_of_its_own_predictions() -> None:
+    runs = runs_of("a", 0.3)
+    found = with_naive(0.5, *runs)
+    tables = [run.table for run in (*runs, *naive_runs(0.5))]
+    drawn = bootstrap_rmse(tables, 200, seed=0)
+    rmse = np.array([evaluate(each).pooled.rmse for each in tables])
+    gaps = rmse[3:] - rmse[:3]
+    naive = row(found, "source mean")
+    assert [naive["rmse_low"], naive["rmse_high"]] == pytest.approx(interval(drawn[:, 3:].mean(axis=1)))
+    assert naive["difference"] == pytest.approx(np.mean(gaps))
+    ends = interval((drawn[:, 3:] - drawn[:, :3]).mean(axis=1))
+    assert [naive["difference_low"], naive["difference_high"]] == pytest.approx(ends)
+    against = found.against_naive
+    assert against == {"naive": "source mean", "difference": -naive["difference"], "low": -ends[1], "high": -ends[0]}
+    assert found.to_json()["against_naive"] == against
+
+
+def test_naive_predictions_change_nothing_of_the_systems() -> None:
+    runs = [*runs_of("a", 0.3), *runs_of("b", 0.4)]
+    alone = compare(runs, "A → B", replicates=200)
+    pd.testing.assert_frame_equal(with_naive(0.5, *runs).table.iloc[:2], alone.table)
+
+
+@pytest.mark.parametrize(
+    ("error", "best", "verdict"),
+    [(0.6, "a", "better"), (0.2, "source mean", "worse"), (0.401, "a", "not told apart")],
+)
+def test_the_best_fair_row_stands_out_whatever_it_is(error: float, best: str, verdict: str) -> None:
+    found = with_naive(error, *runs_of("a", 0.4), *runs_of("leak (oracle)", 0.01, saw_target_labels=True))
+    if verdict != "not told apart":
+        assert found.best_fair == best
+    (said,) = [line for line in caption(found) if "against the best naive row" in line]
+    assert said.startswith("a against the best naive row, source mean: RMSE ")
+    assert said.endswith(f": {verdict}.")
+    (bold,) = re.findall(r'<tr class="model[^"]*">\s*<th scope="row">([^<]*)', page([found], []).split("RMSE by what")[0])
+    assert bold == found.best_fair
+
+
+def test_pictures_hold_the_systems_and_the_best_naive_row() -> None:
+    described = [each.description for each in drawings(with_naive(0.2, *runs_of("a", 0.4), *runs_of("b", 0.5)))]
+    assert "source mean" in described[0]
+    assert "source mean" in next(text for text in described if text.startswith("Differences in RMSE from a"))

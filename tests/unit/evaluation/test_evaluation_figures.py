@@ -13,7 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from dadsp.errors import SchemaError
-from dadsp.evaluation.figures import loss_curves, per_drug_bars, predicted_vs_measured
+from dadsp.evaluation.figures import loss_curves, per_drug_bars, plain_log_ticks, predicted_vs_measured
 from dadsp.evaluation.metrics import evaluate
 from dadsp.schema import PredictionTable
 
@@ -161,20 +161,20 @@ def curves(figure: Figure) -> dict[str, list[str]]:
 def test_each_group_of_curves_has_its_panel(tmp_path: Path, drawn: list[Figure]) -> None:
     loss_curves(HISTORY, tmp_path / "loss.png", best_epoch=2)
     assert curves(drawn[0]) == {
-        "Loss": ["train/mse", "train/domain_loss", "best epoch (2)"],
-        "Validation RMSE, −log₁₀ IC50 (µM)": ["val/source/rmse", "best epoch (2)"],
-        "Domain discriminator": ["train/domain_accuracy", "train/lambda", "best epoch (2)"],
+        "Training loss (of scaled labels)": ["train/mse", "train/domain_loss", "epoch kept (3)"],
+        "Validation RMSE, −log₁₀ IC50 (µM)": ["val/source/rmse", "epoch kept (3)"],
+        "Domain discriminator": ["train/domain_accuracy", "train/lambda", "epoch kept (3)"],
     }
 
 
 def test_absent_curves_leave_no_panel(tmp_path: Path, drawn: list[Figure]) -> None:
     loss_curves(HISTORY[["epoch", "train/mse"]].head(1), tmp_path / "loss.png")
-    assert curves(drawn[0]) == {"Loss": ["train/mse"]}
+    assert curves(drawn[0]) == {"Training loss (of scaled labels)": ["train/mse"]}
 
 
-def test_missing_epochs_of_a_curve_are_skipped(tmp_path: Path, drawn: list[Figure]) -> None:
+def test_missing_epochs_of_a_curve_are_skipped_and_the_first_is_epoch_1(tmp_path: Path, drawn: list[Figure]) -> None:
     loss_curves(HISTORY, tmp_path / "loss.png")
-    np.testing.assert_array_equal(drawn[0].axes[1].lines[0].get_xydata(), [[0, 1.2], [2, 1.1]])
+    np.testing.assert_array_equal(drawn[0].axes[1].lines[0].get_xydata(), [[1, 1.2], [3, 1.1]])
 
 
 @pytest.mark.parametrize("columns", [["epoch", "train/learning_rate"], ["train/mse"]])
@@ -189,3 +189,28 @@ def test_curves_are_painted_to_the_same_bytes_from_the_same_data(tmp_path: Path)
     assert png_size(tmp_path / "a.png") == (round(5.6 * DPI), round(4.4 * DPI))
     assert b"Software" not in (tmp_path / "a.png").read_bytes()
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [
+        (0.4, 12, ["0.5", "1", "2", "5", "10"]),
+        (1.1, 4.5, ["2", "3", "4"]),
+        (1e-3, 1e3, ["0.001", "0.01", "0.1", "1", "10", "100", "1000"]),
+        (2.1, 3.2, ["2.1", "2.4", "2.7", "3"]),
+    ],
+)
+def test_ticks_of_a_logarithmic_axis_are_plain_numbers(low: float, high: float, expected: list[str]) -> None:
+    axes = Figure().add_subplot()
+    axes.set_xscale("log")
+    axes.set_xlim(low, high)
+    plain_log_ticks(axes.xaxis)
+    shown = [value for value in axes.get_xticks() if low <= value <= high]
+    assert [axes.xaxis.get_major_formatter()(value) for value in shown] == expected
+    assert not any(axes.xaxis.get_minor_formatter()(value) for value in axes.get_xticks(minor=True))
+
+
+def test_the_legend_of_predicted_against_measured_covers_no_pair(tmp_path: Path, drawn: list[Figure]) -> None:
+    predicted_vs_measured(table_of(9), tmp_path / "p.png", "a system")
+    assert not any(axes.get_legend() for axes in drawn[0].axes)
+    assert [text.get_text() for text in drawn[0].legends[0].get_texts()] == ["predicted = measured"]

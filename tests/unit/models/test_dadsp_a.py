@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from dadsp.errors import ConfigError, DivergenceError, LoadError, SchemaError
-from dadsp.models.base import FitContext, load_model, predict_split, save_model
+from dadsp.models.base import FitContext, StageLength, load_model, predict_split, save_model
 from dadsp.models.networks.inputs import predict_pairs
 from dadsp.models.stages.dadsp_a import DadspStage
 from dadsp.models.systems.dadsp_a import DadspA
@@ -109,6 +109,22 @@ def test_patience_stops_training(study: Study, split: Split) -> None:
     scores = model.history()["val/source/rmse"].dropna().tolist()
     assert len(scores) < 40
     assert scores[-1] >= min(scores[:-1])
+
+
+def test_a_stage_says_how_long_it_may_train_how_long_it_did_and_what_is_kept(
+    study: Study, split: Split, tmp_path: Path
+) -> None:
+    told: list[tuple[str, StageLength]] = []
+    context = FitContext(checkpoints=tmp_path, on_stage=lambda stage, length: told.append((stage, length)))
+    model = fitted(study, split, context, epochs=250, training={"learning_rate": 0.2, "patience": 1})
+    scores = model.history()["val/source/rmse"].dropna()
+    assert told[-2:] == [
+        ("dadsp_a", StageLength(250)),
+        ("dadsp_a", StageLength(250, trained=len(scores), kept=int(scores.argmin()) + 1)),
+    ]
+    told.clear()
+    fitted(study, split, context, epochs=250, training={"learning_rate": 0.2, "patience": 1})
+    assert told == []  # read back
 
 
 def test_same_seed_same_weights_and_other_seed_other_weights(study: Study, split: Split) -> None:

@@ -54,3 +54,9 @@ def test_width_of_a_picture_follows_its_pixels() -> None:
 def test_fence_of_a_listing_is_longer_than_any_inside() -> None:
     text, _ = markdown(document(Listing("config.yaml", "a\n````\nb\n")), "figures")
     assert "\n`````\na\n````\nb\n`````\n" in text
+
+
+def test_a_verdict_has_a_colour_beside_its_words() -> None:
+    page = html(document(Text(["FAILED: <a>"], passed=False), Text(["Passed: b"], passed=True), Text(["plain"])))
+    for line in ('<p class="failed">FAILED: &lt;a&gt;</p>', '<p class="passed">Passed: b</p>', "<p>plain</p>"):
+        assert line in page

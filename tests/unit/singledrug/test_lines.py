@@ -52,8 +52,13 @@ def test_unknown_drugs_are_refused_with_the_known_ones(drug: object, message: st
 
 
 def test_more_genes_than_the_panel_has_are_refused() -> None:
-    with pytest.raises(ConfigError, match=r"selection\.n_genes=1000, but SMALL has 30 genes"):
-        chosen_drugs(small_panel(), "all", SingleDrugOptions())
+    with pytest.raises(ConfigError, match=r"selection\.n_genes=1000, but SMALL has 30 genes\. Set it to fewer, or to null"):
+        chosen_drugs(small_panel(), "all", SingleDrugOptions(selection=SelectionOptions(n_genes=1000)))
+
+
+def test_by_default_half_of_the_genes_are_selected_and_the_papers_thousand_at_most() -> None:
+    assert chosen_drugs(small_panel(), "all", SingleDrugOptions()) == [0, 1]
+    assert [SelectionOptions().kept(n) for n in (1, 30, 2000, 56_318)] == [1, 15, 1000, 1000]
 
 
 def test_drug_with_few_lines_is_refused_by_name() -> None:

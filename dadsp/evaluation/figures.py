@@ -154,7 +154,7 @@ def loss_curves(history: pd.DataFrame, path: Path, best_epoch: int | None = None
         raise SchemaError("A training history needs an 'epoch' column.")
     filled = [str(name) for name in history.columns if name != "epoch" and history[name].notna().any()]
     panels = {
-        "Training loss (of scaled labels)": [name for name in filled if _LOSS.search(name)],
+        "Training loss (labels are scaled)": [name for name in filled if _LOSS.search(name)],
         "Validation RMSE, −log₁₀ IC50 (µM)": [name for name in filled if _VALIDATION_RMSE.search(name)],
         "Domain discriminator": [name for name in filled if _DOMAIN.search(name)],
     }

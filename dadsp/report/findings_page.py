@@ -100,8 +100,8 @@ def _impute(finding: Finding) -> Section:
     words = {
         "drug_ranking": (
             "Drugs by predicted IC50",
-            f"Box plots over the lines of {screen} of the predicted IC50 of the strongest and the weakest drugs. "
-            f"Strongest: {low}; weakest: {high}.",
+            f"Box plots over the lines of {screen} of the predicted IC50 of the strongest and the weakest drugs; behind "
+            f"each the interval of one line's label, beside it the number of lines. Strongest: {low}; weakest: {high}.",
         ),
         "coverage": (
             "Do the intervals hold?",

@@ -161,7 +161,7 @@ def curves(figure: Figure) -> dict[str, list[str]]:
 def test_each_group_of_curves_has_its_panel(tmp_path: Path, drawn: list[Figure]) -> None:
     loss_curves(HISTORY, tmp_path / "loss.png", best_epoch=2)
     assert curves(drawn[0]) == {
-        "Training loss (of scaled labels)": ["train/mse", "train/domain_loss", "epoch kept (3)"],
+        "Training loss (labels are scaled)": ["train/mse", "train/domain_loss", "epoch kept (3)"],
         "Validation RMSE, −log₁₀ IC50 (µM)": ["val/source/rmse", "epoch kept (3)"],
         "Domain discriminator": ["train/domain_accuracy", "train/lambda", "epoch kept (3)"],
     }
@@ -169,7 +169,7 @@ def test_each_group_of_curves_has_its_panel(tmp_path: Path, drawn: list[Figure])
 
 def test_absent_curves_leave_no_panel(tmp_path: Path, drawn: list[Figure]) -> None:
     loss_curves(HISTORY[["epoch", "train/mse"]].head(1), tmp_path / "loss.png")
-    assert curves(drawn[0]) == {"Training loss (of scaled labels)": ["train/mse"]}
+    assert curves(drawn[0]) == {"Training loss (labels are scaled)": ["train/mse"]}
 
 
 def test_missing_epochs_of_a_curve_are_skipped_and_the_first_is_epoch_1(tmp_path: Path, drawn: list[Figure]) -> None:

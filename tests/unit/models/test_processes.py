@@ -155,7 +155,7 @@ def test_run_whose_process_was_killed_resumes_to_the_same_weights(
 ) -> None:
     caplog.set_level("INFO")
     whole = fitted(FitContext())
-    assert caplog.text.count("dadsp_a epoch 0") == 1  # logged by the first process, heard here once
+    assert caplog.text.count("dadsp_a epoch 1/") == 1  # logged by the first process, heard here once
     monkeypatch.setattr("dadsp.models.stages.dadsp_a.DadspStage", DyingStage)
     with pytest.raises(DadspError, match="SIGKILL"):
         fitted(FitContext(checkpoints=tmp_path))

@@ -41,9 +41,10 @@ def main() -> None:
     parser.add_argument("sweeps", nargs="+", type=Path)
     parser.add_argument("--out", type=Path, default=Path("experiments/transfer"))
     parser.add_argument("--add", action="store_true", help="to the rows that are there; the same run is replaced")
+    parser.add_argument("--experiment", default="transfer", help="whose systems are expected: a choice of experiment=")
     arguments = parser.parse_args()
     results = collected(arguments.sweeps, arguments.out / "results.csv" if arguments.add else None)
-    summary = summarised(results, expected_systems())
+    summary = summarised(results, expected_systems(arguments.experiment))
     for name, table in (("results", results), ("summary", summary)):
         write_atomically(arguments.out / f"{name}.csv", lambda path, table=table: table.round(4).to_csv(path, index=False))
     missing = summary[summary["runs"] == 0]
@@ -125,11 +126,11 @@ def summarised(results: pd.DataFrame, expected: list[str]) -> pd.DataFrame:
     return pd.concat([table, pd.DataFrame(absent)], ignore_index=True) if absent else table
 
 
-def expected_systems() -> list[str]:
+def expected_systems(experiment: str) -> list[str]:
     """Names of the systems that the experiment sweeps over."""
-    sweep: Any = OmegaConf.load(conf_folder() / "experiment" / "transfer.yaml")
+    sweep: Any = OmegaConf.load(conf_folder() / "experiment" / f"{experiment}.yaml")
     models = sweep.hydra.sweeper.params.model.split(",")
-    return [str(compose("config", ["experiment=transfer", f"model={model}"]).model.name) for model in models]
+    return [str(compose("config", [f"experiment={experiment}", f"model={model}"]).model.name) for model in models]
 
 
 if __name__ == "__main__":

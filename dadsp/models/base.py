@@ -212,6 +212,10 @@ class Predictor(ABC):
         """Raw expression, gene by gene, of the lines of that screen that it was fitted on; None where not known."""
         return None
 
+    def without_effect(self) -> list[str]:
+        """A line for each reason that keys which were set cannot act in this system (``dadsp.models.idle_keys``)."""
+        return []
+
     def without_validation_labels(self) -> "Predictor":
         """The same system as it was before it learned from validation pairs: itself, unless it did so.
 

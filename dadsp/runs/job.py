@@ -103,6 +103,8 @@ def train(job: Job, context: FitContext, begun: Callable[[Study, Split, str], No
         return Run(folder, study=study), "skipped"
     split = split_of(settings, options.seed, study, folder.path)
     begun(study, split, row_name(model, study))
+    for line in model.without_effect():
+        job.tell(line)
     tags = {}
     if job.sweep is not None and tracking.enabled:
         above = RunTracker.of_sweep(tracking.experiment, settings["sweep"], tracking.uri, Path(settings["runs"]), job.sweep)

@@ -102,7 +102,7 @@ def reproduced(options: ReproduceOptions) -> Iterator[list[Again]]:
     sds = _spreads(options.spread)
     done: list[Again] = []
     for row in rows:
-        found = _again(row, table.loc[row], commands[row], sds, options)
+        found = _again(row, table.iloc[row], commands[row], sds, options)
         done += found
         frame = pd.DataFrame([{**each._asdict(), "limit": each.limit, "within": each.within} for each in done])
         write_atomically(options.out / "reproduced.csv", partial(write_csv, frame))

@@ -3,6 +3,7 @@
 A system is a subclass that says which network it builds and which stages train it.
 """
 
+import logging
 from abc import abstractmethod
 from dataclasses import replace
 from functools import partial
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 
 from dadsp.models.base import Arrays, FitContext, under
 from dadsp.models.cross_screen_predictor import CrossScreenPredictor, SystemOptions, Width
+from dadsp.models.idle_keys import Idle, told
 from dadsp.models.networks.inputs import Inputs, predict_pairs
 from dadsp.models.networks.potency_function import PotencyFunction
 from dadsp.models.networks.rowspace import RowSpace
@@ -32,6 +34,8 @@ from dadsp.seeding import derive_seed
 
 if TYPE_CHECKING:
     from dadsp.models.training.stage import Stage
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -124,6 +128,25 @@ class CrossScreenNetwork(CrossScreenPredictor):
             histories |= {_name_in(number, stage): epochs for stage, epochs in self.histories.items()}
         self.histories = histories
 
+    def _idle(self) -> list[Idle]:
+        """Keys of the model that others make idle."""
+        return [
+            Idle(self.options.pretraining is None, ("pretraining_lines",), "model.pretraining=null learns no autoencoder")
+        ]
+
+    def _draws_pairs(self) -> bool:
+        """Whether batches hold pairs drawn one by one."""
+        return self.training.batching == "pairs"
+
+    def without_effect(self) -> list[str]:
+        """Keys of the model, and of the batches that are not drawn."""
+        pairs = self._draws_pairs()
+        of_batches = [
+            Idle(not pairs, ("batch_size",), "batches are blocks of lines × drugs (trainer.batching)"),
+            Idle(pairs, ("block_lines", "block_drugs", "min_blocks"), "batches are pairs drawn one by one"),
+        ]
+        return told(self.options, "model", self._idle()) + told(self.training, "trainer", of_batches)
+
     def _encoders(self) -> list[nn.Sequential]:
         """Every gene encoder of the network that is being trained."""
         return [self.network.encoder]
@@ -192,7 +215,7 @@ class CrossScreenNetwork(CrossScreenPredictor):
         epoch = partial(getattr, stage, "current_epoch")
         training = self.training
         if training.batching == "blocks" and partner is None:
-            return BlockBatches(
+            blocks = BlockBatches(
                 pairs,
                 shape=(training.block_lines, training.block_drugs),
                 seed=stage.seed,
@@ -200,6 +223,13 @@ class CrossScreenNetwork(CrossScreenPredictor):
                 target_lines=target_lines,
                 min_blocks=training.min_blocks * training.devices,
             )
+            asked = min(training.block_drugs or 0, len(blocks.drugs))
+            if blocks.shape[1] < asked:
+                log.warning(
+                    "trainer.block_drugs=%d is overruled by trainer.min_blocks=%d: blocks are %d lines × %d drugs",
+                    *(training.block_drugs, training.min_blocks, *blocks.shape),
+                )
+            return blocks
         return PairBatches(
             pairs, size=training.batch_size, seed=stage.seed, epoch=epoch, target_lines=target_lines, partner=partner
         )

@@ -10,6 +10,7 @@ from pydantic.dataclasses import dataclass
 from dadsp.errors import ConfigError
 from dadsp.models.base import FitContext
 from dadsp.models.cross_screen_predictor import Width
+from dadsp.models.idle_keys import Idle
 from dadsp.models.networks.cross_screen_network import CrossScreenNetwork, NetworkOptions
 from dadsp.models.networks.inputs import Inputs
 from dadsp.models.training.batches import BlockBatches, LabelledPairs, PairBatches
@@ -60,6 +61,15 @@ class DadspA(CrossScreenNetwork):
                 "model.target_sampling=paired has no blocks, and model.discriminator_batch_norm=true needs the whole step. "
                 "Use trainer.devices=1."
             )
+
+    def _idle(self) -> list[Idle]:
+        of_adversary = ("gamma", "target_sampling", "discriminator_widths", "discriminator_batch_norm")
+        without = self.options.adversarial_weight == 0
+        return [*super()._idle(), Idle(without, of_adversary, "model.adversarial_weight=0 trains without adversary")]
+
+    def _draws_pairs(self) -> bool:
+        paired = self.options.target_sampling == "paired" and self.options.adversarial_weight > 0
+        return paired or super()._draws_pairs()
 
     def _train(self, inputs: Inputs, study: Study, context: FitContext) -> None:
         stage, batches = self._stage(inputs, study, context)

@@ -16,6 +16,7 @@ from dadsp.data.scaling import fit_scaler
 from dadsp.drugs.features import DrugFeatures
 from dadsp.errors import ConfigError
 from dadsp.models.base import Arrays, FitContext, Predictor, StageLength, under
+from dadsp.models.idle_keys import Idle, told
 from dadsp.models.networks.cross_screen_network import NetworkOptions
 from dadsp.models.networks.potency_function import PotencyFunction
 from dadsp.models.systems.dadsp_a import DadspA
@@ -90,6 +91,10 @@ class DeepDsc1(Predictor):
         self.drug_features = drug_features
         self.name = f"{self.options.name} (oracle: target labels)"
         self.networks: list[DadspA] = []
+
+    def without_effect(self) -> list[str]:
+        """Whose lines the autoencoder learns: there is one screen."""
+        return told(self.options, "model", [Idle(True, ("pretraining_lines",), "the networks learn inside one screen")])
 
     def _fit(self, study: Study, split: Split, context: FitContext) -> None:
         """Trains one network per fold on the labelled test pairs of the target.

@@ -9,6 +9,7 @@ from pydantic.dataclasses import dataclass
 from dadsp.drugs.morgan import Morgan
 from dadsp.models.base import Arrays, FitContext, under
 from dadsp.models.cross_screen_predictor import Width
+from dadsp.models.idle_keys import Idle
 from dadsp.models.kernels.drug_level import DrugLevel
 from dadsp.models.kernels.similarity import Values, equal, tanimoto
 from dadsp.models.networks.cross_screen_network import CrossScreenNetwork, NetworkOptions
@@ -114,6 +115,24 @@ class LineNetworkSystem(CrossScreenNetwork):
     options: LineNetworkOptions
     main_stage = "line_network"
     levels: Levels
+
+    def _idle(self) -> list[Idle]:
+        options, head, adaptation = self.options, self.options.head, self.options.adaptation
+        published, level, adversary = (
+            head == "published",
+            ("level_power", "level_penalty"),
+            ("gamma", "discriminator_widths"),
+        )
+        no_codes, no_level = not (options.free_codes or published), not (options.centred or published)
+        return [
+            *super()._idle(),
+            Idle(published, ("code_width", "free_code_dropout", *level), "model.head=published has none"),
+            Idle(head in ("bilinear", "film"), ("regressor_widths",), f"model.head={head} has no hidden layers"),
+            Idle(no_codes, ("free_code_dropout",), "model.free_codes=false has no codes to leave out"),
+            Idle(no_level, level, "model.centred=false gives no level"),
+            Idle(adaptation == "none", ("adaptation_weight", *adversary), "model.adaptation=none adapts nothing"),
+            Idle(adaptation in ("mmd", "coral"), adversary, f"model.adaptation={adaptation} has no adversary"),
+        ]
 
     def _start(self, study: Study, split: Split) -> Responses:
         train = super()._start(study, split)

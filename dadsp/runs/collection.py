@@ -1,5 +1,6 @@
 """Finished runs of folders, of MLflow experiments and in memory, gathered and compared test by test."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +15,9 @@ from dadsp.errors import ConfigError, SchemaError, examples, nearest
 from dadsp.evaluation.compare import SYSTEMS, Comparison, compare, compared_scores
 from dadsp.evaluation.compare import Run as ComparedRun
 from dadsp.evaluation.naive_predictions import scored_again
+from dadsp.files import read_json
 from dadsp.options import STRICT
-from dadsp.runs.folder import READ_BY_OTHERS, USED_BY_OTHERS, RunFolder, complete
+from dadsp.runs.folder import DATA_FACTS, READ_BY_OTHERS, RESULTS, USED_BY_OTHERS, RunFolder, complete
 from dadsp.runs.identity import SUPERSEDED
 from dadsp.runs.run import Run
 from dadsp.schema import PredictionTable
@@ -85,6 +87,31 @@ class FinishedRun:
     def place(self) -> Path:
         """Its folder, to name it by."""
         return self.run.folder if self.run.is_kept else Path("a run in memory")
+
+
+def scored_below(places: Sequence[Path]) -> list[RunFolder]:
+    """The scored run folders anywhere below some folders, in the order of their results, without what a sweep replaced.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    found = [path for place in places for path in place.rglob(RESULTS) if SUPERSEDED not in path.parts]
+    if not found:
+        raise ConfigError(
+            f"{', '.join(map(str, places))}: no finished run ({RESULTS}) below. Name folders of finished runs."
+        )
+    return [RunFolder(path.parent) for path in sorted(found, key=lambda path: path.stat().st_mtime)]
+
+
+def row_identity(folder: RunFolder) -> dict[str, Any]:
+    """What a row of results says of the run that it is of; its command without where the folder lay."""
+    run, facts = read_json(folder / RESULTS)["run"], read_json(folder / DATA_FACTS)
+    return {
+        "study": f"{facts['source']['name']} → {facts['target']['name']}",
+        "alignment": facts.get("alignment", {}).get("kind", "none"),
+        **{name: run.get(name) for name in ("seed", "git.sha", "data_hash", "split_hash")},
+        "command": re.sub(r" runs=\S+", "", run["command"]),  # where the folders lay is nobody's business
+    }
 
 
 def gather(key: str, places: str | Sequence[str], uri: str | None, scratch: Path) -> tuple[list[FinishedRun], list[str]]:

@@ -8,7 +8,6 @@ difference in r to the same network without adaptation, paired by seed, with a 9
 """
 
 import argparse
-import re
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +16,10 @@ import pandas as pd
 from omegaconf import OmegaConf
 from scipy import stats
 
-from dadsp.evaluation.report import read_comparison
-from dadsp.files import read_json, write_atomically
-from dadsp.runs.identity import SUPERSEDED
+from dadsp.errors import DadspError
+from dadsp.files import write_atomically
+from dadsp.runs.collection import row_identity, scored_below
+from dadsp.runs.folder import RunFolder
 
 R = "median_drug_pearson"
 SCORES = ("rmse", R, f"{R}_low", f"{R}_high", "ceiling", "skill")
@@ -33,33 +33,28 @@ def main() -> None:
     parser.add_argument("sweeps", nargs="+", type=Path)
     parser.add_argument("--out", type=Path, default=Path("experiments/lines"))
     arguments = parser.parse_args()
-    done = [path for sweep in arguments.sweeps for path in sweep.rglob("metrics.json") if SUPERSEDED not in path.parts]
-    if not done:
-        raise SystemExit(f"{', '.join(map(str, arguments.sweeps))}: no finished run (metrics.json) below.")
-    results = pd.DataFrame([row_of(path.parent) for path in done]).sort_values([*SYSTEM, "seed"], ignore_index=True)
+    results = pd.DataFrame([row_of(folder) for folder in scored_below(arguments.sweeps)]).sort_values(
+        [*SYSTEM, "seed"], ignore_index=True
+    )
     for name, table in (("results", results), ("summary", summarised(results))):
         write_atomically(arguments.out / f"{name}.csv", lambda path, table=table: table.round(4).to_csv(path, index=False))
 
 
-def row_of(folder: Path) -> dict[str, Any]:
+def row_of(folder: RunFolder) -> dict[str, Any]:
     """The system's row of one run."""
-    run, facts = read_json(folder / "metrics.json")["run"], read_json(folder / "data_facts.json")
     config: Any = OmegaConf.load(folder / "config.yaml")
-    table = read_comparison(folder / "comparison.csv")
+    table = folder.comparison
     model = table[table["kind"] == "model"].iloc[0]
     history = pd.read_csv(folder / "history.csv")
     naive = table[table["kind"] == "naive_source"]
-    name = str(model["system"])
+    identity = row_identity(folder)
     adapted = config.model.get("adaptation", "adversary")
     weight = config.model.get("adaptation_weight", config.model.get("adversarial_weight", 0.0))
     return {
-        "study": f"{facts['source']['name']} → {facts['target']['name']}",
-        "shift": config.data.get("batch_sd", np.nan) if "simulated" in facts["source"]["name"] else np.nan,
-        "alignment": facts.get("alignment", {}).get("kind", "none"),
-        "system": name,
+        "shift": config.data.get("batch_sd", np.nan) if "simulated" in identity["study"] else np.nan,
+        "system": model["system"],
         "weight": 0.0 if adapted == "none" else float(weight),
-        **{key: run.get(key) for key in ("seed", "git.sha", "data_hash", "split_hash")},
-        "command": re.sub(r" runs=\S+", "", run["command"]),
+        **identity,
         **{score: model[score] for score in SCORES},
         "best_naive_rmse": naive["rmse"].min(),
         "best_naive_r": naive[R].max(),
@@ -89,4 +84,7 @@ def summarised(results: pd.DataFrame) -> pd.DataFrame:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except DadspError as error:
+        raise SystemExit(f"error: {error}") from None

@@ -7,16 +7,16 @@ score over the draws, by system and data; what ``dadsp reproduce`` reads.
 """
 
 import argparse
-import re
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from omegaconf import OmegaConf
 
-from dadsp.evaluation.report import read_comparison
-from dadsp.files import read_json, write_atomically
-from dadsp.runs.identity import SUPERSEDED
+from dadsp.errors import DadspError
+from dadsp.files import write_atomically
+from dadsp.runs.collection import row_identity, scored_below
+from dadsp.runs.folder import RunFolder
 
 SCORES = ("rmse", "median_drug_pearson")
 SYSTEM = ["study", "system", "alignment", "data_hash", "split_hash", "seed"]
@@ -28,10 +28,7 @@ def main() -> None:
     parser.add_argument("sweeps", nargs="+", type=Path)
     parser.add_argument("--out", type=Path, default=Path("experiments/rounding"))
     arguments = parser.parse_args()
-    done = [path for sweep in arguments.sweeps for path in sweep.rglob("metrics.json") if SUPERSEDED not in path.parts]
-    if not done:
-        raise SystemExit(f"{', '.join(map(str, arguments.sweeps))}: no finished run (metrics.json) below.")
-    rows = pd.DataFrame([row_of(path.parent) for path in done])
+    rows = pd.DataFrame([row_of(folder) for folder in scored_below(arguments.sweeps)])
     rows = rows.sort_values([*SYSTEM, "perturbation"], ignore_index=True)
     grouped = rows.groupby(SYSTEM, sort=False)
     summary = grouped.agg(draws=("perturbation", "size"))
@@ -42,22 +39,16 @@ def main() -> None:
         write_atomically(arguments.out / f"{name}.csv", lambda path, table=table: table.round(6).to_csv(path, index=False))
 
 
-def row_of(folder: Path) -> dict[str, Any]:
+def row_of(folder: RunFolder) -> dict[str, Any]:
     """The system's row of one run, with its draw."""
-    run, facts = read_json(folder / "metrics.json")["run"], read_json(folder / "data_facts.json")
     config: Any = OmegaConf.load(folder / "config.yaml")
-    table = read_comparison(folder / "comparison.csv")
-    model = table[table["kind"] == "model"].iloc[0]
-    return {
-        "study": f"{facts['source']['name']} → {facts['target']['name']}",
-        "system": model["system"],
-        "alignment": facts.get("alignment", {}).get("kind", "none"),
-        "perturbation": int(config.model.training.perturbation),
-        **{name: run.get(name) for name in ("seed", "git.sha", "data_hash", "split_hash")},
-        "command": re.sub(r" runs=\S+", "", run["command"]),
-        **{score: model[score] for score in SCORES},
-    }
+    model = folder.comparison.query("kind == 'model'").iloc[0]
+    draw = {"system": model["system"], "perturbation": int(config.model.training.perturbation)}
+    return {**draw, **row_identity(folder), **{score: model[score] for score in SCORES}}
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except DadspError as error:
+        raise SystemExit(f"error: {error}") from None

@@ -1,0 +1,29 @@
+"""Scored run folders below others, for the scripts that collect results."""
+
+from pathlib import Path
+
+import pytest
+
+from dadsp.errors import ConfigError
+from dadsp.files import write_json
+from dadsp.runs.collection import row_identity, scored_below
+from dadsp.runs.folder import DATA_FACTS, RESULTS, RunFolder
+from dadsp.runs.identity import SUPERSEDED
+
+
+def test_finished_folders_are_found_at_any_depth_but_not_those_that_a_sweep_replaced(tmp_path: Path) -> None:
+    for name in ("a", "sweep/b", f"sweep/{SUPERSEDED}/c"):
+        write_json(tmp_path / name / RESULTS, {})
+    (tmp_path / "unfinished").mkdir()
+    assert {folder.path.name for folder in scored_below([tmp_path])} == {"a", "b"}
+    with pytest.raises(ConfigError, match="no finished run"):
+        scored_below([tmp_path / "unfinished"])
+
+
+def test_a_row_says_where_it_comes_from_and_not_where_its_folder_lay(tmp_path: Path) -> None:
+    run = {"seed": 3, "command": "dadsp train seed=3 runs=/home/me/runs model=sla", "data_hash": "d", "split_hash": "s"}
+    write_json(tmp_path / RESULTS, {"run": run})
+    write_json(tmp_path / DATA_FACTS, {"source": {"name": "A"}, "target": {"name": "B"}})
+    found = row_identity(RunFolder(tmp_path))
+    assert (found["study"], found["alignment"], found["seed"]) == ("A → B", "none", 3)
+    assert found["command"] == "dadsp train seed=3 model=sla"

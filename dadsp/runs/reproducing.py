@@ -28,7 +28,9 @@ SCORES = ("rmse", "median_drug_pearson")
 NAMES = ("system", "command", "data_hash", "split_hash")
 AS_PRINTED = 1e-3  # smaller differences than this no table shows
 LIMITS = 2 * math.sqrt(2)  # standard deviations of a difference of two draws, about 95 %
-OURS = re.compile(r"(runs|tracking|resume|sweep|hydra[./].*)=|\+|~|-")  # parts of a command that are not the row's to say
+OURS = re.compile(
+    r"(runs|resume|sweep|plugins|tracking[./]?.*|hydra[./].*)=|\+|~|-"
+)  # parts of a command that are not the row's to say
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

@@ -107,6 +107,8 @@ def test_a_row_that_can_no_longer_be_trained_is_a_row_that_failed(here: Path, ca
         ({}, ["table=none.csv"], "none.csv"),
         ({}, ["draw=0"], "draw"),
         ({"command": COMMAND + " -m"}, ["rows=[1]"], "is no key=value of one training"),
+        ({"command": COMMAND + " plugins=[guestlab]"}, ["rows=[1]"], "is no key=value of one training"),
+        ({"command": COMMAND + " tracking.uri=http://x"}, ["rows=[1]"], "is no key=value of one training"),
         ({"command": COMMAND + " hydra.run.dir=/"}, ["rows=[1]"], "is no key=value of one training"),
         ({"command": "rm -r x"}, [], "has no row with a command of dadsp train"),
         ({"rmse": "much"}, [], "rmse"),

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 import numpy as np
 from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
+from torch import Tensor
 
 from dadsp.drugs.morgan import Morgan
 from dadsp.models.base import Arrays, FitContext, under
@@ -21,7 +22,7 @@ from dadsp.nets.coral import coral
 from dadsp.nets.dadsp_network import DadspNetwork
 from dadsp.nets.feed_forward import Activation
 from dadsp.nets.line_network import DrugCode, Head, LineNetwork
-from dadsp.nets.mmd import mmd2
+from dadsp.nets.mmd import Estimator, mmd2
 from dadsp.nets.pair_network import PairNetwork
 from dadsp.options import STRICT
 from dadsp.schema import FloatArray, IntArray, Responses, Screen, Split, Study
@@ -48,6 +49,8 @@ class LineNetworkOptions(NetworkOptions):
         level_penalty: λ of ``DrugLevel``.
         adaptation: What draws the codes of both screens together: nothing, the adversary of DADSP-A, MMD or deep CORAL.
         adaptation_weight: Factor of that loss.
+        mmd_estimator: Of ``mmd2``. Unbiased, it is 0 on average where both screens are alike; biased, it never is, and with
+            the few lines of a batch the cheapest way to less of it is that all lines become alike.
         gamma: Steepness of the adversary's λ ramp.
         discriminator_widths: Of the adversary.
     """
@@ -69,6 +72,7 @@ class LineNetworkOptions(NetworkOptions):
     level_penalty: float = Field(default=0.3, gt=0)
     adaptation: Literal["none", "adversary", "mmd", "coral"] = "none"
     adaptation_weight: float = Field(default=1.0, ge=0)
+    mmd_estimator: Estimator = "unbiased"
     gamma: float = Field(default=10.0, gt=0)
     discriminator_widths: tuple[Width, ...] = (256, 128)
 
@@ -131,6 +135,7 @@ class LineNetworkSystem(CrossScreenNetwork):
             Idle(no_codes, ("free_code_dropout",), "model.free_codes=false has no codes to leave out"),
             Idle(no_level, level, "model.centred=false gives no level"),
             Idle(adaptation == "none", ("adaptation_weight", *adversary), "model.adaptation=none adapts nothing"),
+            Idle(adaptation != "mmd", ("mmd_estimator",), f"model.adaptation={adaptation} has no MMD"),
             Idle(adaptation in ("mmd", "coral"), adversary, f"model.adaptation={adaptation} has no adversary"),
         ]
 
@@ -232,9 +237,15 @@ class LineNetworkSystem(CrossScreenNetwork):
                 weight_key="model.adaptation_weight",
                 gamma=options.gamma,
             )
-        losses: dict[str, DomainLoss] = {"mmd": mmd2, "coral": coral}
+        losses: dict[str, DomainLoss] = {"mmd": self._mmd2, "coral": coral}
         loss = losses.get(options.adaptation)
         return AdaptedStage(self.main_stage, *arguments, weight=options.weight, domain_loss=loss)
+
+    def _mmd2(self, source: Tensor, target: Tensor) -> Tensor:
+        """As ``mmd2``; 0 in a batch where a screen has one line, which the unbiased estimate cannot compare with another."""
+        if self.options.mmd_estimator == "unbiased" and min(len(source), len(target)) < 2:
+            return source.new_zeros(())
+        return mmd2(source, target, self.options.mmd_estimator)
 
     def state(self) -> tuple[dict[str, Any], Arrays]:
         """As every network's, with the levels."""

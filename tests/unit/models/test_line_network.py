@@ -162,6 +162,29 @@ def test_adaptation_brings_the_codes_of_both_screens_closer(adaptation: str) -> 
     assert distances[1] < distances[0]
 
 
+def test_the_biased_mmd_makes_all_lines_alike_where_the_unbiased_one_does_not() -> None:
+    study, split = holey_study()
+    spread = {}
+    for estimator in ("biased", "unbiased"):
+        model = fitted(
+            study,
+            split,
+            adaptation="mmd",
+            adaptation_weight=30.0,
+            mmd_estimator=estimator,
+            selection="source_val",
+            training={"max_epochs": 40, "learning_rate": 0.01, "average_epochs": 40},
+        )
+        spread[estimator] = float(model.codes(study.source, "source").std(0).sum())
+    assert spread["biased"] < 0.5 * spread["unbiased"]
+
+
+def test_mmd_is_nothing_in_a_batch_of_one_line_of_each_screen() -> None:
+    study, split = holey_study()
+    model = fitted(study, split, adaptation="mmd", training={"min_blocks": 10_000})
+    assert np.isfinite(everything(study, model)).all()
+
+
 def test_an_ensemble_is_the_mean_of_its_members_and_the_first_is_the_network_alone(tmp_path: Path) -> None:
     study, split = holey_study()
     alone, three = fitted(study, split), fitted(study, split, training={"ensemble": 3})

@@ -106,8 +106,9 @@ def scored_below(places: Sequence[Path]) -> list[RunFolder]:
 def row_identity(folder: RunFolder) -> dict[str, Any]:
     """What a row of results says of the run that it is of; its command without where the folder lay."""
     run, facts = read_json(folder / RESULTS)["run"], read_json(folder / DATA_FACTS)
+    measure = facts["target"].get("measure", "ic50")
     return {
-        "study": f"{facts['source']['name']} → {facts['target']['name']}",
+        "study": f"{facts['source']['name']} → {facts['target']['name']}{'' if measure == 'ic50' else f', {measure}'}",
         "alignment": facts.get("alignment", {}).get("kind", "none"),
         **{name: run.get(name) for name in ("seed", "git.sha", "data_hash", "split_hash")},
         "command": re.sub(r" runs=\S+", "", run["command"]),  # where the folders lay is nobody's business

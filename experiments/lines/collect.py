@@ -2,12 +2,14 @@
 
     python experiments/lines/collect.py runs/sweeps/lines runs/sweeps/adaptation_lines [--out experiments/lines]
 
-results.csv: one row per run, with the weight of the adaptation, the size of a planted shift, and how much of the variance
-among held-out source lines the kept epoch left unexplained. summary.csv: mean and standard deviation over seeds, and the
-difference in r to the same network without adaptation, paired by seed, with a 95 % t interval.
+results.csv: one row per run, with the weight of the adaptation, the size of a planted shift, keys that were changed (one
+switch of the network at a time), and how much of the variance among held-out source lines the kept epoch left unexplained.
+summary.csv: mean and standard deviation over seeds, and differences to the same network without adaptation and with nothing
+changed, paired by seed (and fold), with 95 % t intervals.
 """
 
 import argparse
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +25,12 @@ from dadsp.runs.folder import RunFolder
 
 R = "median_drug_pearson"
 SCORES = ("rmse", R, f"{R}_low", f"{R}_high", "ceiling", "skill")
-TEST = ["study", "shift", "alignment"]
-SYSTEM = [*TEST, "system", "weight"]
+TEST = ["study", "fold", "shift", "alignment"]
+SYSTEM = [*(name for name in TEST if name != "fold"), "system", "weight", "changed"]
+PAIR = [*TEST, "seed"]
+DIFFERENCES = ("rmse", "val_unexplained", R)
+ALWAYS = ("data", "alignment", "model", "seed", "experiment", "tracking", "split", "split.fold", "sweep", "data.batch_sd")
+WEIGHTS = ("model.adaptation_weight", "model.adversarial_weight")
 
 
 def main() -> None:
@@ -45,21 +51,25 @@ def row_of(folder: RunFolder) -> dict[str, Any]:
     config: Any = OmegaConf.load(folder / "config.yaml")
     table = folder.comparison
     model = table[table["kind"] == "model"].iloc[0]
-    history = pd.read_csv(folder / "history.csv")
+    history = pd.read_csv(folder / "history.csv") if (folder / "history.csv").exists() else pd.DataFrame()
     naive = table[table["kind"] == "naive_source"]
     identity = row_identity(folder)
     adapted = config.model.get("adaptation", "adversary")
     weight = config.model.get("adaptation_weight", config.model.get("adversarial_weight", 0.0))
+    biased = adapted == "mmd" and config.model.get("mmd_estimator", "biased") == "biased"
+    keys = [part for part in shlex.split(identity["command"]) if "=" in part]
     return {
         "shift": config.data.get("batch_sd", np.nan) if "simulated" in identity["study"] else np.nan,
-        "system": model["system"],
+        "system": f"{model['system']}{' (biased)' if biased else ''}",
         "weight": 0.0 if adapted == "none" else float(weight),
+        "changed": " ".join(key for key in keys if key.partition("=")[0] not in (*ALWAYS, *WEIGHTS, "runs")),
+        "fold": config.split.get("fold"),
         **identity,
         **{score: model[score] for score in SCORES},
         "best_naive_rmse": naive["rmse"].min(),
         "best_naive_r": naive[R].max(),
         "val_unexplained": history.get("val/source/unexplained", pd.Series([np.nan])).min(),
-        "val_rmse": history["val/source/rmse"].min(),
+        "val_rmse": history["val/source/rmse"].min() if "val/source/rmse" in history else np.nan,
     }
 
 
@@ -70,16 +80,17 @@ def summarised(results: pd.DataFrame) -> pd.DataFrame:
     table = (
         grouped.agg(runs=("seed", "size")).join(grouped[numbers].mean()).join(grouped[["rmse", R]].std().add_suffix("_sd"))
     )
-    plain = results[results["weight"] == 0].set_index([*TEST, "seed"])
-    plain = plain[plain["system"].str.startswith(("line network", "source-only"))]
+    plain = results[(results["weight"] == 0) & (results["changed"] == "")].fillna({"fold": -1, "shift": -1}).set_index(PAIR)
     differences = []
     for key, part in grouped:
         of = dict(zip(SYSTEM, key, strict=True))
         base = "line network" if str(of["system"]).startswith("line network") else "source-only network"
-        own = plain[plain["system"].str.startswith(base)][R]
-        paired = part.set_index([*TEST, "seed"])[R].sub(own).dropna()
-        half = stats.sem(paired) * stats.t.ppf(0.975, len(paired) - 1) if len(paired) > 1 else np.nan
-        differences.append({**of, "r_minus_none": paired.mean() if len(paired) else np.nan, "half_width": half})
+        own = plain[plain["system"] == base]
+        for name in DIFFERENCES:
+            paired = part.fillna({"fold": -1, "shift": -1}).set_index(PAIR)[name].sub(own[name]).dropna()
+            half = stats.sem(paired) * stats.t.ppf(0.975, len(paired) - 1) if len(paired) > 1 else np.nan
+            of |= {f"{name}_minus_plain": paired.mean() if len(paired) else np.nan, f"{name}_half_width": half}
+        differences.append({**of, "pairs": len(paired)})
     return table.reset_index().merge(pd.DataFrame(differences), on=SYSTEM, how="left")
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from dadsp.report.document import Block, Section, Table, Text
 from dadsp.report.reported_run import ReportedRun
-from dadsp.report.words import MISSING, UNIT, decimal, note_line, number, percent
+from dadsp.report.words import MISSING, decimal, note_line, number, percent
 from dadsp.splits.groups import PLURAL
 from dadsp.splits.integrity import PROMISES
 
@@ -16,7 +16,7 @@ def data_section(run: ReportedRun) -> Section:
     """What the screens hold, and what was read, dropped and clipped."""
     blocks: list[Block] = []
     if run.data:
-        blocks += _screens(run.data, run.scope)
+        blocks += _screens(run.data, run.scope, run.unit)
     else:
         told = "This run was made before counts of whole screens were kept; the table of the split says what was scored."
         blocks.append(Text([told]))
@@ -28,7 +28,7 @@ def data_section(run: ReportedRun) -> Section:
     return Section("Data", blocks)
 
 
-def _screens(data: Mapping[str, Any], scope: str) -> list[Block]:
+def _screens(data: Mapping[str, Any], scope: str, unit: str) -> list[Block]:
     roles = ("source", "target") if scope == "across" else ("source",)
     counts = {
         "Cell lines": "lines",
@@ -42,7 +42,7 @@ def _screens(data: Mapping[str, Any], scope: str) -> list[Block]:
     rows += [[words, *(percent(data[role][name]) for role in roles)] for words, name in shares.items()]
     caps = [data[role]["cap"] for role in roles]
     rows.append(["Cap, µM", *(MISSING if cap is None else f"{10.0**-cap:.3g}" for cap in caps)])
-    for words, name in ((f"Labels, {UNIT}", "labels"), ("Expression", "expression")):
+    for words, name in ((f"Labels, {unit}", "labels"), ("Expression", "expression")):
         rows.append([f"{words}: min to max", *(_range(data[role][name]) for role in roles)])
     origins = [data[role].get("origins") or {} for role in roles]  # runs of earlier versions have none
     if any(origins):

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from dadsp.evaluation.metric import METRICS
+from dadsp.evaluation.metric import METRICS, POTENCY_UNIT
 from dadsp.evaluation.naive_predictions import with_newer_metrics
 from dadsp.runs.collection import REPETITIONS, flat
 from dadsp.runs.folder import CONFIG, HISTORY, RunFolder, complete
@@ -80,6 +80,12 @@ class ReportedRun:
         named = [self.settings.get(f"data.{role}.name") for role in roles]
         first, second = named
         return (first or f"the {roles[0]} screen", second or f"the {roles[1]} screen")
+
+    @property
+    def unit(self) -> str:
+        """Of its labels; runs older than ``data_facts.json`` have IC50s."""
+        measure = self.data.get("target", {}).get("measure", "ic50")
+        return POTENCY_UNIT if measure == "ic50" else f"share of the area that is lost ({measure})"
 
     def facts(self) -> dict[str, Any]:
         """The same for machines, without tables of pairs and drugs."""

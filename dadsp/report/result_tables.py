@@ -12,6 +12,7 @@ from dadsp.evaluation.report import text_columns
 from dadsp.evaluation.scores import SIDES, metrics_of, scores_of
 from dadsp.report.document import Table
 from dadsp.report.reported_run import ReportedRun
+from dadsp.report.verdict import R, best_row
 from dadsp.report.words import LONG, decimal, number, side
 
 
@@ -36,11 +37,12 @@ def r_context(own: Mapping[str, Any]) -> str:
     return words
 
 
-def lines_table(comparison: pd.DataFrame) -> Table:
+def lines_table(comparison: pd.DataFrame, system: str) -> Table:
     """All systems by how well they tell the lines of a drug apart; columns without any value are left out.
 
     Args:
         comparison: As ``dadsp.evaluation.report.read_comparison`` gives it.
+        system: The run's own; the best row among those that saw no more labels than it is bold.
     """
     columns: dict[str, tuple[str, int]] = {}
     for score in scores_of("lines"):
@@ -51,7 +53,7 @@ def lines_table(comparison: pd.DataFrame) -> Table:
     cells = [[number(value, digits) for value in comparison[name].astype(float)] for name, digits in columns.values()]
     rows = [[system, *own] for system, *own in zip(marked(comparison), *cells, strict=True)]
     title = "Which line: telling the lines of a drug apart"
-    return Table(title, ["System", *columns], rows, comparison["kind"].tolist())
+    return Table(title, ["System", *columns], rows, comparison["kind"].tolist(), best_row(comparison, system, R))
 
 
 def strata_table(run: ReportedRun) -> Table:
@@ -76,7 +78,7 @@ def seen_table(run: ReportedRun) -> Table:
     ]
     title = "RMSE of all systems by what training had seen"
     headings = ["System", *(side(name.removeprefix("rmse_")) for name in sides)]
-    return Table(title, headings, rows, frame["kind"].tolist())
+    return Table(title, headings, rows, frame["kind"].tolist(), best_row(frame, run.system, "rmse"))
 
 
 def per_drug_table(run: ReportedRun) -> Table:

@@ -10,8 +10,11 @@ from dadsp.report.data_sections import data_section, split_section
 from dadsp.report.document import Block, Facts, Figure, Figures, Listing, Section, Table, Text
 from dadsp.report.reported_run import PASSWORD, ReportedRun
 from dadsp.report.result_tables import lines_table, per_drug_table, r_context, result_rows, seen_table, strata_table
-from dadsp.report.words import MISSING, UNIT, decimal, percent
+from dadsp.report.verdict import best_row, verdict
+from dadsp.report.words import MISSING, decimal, percent
 from dadsp.runs.folder import complete
+
+FIRST = "per_drug_rmse"  # the picture of the first screen
 
 
 def run_sections(run: ReportedRun) -> list[Section]:
@@ -22,7 +25,7 @@ def run_sections(run: ReportedRun) -> list[Section]:
     """
     with complete(run.folder):
         return [
-            Section("Summary", [Text(_summary(run))]),
+            Section("Summary", [*verdict(run.comparison, run.system), Text(_summary(run)), *_first_picture(run)]),
             data_section(run),
             split_section(run),
             _results_section(run),
@@ -35,16 +38,17 @@ def run_sections(run: ReportedRun) -> list[Section]:
 def short_section(run: ReportedRun, title: str) -> Section:
     """One run among others: what it scored, and where it comes from."""
     with complete(run.folder):
-        shown = Table("Beside naive rows", *result_rows(run), folded=True)
-        return Section(title, [Text(_summary(run)), Facts(_provenance(run)), shown])
+        shown = Table("Beside naive rows", *result_rows(run), best_row(run.comparison, run.system, "rmse"), folded=True)
+        return Section(title, [*verdict(run.comparison, run.system), Text(_summary(run)), Facts(_provenance(run)), shown])
 
 
 def _summary(run: ReportedRun) -> list[str]:
     own, (_, target) = run.own, run.screens
     pooled, skill = own["pooled"], own["skill"]
+    capped = f"; {percent(pooled['n_censored'] / pooled['n'])} of them are at the cap" if pooled["n_censored"] else ""
     lines = [
         f"{run.system} predicts {pooled['n']:,} tested pairs of {target} with RMSE {decimal(pooled['rmse'])} and R² "
-        f"{decimal(pooled['r2'])}, pooled, in {UNIT}; {percent(pooled['n_censored'] / pooled['n'])} of them are at the cap. "
+        f"{decimal(pooled['r2'])}, pooled, in {run.unit}{capped}. "
         f"Among the lines of one drug, Pearson r is {decimal(own['per_drug_median']['median']['pearson'])} in the median"
         f"{r_context(own)}."
     ]
@@ -60,10 +64,16 @@ def _summary(run: ReportedRun) -> list[str]:
 
 def _results_section(run: ReportedRun) -> Section:
     said = Text(caption(run.comparison, page=True), as_list=True)
-    blocks: list[Block] = [Table("All systems", *result_rows(run)), said]
-    blocks += [Figures(_figures(run, exclude=("loss_curves",)))] if run.figures else []
-    blocks += [lines_table(run.comparison), strata_table(run), seen_table(run), per_drug_table(run)]
+    blocks: list[Block] = [Table("All systems", *result_rows(run), best_row(run.comparison, run.system, "rmse")), said]
+    drawn = _figures(run, exclude=("loss_curves", FIRST))
+    blocks += [Figures(drawn)] if drawn else []
+    blocks += [lines_table(run.comparison, run.system), strata_table(run), seen_table(run), per_drug_table(run)]
     return Section("Results", blocks)
+
+
+def _first_picture(run: ReportedRun) -> list[Block]:
+    drawn = _figures(run, only=(FIRST,))
+    return [Figures(drawn)] if drawn else []
 
 
 def _training_section(run: ReportedRun) -> Section:
@@ -101,8 +111,8 @@ def _figures(run: ReportedRun, exclude: Sequence[str] = (), only: Sequence[str] 
     words = {
         "predicted_vs_measured": (
             "Predicted against measured potency",
-            f"Predicted against measured {UNIT} of {pooled['n']:,} tested pairs, counted in hexagons around the line where "
-            f"both are equal; beside each panel a histogram of predictions for pairs at the cap ({pooled['n_censored']:,}). "
+            f"Predicted against measured {run.unit} of {pooled['n']:,} tested pairs, counted in hexagons around the line "
+            f"where both are equal; beside each panel a histogram for pairs at the cap ({pooled['n_censored']:,}). "
             f"Drugs seen in training, left: RMSE {decimal(strata['drug_seen']['rmse'])}; unseen, right: "
             f"{decimal(strata['drug_unseen']['rmse'])}.",
         ),

@@ -4,9 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from dadsp.evaluation.compare_tables import MISSING, number
-from dadsp.evaluation.metric import POTENCY_UNIT as UNIT
 
-__all__ = ["LONG", "MISSING", "UNIT", "decimal", "note_line", "number", "percent", "side"]
+__all__ = ["LONG", "MISSING", "decimal", "note_line", "number", "percent", "side"]
 
 LONG = 30  # rows; longer tables open on demand
 

@@ -11,6 +11,7 @@ from dadsp.report.document import Table, markdown
 from dadsp.report.reported_run import ReportedRun, read_run
 from dadsp.report.result_tables import lines_table, per_drug_table, result_rows, seen_table, strata_table
 from dadsp.report.run_report import run_report
+from dadsp.report.verdict import best_row, verdict
 from dadsp.runs.folder import RunFolder
 from dadsp.schema import PredictionTable
 from tests.support.metrics import BIAS, registered
@@ -60,7 +61,7 @@ def test_drugs_stand_beside_the_naive_row_of_the_skill(run: ReportedRun) -> None
 
 
 def test_lines_table_leaves_out_what_no_row_has(run: ReportedRun) -> None:
-    table = lines_table(run.comparison)
+    table = lines_table(run.comparison, run.system)
     assert table.columns[:4] == ["System", "r per drug", "… from", "… to"]
     assert "Share of ceiling" not in table.columns
     assert cells(table)[SYSTEM]["… to"] == "0.600"
@@ -113,3 +114,44 @@ def test_facts_of_a_page_are_plain_and_without_tables_of_pairs(run: ReportedRun)
     assert [row["name"] for row in facts["systems"]] == [SYSTEM, MEAN, ORACLE]
     assert "per_drug" not in facts["systems"][0]
     assert facts["split"]["test_idx"] == len(run.predictions)
+
+
+def comparison_of(*rows: tuple[str, str, float, float, float]) -> pd.DataFrame:
+    frame = pd.DataFrame(rows, columns=["system", "kind", "rmse", "median_drug_pearson", "median_drug_pearson_low"])
+    return frame.assign(median_drug_pearson_high=0.9, saw_target_labels=frame["kind"].eq("naive_oracle"))
+
+
+@pytest.mark.parametrize(
+    ("naive_rmse", "naive_r", "low", "passed", "words"),
+    [
+        (0.7, 0.2, 0.1, [True, True], ["Yes: RMSE 0.600, the best naive row (copy) 0.700", "Yes: r per drug 0.300"]),
+        (0.5, 0.2, 0.1, [False, True], ["No: RMSE 0.600, the best naive row (copy) 0.500", "Yes"]),
+        (0.7, 0.4, 0.1, [True, False], ["Yes", "No better than copy (0.400): r per drug 0.300"]),
+        (0.7, 0.2, -0.1, [True, False], ["Yes", "Not beyond chance: r per drug 0.300, 95 % interval −0.100 to 0.900"]),
+    ],
+)
+def test_a_page_begins_with_its_verdict(
+    naive_rmse: float, naive_r: float, low: float, passed: list[bool], words: list[str]
+) -> None:
+    oracle = ("† bound", "naive_oracle", 0.1, 0.99, 0.9)
+    frame = comparison_of(("net", "model", 0.6, 0.3, low), ("copy", "naive_source", naive_rmse, naive_r, np.nan), oracle)
+    found = verdict(frame, "net")
+    assert [each.passed for each in found] == passed
+    assert all(part in each.lines[0] for part, each in zip(words, found, strict=True))
+
+
+def test_a_system_that_gives_all_lines_one_number_does_not_tell_them_apart() -> None:
+    frame = comparison_of(("mean", "model", 0.6, np.nan, np.nan), ("copy", "naive_source", 0.7, np.nan, np.nan))
+    assert verdict(frame, "mean")[1].lines == [
+        "Does it tell the lines of a drug apart? No: it predicts one number for all lines of a drug."
+    ]
+
+
+def test_the_best_row_is_one_that_saw_no_more_labels() -> None:
+    rows = (
+        ("net", "model", 0.6, 0.3, 0.1),
+        ("copy", "naive_source", 0.5, 0.2, np.nan),
+        ("b", "naive_oracle", 0.1, 0.9, 0.8),
+    )
+    frame = comparison_of(*rows)
+    assert (best_row(frame, "net", "rmse"), best_row(frame, "net", "median_drug_pearson")) == (1, 0)

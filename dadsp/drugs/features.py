@@ -60,6 +60,10 @@ class DrugFeatures(ABC):
         """The groups of atoms that each column other than 0 stands for, by column; None where columns tell of no atoms."""
         return None
 
+    def without_effect(self) -> list[str]:
+        """A line for each reason that keys which were set cannot act."""
+        return []
+
     def notes(self, smiles: Sequence[str], names: Sequence[str]) -> tuple[Note, ...]:
         """What of these drugs the representation cannot express, counted; empty where it expresses all."""
         return ()

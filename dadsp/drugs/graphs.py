@@ -85,6 +85,12 @@ class MolecularGraph(DrugFeatures):
         outputs = self.outputs if self.read_out == "dense" else None
         return GraphEncoder(self.n_atom_features, self.max_atoms, self.widths, outputs), outputs or self.widths[-1]
 
+    def without_effect(self) -> list[str]:
+        """The width of a dense layer where there is none."""
+        if self.read_out == "dense" or self.outputs == type(self).outputs:
+            return []
+        return [f"drug_features.outputs={self.outputs} has no effect: drug_features.read_out=max has no such layer"]
+
     def _describe(self, atom: Chem.Atom) -> FloatArray:
         symbol = atom.GetSymbol()
         features = _one_hot(ELEMENTS.index(symbol) if symbol in ELEMENTS else N_ELEMENTS - 1, N_ELEMENTS)

@@ -20,6 +20,7 @@ from dadsp.drugs.features import DrugFeatures
 from dadsp.drugs.morgan import Morgan
 from dadsp.drugs.representations import from_facts
 from dadsp.models.base import Arrays, FitContext, Predictor
+from dadsp.models.idle_keys import Idle, idle_scope, told
 from dadsp.models.networks.rowspace import InputBasis, RowSpace
 from dadsp.models.structures import structures
 from dadsp.models.training.options import PretrainingOptions, TrainingOptions, claim_device
@@ -110,6 +111,19 @@ class CrossScreenPredictor(Predictor):
     def _display_name(self) -> str:
         """How tables call the system, with what they must say about it."""
         return self.options.name
+
+    def _idle(self) -> list[Idle]:
+        """Keys of the model that others make idle."""
+        return [idle_scope(self.alignment)]
+
+    def _idle_in_trainer(self) -> list[Idle]:
+        """Keys of the trainer that are idle here."""
+        return []
+
+    def without_effect(self) -> list[str]:
+        """Keys of the model, the trainer and the drug features."""
+        lines = told(self.options, "model", self._idle()) + told(self.training, "trainer", self._idle_in_trainer())
+        return lines + self.drug_features.without_effect()
 
     def _start(self, study: Study, split: Split) -> Responses:
         """Claims device and threads, fits alignment, scaler and drug features on what trains; returns the training pairs."""

@@ -1,7 +1,12 @@
 """Keys that were set and cannot act, as the others stand."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import fields, is_dataclass
+from operator import attrgetter
 from typing import Any, NamedTuple
+
+from dadsp.data.alignment.base import Alignment
+from dadsp.models.training.options import TrainingOptions
 
 
 class Idle(NamedTuple):
@@ -9,13 +14,25 @@ class Idle(NamedTuple):
 
     Attributes:
         when: Whether it holds.
-        names: Of the keys.
+        names: Of the keys, dotted where one stands inside another; a key that holds others speaks for all of them.
         reason: What makes them idle, for the user.
     """
 
     when: bool
     names: tuple[str, ...]
     reason: str
+
+
+def idle_scope(alignment: Alignment | None) -> Idle:
+    """The scaler's scope, where an alignment makes it one."""
+    kind = "none" if alignment is None else alignment.kind
+    return Idle(kind != "none", ("scaling_scope",), f"alignment={kind} puts both screens on one scale")
+
+
+def idle_trainer(reason: str, *, but: tuple[str, ...] = ()) -> Idle:
+    """The whole trainer but for these keys and those that say where a fit runs."""
+    kept = ("device", "threads", "checkpoint_every_s", *but)
+    return Idle(True, tuple(field.name for field in fields(TrainingOptions) if field.name not in kept), reason)
 
 
 def told(options: Any, where: str, rules: Iterable[Idle]) -> list[str]:
@@ -29,11 +46,22 @@ def told(options: Any, where: str, rules: Iterable[Idle]) -> list[str]:
     default = type(options)()
     lines = []
     for rule in rules:
-        given = [name for name in rule.names if rule.when and getattr(options, name) != getattr(default, name)]
+        names = rule.names if rule.when else ()
+        given = [key for name in names for key in _set(name, attrgetter(name)(options), attrgetter(name)(default))]
         if given:
-            keys = ", ".join(f"{where}.{name}={_written(getattr(options, name))}" for name in given)
+            keys = ", ".join(f"{where}.{name}={_written(value)}" for name, value in given)
             lines.append(f"{keys} {'have' if len(given) > 1 else 'has'} no effect: {rule.reason}")
     return lines
+
+
+def _set(name: str, value: Any, default: Any) -> Iterator[tuple[str, Any]]:
+    """The keys at and below ``name`` whose values are not the defaults."""
+    if not is_dataclass(value):
+        yield from [(name, value)] if value != default else []
+        return
+    reference = type(value)() if default is None else default
+    for field in fields(value):
+        yield from _set(f"{name}.{field.name}", getattr(value, field.name), getattr(reference, field.name))
 
 
 def _written(value: object) -> str:

@@ -18,7 +18,7 @@ from dadsp.options import STRICT, validated
 from dadsp.runs.experiment import Origin, work_in
 from dadsp.runs.folder import CONFIG, IDENTITY, RUN, SPLIT, RunFolder
 from dadsp.runs.identity import LOCK, Tell, claim, identity
-from dadsp.runs.parts import load_study, model_of, split_of
+from dadsp.runs.parts import load_study, model_of, split_of, without_effect
 from dadsp.runs.run import Run
 from dadsp.runs.scoring import row_name
 from dadsp.runs.tracked import TrackingOptions
@@ -103,7 +103,7 @@ def train(job: Job, context: FitContext, begun: Callable[[Study, Split, str], No
         return Run(folder, study=study), "skipped"
     split = split_of(settings, options.seed, study, folder.path)
     begun(study, split, row_name(model, study))
-    for line in model.without_effect():
+    for line in without_effect(model, settings):
         job.tell(line)
     tags = {}
     if job.sweep is not None and tracking.enabled:

@@ -10,7 +10,10 @@ from dadsp.building import build
 from dadsp.data.new_pairs import read_pairs
 from dadsp.errors import ConfigError, DadspError, LoadError, nearest
 from dadsp.models.base import Predictor
+from dadsp.models.idle_keys import idle_trainer, told
 from dadsp.models.systems.naive import Naive
+from dadsp.models.training.options import TrainingOptions
+from dadsp.options import validated
 from dadsp.runs.folder import SPLIT, STUDY, RunFolder
 from dadsp.schema import Pairs, Scope, Screen, Split, Study
 from dadsp.splits.calibration import with_calibration
@@ -29,6 +32,19 @@ def model_of(settings: Mapping[str, Any]) -> Predictor:
     if model.name.startswith(("source ", "target ", "oracle ")) and not isinstance(model, Naive):
         raise ConfigError(f"model.name={model.name!r} would pass for a naive row. Choose another name.")
     return model
+
+
+def without_effect(model: Predictor, settings: Mapping[str, Any]) -> list[str]:
+    """A line for each reason that keys which were set cannot act: the model's own, and the trainer where it takes none.
+
+    Raises:
+        ConfigError: An option of a trainer that nothing takes is impossible.
+    """
+    lines = model.without_effect()
+    if settings.get("trainer") and "training" not in settings["model"]:
+        training = validated(TrainingOptions, settings["trainer"], "trainer")
+        lines += told(training, "trainer", [idle_trainer("the system takes no trainer")])
+    return lines
 
 
 def load_study(settings: Mapping[str, Any], folder: Path | None) -> Study:

@@ -26,6 +26,7 @@ from dadsp.drugs.morgan import Morgan
 from dadsp.drugs.representations import from_facts
 from dadsp.errors import ConfigError
 from dadsp.models.base import Arrays, FitContext, Predictor, under
+from dadsp.models.idle_keys import Idle, idle_scope, idle_trainer, told
 from dadsp.models.kernels.drug_level import DrugLevel
 from dadsp.models.kernels.grid import Query, TrainingGrid
 from dadsp.models.kernels.similarity import LineKernel, Values, equal, line_similarity, tanimoto
@@ -134,6 +135,16 @@ class KernelSystem(Predictor):
         if self.drug_features.learned:
             kind = self.drug_features.kind
             raise ConfigError(f"drug_features={kind} are codes that a network learns to read. Use morgan or ssp.")
+
+    def _idle(self) -> list[Idle]:
+        """Keys of the model that others make idle."""
+        return [idle_scope(self.alignment)]
+
+    def without_effect(self) -> list[str]:
+        """Keys of the model, and all of the trainer but ``threads``."""
+        return told(self.options, "model", self._idle()) + told(
+            self.training, "trainer", [idle_trainer("the system is solved in closed form")]
+        )
 
     @abstractmethod
     def _weights(self, residuals: Values, measured: BoolArray, start: Values | None) -> Values:

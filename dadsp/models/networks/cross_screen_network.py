@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from dadsp.models.base import Arrays, FitContext, under
 from dadsp.models.cross_screen_predictor import CrossScreenPredictor, SystemOptions, Width
-from dadsp.models.idle_keys import Idle, told
+from dadsp.models.idle_keys import Idle
 from dadsp.models.networks.inputs import Inputs, predict_pairs
 from dadsp.models.networks.potency_function import PotencyFunction
 from dadsp.models.networks.rowspace import RowSpace
@@ -129,23 +129,16 @@ class CrossScreenNetwork(CrossScreenPredictor):
         self.histories = histories
 
     def _idle(self) -> list[Idle]:
-        """Keys of the model that others make idle."""
-        return [
-            Idle(self.options.pretraining is None, ("pretraining_lines",), "model.pretraining=null learns no autoencoder")
-        ]
+        without = self.options.pretraining is None
+        reason = "model.pretraining=null learns no autoencoder"
+        return [*super()._idle(), Idle(without, ("pretraining_lines",), reason)]
 
     def _draws_pairs(self) -> bool:
         """Whether batches hold pairs drawn one by one."""
         return self.training.batching == "pairs"
 
-    def without_effect(self) -> list[str]:
-        """Keys of the model, and of the batches that are not drawn."""
-        pairs = self._draws_pairs()
-        of_batches = [
-            Idle(not pairs, ("batch_size",), "batches are blocks of lines × drugs (trainer.batching)"),
-            Idle(pairs, ("block_lines", "block_drugs", "min_blocks"), "batches are pairs drawn one by one"),
-        ]
-        return told(self.options, "model", self._idle()) + told(self.training, "trainer", of_batches)
+    def _idle_in_trainer(self) -> list[Idle]:
+        return idle_batches(pairs=self._draws_pairs())
 
     def _encoders(self) -> list[nn.Sequential]:
         """Every gene encoder of the network that is being trained."""
@@ -301,6 +294,14 @@ class CrossScreenNetwork(CrossScreenPredictor):
             weights = under(_name_in(number, "network."), learned)
             network.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})
             self.members.append(network.eval())
+
+
+def idle_batches(*, pairs: bool) -> list[Idle]:
+    """Keys of the batches that are not drawn."""
+    return [
+        Idle(not pairs, ("batch_size",), "batches are blocks of lines × drugs (trainer.batching)"),
+        Idle(pairs, ("block_lines", "block_drugs", "min_blocks"), "batches are pairs drawn one by one"),
+    ]
 
 
 def _name_in(number: int, name: str) -> str:

@@ -28,6 +28,7 @@ from torch import Tensor, nn
 from dadsp.errors import ConfigError
 from dadsp.models.base import Arrays, FitContext, under
 from dadsp.models.cross_screen_predictor import CrossScreenPredictor, SystemOptions
+from dadsp.models.idle_keys import Idle, idle_trainer
 from dadsp.models.systems.logistic import logistic_weights
 from dadsp.models.systems.pair_design import Labelled, PairDesign, check_size
 from dadsp.models.systems.trees import forest_arrays, mean_of_trees
@@ -74,6 +75,21 @@ class Classical(CrossScreenPredictor):
 
     def _display_name(self) -> str:
         return self.options.name + NAME_OF_FEATURES[self.options.features]
+
+    def _idle(self) -> list[Idle]:
+        features = self.options.features
+        of_encoder = ("encoder_widths", "encoder_activation", "pretraining", "input_basis")
+        return [
+            *super()._idle(),
+            Idle(features != "encoder", of_encoder, f"model.features={features} learns no encoder"),
+            Idle(features != "pca", ("pca_components",), f"model.features={features} takes no principal components"),
+        ]
+
+    def _idle_in_trainer(self) -> list[Idle]:
+        if self.options.features != "encoder":
+            return [idle_trainer("the system trains no network")]
+        of_encoder = ("perturbation", "gradient_clip", "precision")
+        return [idle_trainer("the system's encoder trains by model.pretraining alone", but=of_encoder)]
 
     @abstractmethod
     def _candidates(self, train: Labelled, val: Labelled, seed: int) -> Iterator[tuple[dict[str, float], Arrays]]:

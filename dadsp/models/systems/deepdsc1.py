@@ -17,7 +17,7 @@ from dadsp.drugs.features import DrugFeatures
 from dadsp.errors import ConfigError
 from dadsp.models.base import Arrays, FitContext, Predictor, StageLength, under
 from dadsp.models.idle_keys import Idle, told
-from dadsp.models.networks.cross_screen_network import NetworkOptions
+from dadsp.models.networks.cross_screen_network import NetworkOptions, idle_batches
 from dadsp.models.networks.potency_function import PotencyFunction
 from dadsp.models.systems.dadsp_a import DadspA
 from dadsp.models.training.options import TrainingOptions
@@ -93,8 +93,10 @@ class DeepDsc1(Predictor):
         self.networks: list[DadspA] = []
 
     def without_effect(self) -> list[str]:
-        """Whose lines the autoencoder learns: there is one screen."""
-        return told(self.options, "model", [Idle(True, ("pretraining_lines",), "the networks learn inside one screen")])
+        """Whose lines the autoencoder learns, since there is one screen; of trainer and drug features as any network."""
+        lines = told(self.options, "model", [Idle(True, ("pretraining_lines",), "the networks learn inside one screen")])
+        lines += told(self.training, "trainer", idle_batches(pairs=self.training.batching == "pairs"))
+        return lines + (self.drug_features.without_effect() if self.drug_features else [])
 
     def _fit(self, study: Study, split: Split, context: FitContext) -> None:
         """Trains one network per fold on the labelled test pairs of the target.

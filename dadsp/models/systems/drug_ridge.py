@@ -10,6 +10,7 @@ from pydantic.dataclasses import dataclass
 from scipy.linalg import cho_factor, cho_solve
 
 from dadsp.models.base import Arrays
+from dadsp.models.idle_keys import Idle
 from dadsp.models.kernels.grid import Query
 from dadsp.models.kernels.similarity import LineKernel, Values, line_similarity
 from dadsp.models.kernels.system import KernelOptions, KernelSystem
@@ -36,6 +37,15 @@ class DrugKernelRidge(KernelSystem):
 
     options_type = DrugKernelRidgeOptions
     options: DrugKernelRidgeOptions
+
+    def _idle(self) -> list[Idle]:
+        return [Idle(True, ("expression_scaling", "scaling_scope"), "the system reads no gene")]
+
+    def without_effect(self) -> list[str]:
+        """As every kernel system; and an alignment."""
+        kind = "none" if self.alignment is None else self.alignment.kind
+        aligned = [f"alignment={kind} has no effect: the system reads no gene"] if kind != "none" else []
+        return super().without_effect() + aligned
 
     def _learn_from(self, study: Study, split: Split) -> None:
         # Without a gene there is nothing to align or scale, and none must come with lines to predict.

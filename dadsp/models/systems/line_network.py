@@ -127,16 +127,26 @@ class LineNetworkSystem(CrossScreenNetwork):
             ("level_power", "level_penalty"),
             ("gamma", "discriminator_widths"),
         )
+        given, flat = not published, head in ("bilinear", "film")
+        unheard = adaptation != "none" and options.adaptation_weight == 0
         no_codes, no_level = not (options.free_codes or published), not (options.centred or published)
         return [
             *super()._idle(),
             Idle(published, ("code_width", "free_code_dropout", *level), "model.head=published has none"),
-            Idle(head in ("bilinear", "film"), ("regressor_widths",), f"model.head={head} has no hidden layers"),
+            Idle(flat, ("regressor_widths",), f"model.head={head} has no hidden layers"),
+            Idle(
+                flat and not options.drug_widths and self._discriminator() is None,
+                ("activation",),
+                f"model.head={head} and model.drug_widths=[] have no hidden layers",
+            ),
+            Idle(given, ("output_start",), f"model.head={head} is given levels to start from"),
             Idle(no_codes, ("free_code_dropout",), "model.free_codes=false has no codes to leave out"),
             Idle(no_level, level, "model.centred=false gives no level"),
             Idle(adaptation == "none", ("adaptation_weight", *adversary), "model.adaptation=none adapts nothing"),
             Idle(adaptation != "mmd", ("mmd_estimator",), f"model.adaptation={adaptation} has no MMD"),
             Idle(adaptation in ("mmd", "coral"), adversary, f"model.adaptation={adaptation} has no adversary"),
+            Idle(unheard, ("adaptation",), "model.adaptation_weight=0 adapts nothing"),
+            Idle(unheard and adaptation == "adversary", adversary, "model.adaptation_weight=0 trains no adversary"),
         ]
 
     def _start(self, study: Study, split: Split) -> Responses:

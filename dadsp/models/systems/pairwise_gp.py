@@ -26,6 +26,7 @@ from scipy.special import ndtr, ndtri
 from threadpoolctl import threadpool_limits
 
 from dadsp.models.base import Arrays, Uncertainty
+from dadsp.models.idle_keys import Idle
 from dadsp.models.kernels.drug_level import DrugLevel
 from dadsp.models.kernels.grid import Query
 from dadsp.models.kernels.posterior import Posterior, Side
@@ -145,6 +146,15 @@ class PairwiseGp(KernelSystem):
         self.search: list[dict[str, Any]] = []
         self.errors = normal_errors()
         self._system: tuple[Kernel, PairSystem] | None = None  # the kernel, and what was computed of it
+
+    def _idle(self) -> list[Idle]:
+        tries_all = self.options.choose == "source_validation"
+        linear = self.options.kernel.lines == "linear" and not tries_all
+        return [
+            *super()._idle(),
+            Idle(tries_all, ("kernel.lines",), "model.choose=source_validation tries every kernel of lines"),
+            Idle(linear, ("kernel.rbf_width",), "model.kernel.lines=linear has no radial part"),
+        ]
 
     def _prepare(self, lines: BoolArray) -> None:
         self.width = median_distance(self.grid.expression[lines])

@@ -1,0 +1,62 @@
+"""What a page says first of a run: whether it beats means and copied labels, and whether it tells lines apart."""
+
+import pandas as pd
+
+from dadsp.report.document import Text
+from dadsp.report.words import decimal, number
+
+R = "median_drug_pearson"
+
+
+def fair(comparison: pd.DataFrame, system: str) -> "pd.Series[bool]":
+    """Which rows saw no more labels of the target screen than the system did."""
+    saw = bool(comparison.loc[comparison["system"] == system, "saw_target_labels"].iloc[0])
+    return comparison["kind"].isin(["model", "naive_source", *(["naive_target"] if saw else [])])
+
+
+def best_row(comparison: pd.DataFrame, system: str, score: str) -> int | None:
+    """Number of the best row by a score among those that compare fairly; None where none has it."""
+    values = comparison[score].where(fair(comparison, system)).reset_index(drop=True)
+    values = -values if score == "rmse" else values
+    return None if values.isna().all() else int(values.idxmax())
+
+
+def verdict(comparison: pd.DataFrame, system: str) -> list[Text]:
+    """Two questions, each with its answer, green or red.
+
+    Args:
+        comparison: Rows of the system and of the naive predictors, as ``read_comparison`` gives them.
+        system: Name of the system's row.
+    """
+    own = comparison[comparison["system"] == system].iloc[0]
+    naive = comparison[fair(comparison, system) & (comparison["kind"] != "model")]
+    return [_potency(own, naive), _lines(own, naive)]
+
+
+def _potency(own: "pd.Series[object]", naive: pd.DataFrame) -> Text:
+    question, rmse = "Does it predict potency better than means and copied labels do?", decimal(float(str(own["rmse"])))
+    if naive["rmse"].isna().all():
+        return Text([f"{question} There is no row to hold its RMSE of {rmse} against."])
+    best = naive.nsmallest(1, "rmse").iloc[0]
+    better = bool(float(str(own["rmse"])) < best["rmse"])
+    answer = "Yes" if better else "No"
+    told = f"{question} {answer}: RMSE {rmse}, the best naive row ({best['system']}) {decimal(best['rmse'])}."
+    return Text([told + " dadsp compare tests the difference." * better], passed=better)
+
+
+def _lines(own: "pd.Series[object]", naive: pd.DataFrame) -> Text:
+    question = "Does it tell the lines of a drug apart?"
+    r, low, high = (float(str(own.get(name))) for name in (R, f"{R}_low", f"{R}_high"))
+    if r != r:
+        return Text([f"{question} No: it predicts one number for all lines of a drug."], passed=False)
+    interval = f", 95 % interval {number(low)} to {number(high)}" if low == low else ""
+    told = f"r per drug {number(r)}{interval}"
+    if not low > 0 and low == low:
+        return Text([f"{question} Not beyond chance: {told}."], passed=False)
+    best = naive.nlargest(1, R)
+    if len(best) and best[R].iloc[0] >= r:
+        return Text(
+            [f"{question} No better than {best['system'].iloc[0]} ({number(best[R].iloc[0])}): {told}."], passed=False
+        )
+    beside = f"; the best naive row ({best['system'].iloc[0]}) {number(best[R].iloc[0])}" if best[R].notna().any() else ""
+    return Text([f"{question} Yes: {told}{beside}."], passed=True)

@@ -1,0 +1,92 @@
+"""The README's tables in Markdown, from results.csv and, for the published network, that of experiments/transfer.
+
+    python experiments/lines/tables.py [experiments/lines] [experiments/transfer]
+
+Scores are means over seeds ± standard deviation; differences are paired by seed (and fold), with 95 % t intervals over them.
+"""
+
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+from collect import summarised
+
+R = "median_drug_pearson"
+STUDIES = {
+    "gdsc12_ccle": ("GDSC2+GDSC1 → CCLE", "CCLE, IC50"),
+    "gdsc12_ccle_auc": ("GDSC2+GDSC1 → CCLE, auc", "CCLE, area"),
+    "gdsc12_ctrp": ("GDSC2+GDSC1 → CTRP, auc", "CTRP, area"),
+}
+PUBLISHED = {"source-only network": 0.0, "DADSP-A": 1.0}  # of experiments/transfer, with the adversary's weight
+ADAPTED = (
+    ("line network", 0.0),
+    *((f"line network, {name}", 0.01) for name in ("adversary", "MMD", "CORAL")),
+    ("source-only network", 0.0),
+    ("DADSP-A", 1.0),
+    ("DADSP-A", 0.01),
+    *((f"published network, {name}", 0.01) for name in ("MMD", "CORAL")),
+)
+
+
+def main() -> None:
+    """Prints them."""
+    here = Path(__file__).parent
+    given = [Path(name) for name in sys.argv[1:]]
+    here, beside = (*given, *(here, here.parent / "transfer")[len(given) :])
+    results = pd.concat([pd.read_csv(here / "results.csv"), _published(beside)], ignore_index=True).fillna({"changed": ""})
+    results = results.drop_duplicates(["study", "fold", "shift", "alignment", "system", "weight", "changed", "seed"])
+    table = summarised(results)
+    for study, heading in STUDIES.values():
+        part = table[(table["study"] == study) & (table["changed"] == "")]
+        chosen = [
+            part[(part["system"] == name) & (part["weight"] == weight) & (part["alignment"] == alignment)]
+            for alignment in ("none", "bridge")
+            for name, weight in ADAPTED
+        ]
+        print(f"\n**{heading}**\n\n{_markdown(pd.concat(chosen), ['system', 'weight', 'alignment'])}")
+    changed = table[table["changed"] != ""]
+    print(f"\n**Switches**\n\n{_markdown(changed.sort_values('changed'), ['changed'], unexplained=True)}")
+    inside = table[table["study"].str.split(" → ").map(lambda names: names[0] == names[-1])]
+    print(f"\n**Held-out lines of one screen**\n\n{_markdown(inside, ['system', 'alignment'])}")
+    weights = table[(table["changed"] == "") & table["alignment"].eq("none") & table["shift"].isna()].drop(inside.index)
+    print(f"\n**Weights**\n\n{_markdown(weights, ['study', 'system', 'weight'], unexplained=True)}")
+    print(f"\n**Planted shift**\n\n{_markdown(table[table['shift'].notna()], ['shift', 'alignment', 'system', 'weight'])}")
+
+
+def _published(folder: Path) -> pd.DataFrame:
+    """Runs of the published network with everything shared, as rows of these results."""
+    rows = pd.read_csv(folder / "results.csv")
+    rows = rows[(rows["overlap"] == "keep") & rows["system"].isin(PUBLISHED)]
+    rows = rows.assign(study=rows["study"].map({name: study for name, (study, _) in STUDIES.items()}))
+    return rows.assign(weight=rows["system"].map(PUBLISHED), changed="")[
+        ["study", "alignment", "system", "weight", "changed", "seed", "rmse", R]
+    ]
+
+
+def _markdown(table: pd.DataFrame, keys: Sequence[str], *, unexplained: bool = False) -> str:
+    """A row for each of ``table``, which names it by its keys."""
+    scores = {"RMSE": ("rmse", 3), "r per drug": (R, 2)} | ({"unexplained": ("val_unexplained", 3)} if unexplained else {})
+    titles = [*keys, "n", *scores, *(f"{title} − plain" for title in scores)]
+    lines = [f"| {' | '.join(titles)} |", "|---" * len(titles) + "|"]
+    for row in table.to_dict("records"):
+        cells = [f"{row[key]:g}" if isinstance(row[key], float) else str(row[key]) for key in keys]
+        cells.append(str(row["runs"]))
+        cells += [_with(row[name], row.get(f"{name}_sd", float("nan")), digits) for name, digits in scores.values()]
+        cells += [
+            "" if row[f"{name}_half_width"] == 0 else _with(row[f"{name}_minus_plain"], row[f"{name}_half_width"], digits)
+            for name, digits in scores.values()
+        ]
+        lines.append(re.sub(r"-(?=\d)", "−", f"| {' | '.join(cells)} |"))
+    return "\n".join(lines)
+
+
+def _with(value: float, width: float, digits: int) -> str:
+    if value != value:
+        return "–"
+    return f"{value:.{digits}f}" + (f" ± {width:.{digits}f}" if width == width else "")
+
+
+if __name__ == "__main__":
+    main()

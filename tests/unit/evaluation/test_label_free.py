@@ -1,6 +1,7 @@
 """Estimates of the target's error without its labels, against closed forms and against skada."""
 
 from collections.abc import Iterator
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.pipeline import Pipeline
 
 from dadsp.evaluation.label_free import (
+    blend_weight,
     deep_embedded_validation,
     density_ratio,
     effective_sample_size,
@@ -102,6 +104,23 @@ def test_whole_weights_are_repeated_pairs() -> None:
     np.testing.assert_allclose(np.repeat(found.label, times), repeated.label)
 
 
+def test_blend_weight_is_the_best_of_a_grid() -> None:
+    random = np.random.default_rng(0)
+    truth, one, other = random.normal(size=(3, 400))
+    first, second = truth + one, 0.5 * truth + other + 7
+    drug = random.integers(0, 4, 400)
+    grid = np.linspace(0, 1, 1001)
+    left = [unexplained(truth.astype(np.float32), (w * first + (1 - w) * second).astype(np.float32), drug) for w in grid]
+    assert blend_weight(truth, first, second, drug) == pytest.approx(grid[np.argmin(left)], abs=2e-3)
+
+
+def test_blend_weight_stays_between_the_two() -> None:
+    truth, drug = np.random.default_rng(0).normal(size=50), np.zeros(50, dtype=np.int64)
+    assert blend_weight(truth, 0.5 * truth, 0 * truth, drug) == 1  # the parabola's lowest point is at 2
+    assert blend_weight(truth, 0 * truth, 0.5 * truth, drug) == 0
+    assert blend_weight(truth, truth + 3, truth, drug) == 1
+
+
 # Against skada, where it is installed: the same weights must give the same estimates.
 
 
@@ -125,8 +144,8 @@ class Given(BaseEstimator):
 class Linear(RegressorMixin, TransformerMixin, BaseEstimator):
     """Predicts the first feature; asks for weights when it is scored."""
 
-    __metadata_request__score = {"sample_weight": True, "sample_domain": False, "allow_source": False}
-    __metadata_request__predict_proba = {"sample_domain": True, "allow_source": True}
+    __metadata_request__score: ClassVar = {"sample_weight": True, "sample_domain": False, "allow_source": False}
+    __metadata_request__predict_proba: ClassVar = {"sample_domain": True, "allow_source": True}
 
     def fit(self, features: Values, labels: Values) -> "Linear":
         return self

@@ -22,7 +22,7 @@ from dadsp.evaluation.metrics import evaluate
 from dadsp.files import write_atomically
 from dadsp.models.networks.which_line import unexplained
 from dadsp.runs.collection import row_identity, scored_below
-from dadsp.runs.folder import RunFolder
+from dadsp.runs.folder import RunFolder, complete
 from dadsp.schema import PredictionTable
 
 SAME = ("data_hash", "split_hash", "alignment")
@@ -42,11 +42,12 @@ def main() -> None:
     networks: list[tuple[RunFolder, dict[str, Any]]] = []
     processes: dict[tuple[str, ...], RunFolder] = {}
     for folder in (folder for place in arguments.runs for folder in scored_below([place])):
-        identity = row_identity(folder)
-        if folder.settings["model"]["_target_"].endswith(".PairwiseGp"):
-            processes[tuple(identity[name] for name in SAME)] = folder
-        else:
-            networks.append((folder, identity))
+        with complete(folder.path):
+            identity = row_identity(folder)
+            if folder.settings["model"]["_target_"].endswith(".PairwiseGp"):
+                processes[tuple(identity[name] for name in SAME)] = folder
+            else:
+                networks.append((folder, identity))
     pairs = [(folder, of, gp) for folder, of in networks if (gp := processes.get(tuple(of[name] for name in SAME)))]
     if not pairs:
         raise ConfigError(
@@ -58,7 +59,8 @@ def main() -> None:
     rows = []
     for number, (folder, identity, gp) in enumerate(pairs, start=1):
         print(f"{number} of {len(pairs)} runs: {folder.path.name}", file=sys.stderr)
-        rows.append({**identity, **blended(folder, gp)})
+        with complete(folder.path):
+            rows.append({**identity, **blended(folder, gp)})
     table = pd.DataFrame(rows).sort_values([*SYSTEM, "seed"], ignore_index=True)
     write_atomically(arguments.out / "hybrid.csv", lambda path: table.round(4).to_csv(path, index=False))
     print(markdown(table))

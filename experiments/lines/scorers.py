@@ -39,7 +39,7 @@ from dadsp.evaluation.label_free import (
 )
 from dadsp.files import write_atomically
 from dadsp.runs.collection import row_identity, scored_below
-from dadsp.runs.folder import RunFolder
+from dadsp.runs.folder import RunFolder, complete
 from dadsp.runs.run import Run
 
 R = "median_drug_pearson"
@@ -68,8 +68,9 @@ def main() -> None:
     rows: list[dict[str, Any]] = []
     for number, (folder, of) in enumerate(known, start=1):
         print(f"{number} of {len(known)} runs: {folder.path.name}", file=sys.stderr)
-        row = {**row_identity(folder), **of, **target_scores(folder)}
-        rows += [{**row, **score} for score in scores(Run(folder), arguments.skada)]
+        with complete(folder.path):
+            row = {**row_identity(folder), **of, **target_scores(folder)}
+            rows += [{**row, **score} for score in scores(Run(folder), arguments.skada)]
     table = pd.DataFrame(rows)
     again = table.duplicated([*GROUP, *CANDIDATE, "seed", "scorer"], keep="last")
     if again.any():
@@ -83,22 +84,23 @@ def main() -> None:
 
 def candidate(folder: RunFolder) -> dict[str, Any] | None:
     """Which network a run is of, and how it was adapted; None for other systems and splits."""
-    settings = folder.settings
-    model, split = settings["model"], settings["split"]
-    kind = str(model["_target_"]).rpartition(".")[2]
-    if split.get("scope", "across") != "across" or model.get("selection") == "target_oracle":
-        return None
-    if kind == "LineNetworkSystem":
-        network = "published" if model["head"] == "published" else "line network"
-        adaptation, weight = model["adaptation"], float(model["adaptation_weight"])
-    elif kind == "DadspA" and model["pretraining"] is not None and model["target_sampling"] == "independent":
-        network, adaptation, weight = "published", "adversary", float(model["adversarial_weight"])
-    else:
-        return None
-    if adaptation == "none" or weight == 0:
-        adaptation, weight = "none", 0.0
-    shift = settings["data"].get("batch_sd", np.nan) if "simulated" in folder.data_facts["target"]["name"] else np.nan
-    overlap = split.get("overlap", "keep")
+    with complete(folder.path):
+        settings = folder.settings
+        model, split = settings["model"], settings["split"]
+        kind = str(model["_target_"]).rpartition(".")[2]
+        if split.get("scope", "across") != "across" or model.get("selection") == "target_oracle":
+            return None
+        if kind == "LineNetworkSystem":
+            network = "published" if model["head"] == "published" else "line network"
+            adaptation, weight = model["adaptation"], float(model["adaptation_weight"])
+        elif kind == "DadspA" and model["pretraining"] is not None and model["target_sampling"] == "independent":
+            network, adaptation, weight = "published", "adversary", float(model["adversarial_weight"])
+        else:
+            return None
+        if adaptation == "none" or weight == 0:
+            adaptation, weight = "none", 0.0
+        shift = settings["data"].get("batch_sd", np.nan) if "simulated" in row_identity(folder)["study"] else np.nan
+        overlap = split.get("overlap", "keep")
     return {"shift": shift, "overlap": overlap, "network": network, "adaptation": adaptation, "weight": weight}
 
 
@@ -147,7 +149,7 @@ def scores(run: Run, with_skada: bool) -> Iterator[dict[str, Any]]:
     if with_skada:
         spread = np.sqrt(seen.explained_variance_)
         parts = (each[:, :KDE_COMPONENTS] / spread[:KDE_COMPONENTS] for each in (source[lines], other[target]))
-        yield {"scorer": "skada_error", "score": skada_error(*parts, np.bincount(line, squares), np.bincount(line))}
+        yield {"scorer": "skada_error", "lines": len(lines)} | skada(*parts, np.bincount(line, squares), np.bincount(line))
 
 
 def skada_scorer() -> Any:
@@ -173,15 +175,18 @@ class HeldOutLines(RegressorMixin, BaseEstimator):
 
     def score(self, features: Any, labels: Any, sample_weight: Any = None, **_: Any) -> float:
         """Minus the weighted mean over pairs; a line's pairs all have its weight."""
-        return -float((sample_weight * self.squares).sum() / (sample_weight * self.pairs).sum())
+        self.effective_lines_ = effective_sample_size(sample_weight)
+        return -weighted_mean(self.squares / self.pairs, sample_weight * self.pairs)
 
 
-def skada_error(lines: Any, target: Any, squares: Any, pairs: Any) -> float:
-    """Squared error per pair under skada's weights of the held-out lines."""
+def skada(lines: Any, target: Any, squares: Any, pairs: Any) -> dict[str, float]:
+    """Squared error per pair under skada's weights of the held-out lines, and how many lines carry them."""
     with config_context(enable_metadata_routing=True):
         domain = np.repeat([1, -2], [len(lines), len(target)])
         features, labels = np.concatenate([lines, target]), np.zeros(len(domain))
-        return -float(skada_scorer()()._score(None, HeldOutLines(squares, pairs), features, labels, sample_domain=domain))
+        known = HeldOutLines(squares, pairs)
+        score = -float(skada_scorer()()._score(None, known, features, labels, sample_domain=domain))
+    return {"score": score, "effective_lines": known.effective_lines_}
 
 
 def choices(key: tuple[Any, ...], table: pd.DataFrame) -> Iterator[dict[str, Any]]:

@@ -4,7 +4,7 @@ All of it rests on covariate shift: labels given a line must follow one law in b
 weight of lines corrects that.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,10 +14,11 @@ from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from dadsp.schema import FloatArray, IntArray
+from dadsp.schema import IntArray
 from dadsp.seeding import derive_seed
 
 Values = NDArray[np.float64]
+Features = NDArray[np.floating[Any]]
 
 INVERSE_PENALTIES = (1e-4, 1e-3, 1e-2, 0.1, 1.0)  # C of the classifier
 FOLDS = 5
@@ -35,7 +36,7 @@ class LineErrors(NamedTuple):
     label: Values
 
 
-def density_ratio(source: FloatArray, target: FloatArray, line: IntArray, at: FloatArray, seed: int) -> Values:
+def density_ratio(source: Features, target: Features, line: IntArray, at: Features, seed: int) -> Values:
     """p_target(x) / p_source(x), from the odds of a logistic classifier that tells target rows from source rows.
 
     p_t(x)/p_s(x) = n_s/n_t · P(target | x)/P(source | x). Features are standardised; the ridge penalty is that of the least

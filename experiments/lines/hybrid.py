@@ -29,7 +29,7 @@ SAME = ("data_hash", "split_hash", "alignment")
 GRID = np.linspace(0, 1, 21)
 KEY = ["domain", "split", "cell_id", "drug_id"]
 SYSTEM = ["study", "alignment", "system", "weight"]
-SCORES = ("rmse", "r", "r_unseen")  # the last over lines without labels in the source's training
+SCORES = ("rmse", "r", "r_unseen")  # the last over lines without source labels
 PARTS = ("gp", "network", "blend", "oracle")
 
 
@@ -103,7 +103,7 @@ def blended(folder: RunFolder, gp: RunFolder) -> dict[str, Any]:
 def markdown(table: pd.DataFrame) -> str:
     """Mean over seeds of each test and system, differences paired by seed."""
     columns = ["study", "alignment", "network, weight", "seeds", "w", "r: GP", "network", "blend", "blend − GP", "best w: r"]
-    columns += ["r, lines without training labels: GP", "network", "blend"]
+    columns += ["r, lines without source labels: GP", "network", "blend"]
     columns += ["RMSE: GP", "network", "blend", "blend − GP", "unexplained, held-out source lines: GP", "network", "blend"]
     lines = [f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]
     for key, part in table.groupby(SYSTEM, sort=False):

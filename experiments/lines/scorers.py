@@ -77,8 +77,12 @@ def main() -> None:
         print(f"{again.sum()} rows are of runs that were repeated later; the newest stand.", file=sys.stderr)
     table = table[~again].sort_values([*GROUP, *CANDIDATE, "seed"], kind="stable")
     chosen = pd.DataFrame([row for key, part in table.groupby(GROUP, dropna=False) for row in choices(key, part)])
-    for name, each in (("scorers", table), ("chosen", chosen)):
-        write_atomically(arguments.out / f"{name}.csv", lambda path, each=each: each.round(4).to_csv(path, index=False))
+    tables = {"scorers": table, "chosen": chosen}
+    for name, each in tables.items():
+        if len(each):
+            write_atomically(arguments.out / f"{name}.csv", lambda path, each=each: each.round(4).to_csv(path, index=False))
+    if chosen.empty:
+        raise ConfigError("No test has two candidates with a seed in common to choose from. Name runs of other weights too.")
     print(markdown(chosen))
 
 
@@ -201,7 +205,7 @@ def choices(key: tuple[Any, ...], table: pd.DataFrame) -> Iterator[dict[str, Any
     r, rmse = (by_seed(name, "source_error") for name in ("r", "rmse"))
     complete, seeds = fullest(r.notna())
     if complete.sum() < 2:
-        print(f"{dict(zip(GROUP, key, strict=True))} has one candidate: nothing to choose.", file=sys.stderr)
+        print(f"{', '.join(map(str, key))}: one candidate, nothing to choose.", file=sys.stderr)
         return
     scorers = table["scorer"].unique()
     rules = {name: by_seed("score", name) for name in scorers}

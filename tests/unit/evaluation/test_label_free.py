@@ -99,9 +99,10 @@ def test_whole_weights_are_repeated_pairs() -> None:
     truth, predicted, drug = np.array([1.0, 2.0, 4.0, 0.0]), np.array([0.0, 1.0, 1.0, 5.0]), np.array([0, 0, 0, 1])
     times = np.array([1, 3, 2, 1])
     found = line_errors(truth, predicted, drug, times.astype(float))
-    repeated = line_errors(*(np.repeat(each, times) for each in (truth, predicted, drug)), np.ones(7))
-    np.testing.assert_allclose(np.repeat(found.error, times), repeated.error)
-    np.testing.assert_allclose(np.repeat(found.label, times), repeated.label)
+    again = np.repeat(np.arange(4), times)
+    repeated = line_errors(truth[again], predicted[again], drug[again], np.ones(7))
+    np.testing.assert_allclose(found.error[again], repeated.error)
+    np.testing.assert_allclose(found.label[again], repeated.label)
 
 
 def test_blend_weight_is_the_best_of_a_grid() -> None:

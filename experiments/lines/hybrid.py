@@ -60,7 +60,7 @@ def main() -> None:
     for number, (folder, identity, gp) in enumerate(pairs, start=1):
         print(f"{number} of {len(pairs)} runs: {folder.path.name}", file=sys.stderr)
         with complete(folder.path):
-            rows.append({**identity, **blended(folder, gp)})
+            rows.append({**identity, "gp_command": row_identity(gp)["command"], **blended(folder, gp)})
     table = pd.DataFrame(rows).sort_values([*SYSTEM, "seed"], ignore_index=True)
     write_atomically(arguments.out / "hybrid.csv", lambda path: table.round(4).to_csv(path, index=False))
     print(markdown(table))

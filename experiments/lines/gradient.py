@@ -1,11 +1,11 @@
-"""gradient.csv: where the adversary's gradient goes on the planted shift, what codes lose by it, and what would spare them.
+"""gradient.csv: where the adversary's gradient goes on the planted shift, what codes lose by it, what would spare them.
 
-    python experiments/lines/gradient.py                                  # everything, and the picture: some 20 minutes of one core
-    python experiments/lines/gradient.py --cases none "adversary" --shifts 3 --seeds 0 --out /tmp/gradient.csv
-    python experiments/lines/gradient.py --draw                           # summary and picture of the gradient.csv there is
+    python experiments/lines/gradient.py            # what gradient.csv lacks, and the picture: 5 s of a core for a run
+    python experiments/lines/gradient.py --cases none adversary --shifts 3 --seeds 0 --out /tmp/gradient.csv
+    python experiments/lines/gradient.py --draw     # summary and picture of the gradient.csv there is
 
-The networks are those of ``experiment=adaptation_lines`` (line network) and ``experiment=adaptation`` (published). A case changes
-the screens, the alignment, or what the discriminator is shown; its hooks are here and nowhere in the product.
+The networks are those of ``experiment=adaptation_lines`` (line network) and ``experiment=adaptation`` (published). A case
+changes the screens, the alignment, or what the discriminator is shown; its hooks are here and nowhere in the product.
 
 gradient.csv: one row per case, shift, seed, measure and epoch (none: of the weights that were kept). gradient_summary.csv:
 means over seeds, and the difference to the same screens without adaptation, paired by seed, with 95 % t intervals.
@@ -13,9 +13,10 @@ means over seeds, and the difference to the same screens without adaptation, pai
 
 import argparse
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
+from itertools import product
 from pathlib import Path
 from typing import Any, ClassVar
 from unittest import mock
@@ -54,8 +55,10 @@ import matplotlib.pyplot as plt
 
 Values = NDArray[np.float64]
 
+COLUMNS = ["case", "shift", "seed", "epoch", "measure", "value"]
 SHIFTS, SEEDS = (0.0, 3.0, 8.0), range(5)
 WATCHED = (1, 2, 4, 8, 15)  # epochs after which the gradient is looked at
+SYSTEM, OTHER, LINE = "#1b5e9e", "#6b6b6b", "#b5442e"
 N_DIRECTIONS = 3  # as many as the simulation plants batch programs
 WEIGHT = "model.adaptation_weight=0.1"
 NONE = ("model=line_network", "model.adaptation_weight=0")
@@ -137,6 +140,11 @@ class Case:
     moves: str = "both"
     cut: bool = False
     experiment: str = "adaptation_lines"
+
+    @property
+    def adapts(self) -> bool:
+        """Whether anything draws codes together."""
+        return not any(each.endswith("_weight=0") for each in self.overrides)
 
 
 CASES = (
@@ -460,17 +468,20 @@ def measured(case: Case, shift: float, seed: int) -> Iterator[tuple[int | None, 
     yield from ((None, measure, value) for measure, value in kept(model, study, split, planted, seed).items())
 
 
-def table(cases: list[Case], shifts: list[float], seeds: list[int]) -> pd.DataFrame:
-    """All of them, one row per number."""
-    rows = []
+def measure(cases: list[Case], shifts: list[float], seeds: list[int], out: Path) -> None:
+    """Adds to the table at ``out`` every run that it lacks, each once it is measured."""
+    results = pd.read_csv(out) if out.exists() else pd.DataFrame(columns=COLUMNS)
+    there = set(results[["case", "shift", "seed"]].itertuples(index=False, name=None))
     for case in cases:
-        for shift in sorted({*case.shifts} & {*shifts}):
-            for seed in seeds:
-                found = list(measured(case, shift, seed))
-                rows += [(case.name, shift, seed, *each) for each in found]
-                scores = {measure: value for epoch, measure, value in found if epoch is None}
-                print(f"{case.name}, shift {shift:g}, seed {seed}: r per drug {scores['r per drug']:.3f}", flush=True)
-    return pd.DataFrame(rows, columns=["case", "shift", "seed", "epoch", "measure", "value"])
+        for shift, seed in product(sorted({*case.shifts} & {*shifts}), seeds):
+            if (case.name, shift, seed) in there:
+                continue
+            rows = [(case.name, shift, seed, *each) for each in measured(case, shift, seed)]
+            more = pd.DataFrame(rows, columns=COLUMNS).round(5)
+            results = pd.concat([results, more]) if len(results) else more
+            write_atomically(out, partial(results.to_csv, index=False))
+            r = more.loc[more["measure"] == "r per drug", "value"].item()
+            print(f"{case.name}, shift {shift:g}, seed {seed}: r per drug {r:.3f}", flush=True)
 
 
 def summarised(results: pd.DataFrame) -> pd.DataFrame:
@@ -488,6 +499,69 @@ def summarised(results: pd.DataFrame) -> pd.DataFrame:
     return told.reset_index()[["case", "shift", "epoch", "measure", "runs", "mean", "half", "minus_none", "minus_none_half"]]
 
 
+def draw(summary: pd.DataFrame, out: Path) -> None:
+    """Where the gradient goes, epoch by epoch, and what the cases of shift 3 come to."""
+    at = summary[summary["shift"] == 3.0].set_index(["case", "epoch", "measure"]).sort_index()
+    ran = set(at.index.get_level_values("case"))
+    rows = [case for case in CASES if case.name in ran]
+    height = 1.9 + 0.24 * len(rows)
+    figure = plt.figure(figsize=(11.5, height), layout="constrained")
+    places = figure.subplot_mosaic([["gradient", "r", "planted", "spread"]], width_ratios=[1.15, 1.25, 1, 1])
+    _gradient(places["gradient"], at)
+    columns = (
+        ("r", "r per drug", "r per drug, minus that\nwithout adaptation", 0.0),
+        ("planted", "planted in target codes", "share of target codes' variance\nthat the programs make", None),
+        ("spread", "spread of target codes / source codes", "spread of target codes,\nsource codes = 1", 1.0),
+    )
+    for place, measure, title, line in columns:
+        panel = places[place]
+        for row, case in enumerate(rows):
+            mean, half = ("minus_none", "minus_none_half") if place == "r" else ("mean", "half")
+            found = at.loc[(case.name, 0, measure)]
+            if pd.notna(found[mean]):
+                colour = SYSTEM if case.adapts else OTHER
+                panel.plot([found[mean] - found[half], found[mean] + found[half]], [row, row], color=colour, lw=1.5)
+                panel.plot(found[mean], row, "o", ms=5, color=colour, mfc=colour if case.adapts else "white")
+        if line is not None:
+            panel.axvline(line, color="#cccccc", lw=0.8, zorder=0)
+        panel.set_title(title, fontsize=9, loc="left")
+        panel.set_ylim(len(rows) - 0.4, -0.6)
+        panel.set_yticks(range(len(rows)), [case.name for case in rows] if place == "r" else [])
+        panel.tick_params(labelsize=8, left=False)
+        panel.spines[["top", "right", "left"]].set_visible(False)
+    places["planted"].set_xlim(0, 1)
+    places["spread"].set_xscale("log")
+    places["spread"].set_xticks([0.25, 0.5, 1, 2, 4], ["¼", "½", "1", "2", "4"])
+    places["spread"].minorticks_off()
+    marks = [
+        plt.Line2D([], [], marker="o", color=SYSTEM, label="with adaptation: mean of five seeds, 95 % interval"),
+        plt.Line2D([], [], marker="o", color=OTHER, mfc="white", label="without"),
+    ]
+    figure.legend(handles=marks, loc="outside lower center", ncols=2, fontsize=9, frameon=False)
+    write_atomically(out, lambda path: figure.savefig(path, format="png", dpi=150))
+    plt.close(figure)
+
+
+def _gradient(panel: "plt.Axes", at: pd.DataFrame) -> None:
+    for who, colour in (("adversary", SYSTEM), ("regression", OTHER)):
+        of = at.xs(f"first layer: {who}'s gradient along planted", level="measure").loc["adversary"]
+        panel.errorbar(of.index, of["mean"], of["half"], marker="o", ms=4, capsize=2, color=colour)
+        panel.annotate(
+            f"{who}'s", (of.index[-1], of["mean"].iloc[-1]), (-4, 8), textcoords="offset points", fontsize=8, ha="right"
+        )
+    for screen in ("target", "source"):
+        share_of = at.loc[("none", 0, f"{screen} expression along planted"), "mean"]
+        panel.axhline(share_of, color=LINE, lw=1, ls=":", zorder=0)
+        panel.annotate(
+            f"{screen} expression's variance", (1, share_of), (0, 3), textcoords="offset points", fontsize=8, color=LINE
+        )
+    panel.set_title("share of the first layer's gradient\nalong the planted programs", fontsize=9, loc="left")
+    panel.set_xlabel("epoch", fontsize=9)
+    panel.set_ylim(-0.02, 1)
+    panel.tick_params(labelsize=8)
+    panel.spines[["top", "right"]].set_visible(False)
+
+
 def main() -> None:
     """Measures, unless only asked to draw; writes the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -500,14 +574,14 @@ def main() -> None:
     logging.disable(logging.WARNING)
     if not arguments.draw:
         cases = [case for case in CASES if case.name in arguments.cases]
-        results = table(cases, arguments.shifts, arguments.seeds)
-        write_atomically(arguments.out, lambda path: results.round(5).to_csv(path, index=False))
+        measure(cases, arguments.shifts, arguments.seeds, arguments.out)
     results = pd.read_csv(arguments.out)
     summary = summarised(results)
     write_atomically(
         arguments.out.with_name(f"{arguments.out.stem}_summary.csv"),
         lambda path: summary.round(4).to_csv(path, index=False),
     )
+    draw(summary, arguments.out.with_suffix(".png"))
 
 
 if __name__ == "__main__":

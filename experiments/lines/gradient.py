@@ -298,7 +298,7 @@ def directions(source: Values, target: Values, step: Values, reading: Values, ac
     difference = unit(target.mean(axis=0) - source.mean(axis=0))[:, None]
     read = np.linalg.svd(reading)[2][:N_DIRECTIONS].T
     planted = moved_by(target, activity)
-    found = {"units alive": float(alive.sum()), "chance: 3 directions": N_DIRECTIONS / max(alive.sum(), 1)}
+    found = {"units alive": float(alive.sum()), "chance: 3 directions": N_DIRECTIONS / max(alive.sum(), N_DIRECTIONS)}
     for name, basis in (("mean difference", difference), ("planted directions", planted), ("read by the head", read)):
         found[f"step in: {name}"] = share(step @ basis, step)
         found[f"source codes vary in: {name}"] = share(centred(source) @ basis, centred(source))
@@ -500,11 +500,11 @@ def summarised(results: pd.DataFrame) -> pd.DataFrame:
 
 
 def draw(summary: pd.DataFrame, out: Path) -> None:
-    """Where the gradient goes, epoch by epoch, and what the cases of shift 3 come to."""
+    """Where the gradient goes, epoch by epoch, and what the cases of shift 3 come to, of those that all seeds ran."""
     at = summary[summary["shift"] == 3.0].set_index(["case", "epoch", "measure"]).sort_index()
-    ran = set(at.index.get_level_values("case"))
+    ran = set(at[at["runs"] == len(SEEDS)].index.get_level_values("case"))
     rows = [case for case in CASES if case.name in ran]
-    height = 1.9 + 0.24 * len(rows)
+    height = max(3.6, 1.9 + 0.24 * len(rows))
     figure = plt.figure(figsize=(11.5, height), layout="constrained")
     places = figure.subplot_mosaic([["gradient", "r", "planted", "spread"]], width_ratios=[1.15, 1.25, 1, 1])
     _gradient(places["gradient"], at)

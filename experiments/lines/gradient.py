@@ -545,18 +545,16 @@ def draw(summary: pd.DataFrame, out: Path) -> None:
 def _gradient(panel: "plt.Axes", at: pd.DataFrame) -> None:
     for who, colour in (("adversary", SYSTEM), ("regression", OTHER)):
         of = at.xs(f"first layer: {who}'s gradient along planted", level="measure").loc["adversary"]
-        panel.errorbar(of.index, of["mean"], of["half"], marker="o", ms=4, capsize=2, color=colour)
-        panel.annotate(
-            f"{who}'s", (of.index[-1], of["mean"].iloc[-1]), (-4, 8), textcoords="offset points", fontsize=8, ha="right"
+        panel.errorbar(
+            of.index, of["mean"], of["half"], marker="o", ms=4, capsize=2, color=colour, label=f"{who}'s gradient"
         )
-    for screen in ("target", "source"):
-        share_of = at.loc[("none", 0, f"{screen} expression along planted"), "mean"]
-        panel.axhline(share_of, color=LINE, lw=1, ls=":", zorder=0)
-        panel.annotate(
-            f"{screen} expression's variance", (1, share_of), (0, 3), textcoords="offset points", fontsize=8, color=LINE
-        )
+    for screen, dashes in (("target", ":"), ("source", "--")):
+        variance = at.loc[("none", 0, f"{screen} expression along planted"), "mean"]
+        panel.axhline(variance, color=LINE, lw=1, ls=dashes, zorder=0, label=f"variance of {screen} expression")
+    panel.legend(fontsize=8, loc="center right", frameon=False, bbox_to_anchor=(1.0, 0.3))
     panel.set_title("share of the first layer's gradient\nalong the planted programs", fontsize=9, loc="left")
     panel.set_xlabel("epoch", fontsize=9)
+    panel.set_xticks(WATCHED, WATCHED)
     panel.set_ylim(-0.02, 1)
     panel.tick_params(labelsize=8)
     panel.spines[["top", "right"]].set_visible(False)

@@ -537,7 +537,8 @@ def draw(summary: pd.DataFrame, out: Path) -> None:
         plt.Line2D([], [], marker="o", color=SYSTEM, label="with adaptation: mean of five seeds, 95 % interval"),
         plt.Line2D([], [], marker="o", color=OTHER, mfc="white", label="without"),
     ]
-    figure.legend(handles=marks, loc="outside lower center", ncols=2, fontsize=9, frameon=False)
+    marks += places["gradient"].get_legend_handles_labels()[0]
+    figure.legend(handles=marks, loc="outside lower center", ncols=3, fontsize=9, frameon=False)
     write_atomically(out, lambda path: figure.savefig(path, format="png", dpi=150))
     plt.close(figure)
 
@@ -551,7 +552,6 @@ def _gradient(panel: "plt.Axes", at: pd.DataFrame) -> None:
     for screen, dashes in (("target", ":"), ("source", "--")):
         variance = at.loc[("none", 0, f"{screen} expression along planted"), "mean"]
         panel.axhline(variance, color=LINE, lw=1, ls=dashes, zorder=0, label=f"variance of {screen} expression")
-    panel.legend(fontsize=8, loc="center right", frameon=False, bbox_to_anchor=(1.0, 0.3))
     panel.set_title("share of the first layer's gradient\nalong the planted programs", fontsize=9, loc="left")
     panel.set_xlabel("epoch", fontsize=9)
     panel.set_xticks(WATCHED, WATCHED)

@@ -49,7 +49,7 @@ def configuration_page() -> str:
 
 def api_page() -> str:
     """One section for each public module, filled by autodoc."""
-    return "\n\n".join(f"## `{name}`\n\n```{{eval-rst}}\n.. automodule:: {name}\n```" for name in PUBLIC)
+    return "\n\n".join(f"### `{name}`\n\n```{{eval-rst}}\n.. automodule:: {name}\n```" for name in PUBLIC)
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
@@ -63,7 +63,7 @@ def _complete(app: Sphinx, page: str, text: list[str]) -> None:
         for path in CONF.rglob("*.yaml"):
             app.env.note_dependency(str(path), docname=page)
         text[0] += "\n" + configuration_page()
-    elif page == "docs/api":
+    elif page == "docs/python":
         text[0] += "\n" + api_page()
 
 

@@ -43,7 +43,7 @@ class ReproduceOptions:
         draw: How many are drawn.
         seed: Of the draw.
         beside: Keys of a configuration to add to each command.
-        spread: CSV file of standard deviations from rounding, by system and data hash.
+        spread: CSV file of standard deviations from rounding, by system and data hash; without it none is known.
         out: Folder of the runs and of ``reproduced.csv``.
     """
 
@@ -52,7 +52,7 @@ class ReproduceOptions:
     draw: int = Field(default=1, ge=1)
     seed: int = 0
     beside: tuple[str, ...] = ()
-    spread: Path = Path("experiments/rounding/summary.csv")
+    spread: Path | None = Path("experiments/rounding/summary.csv")
     out: Path = Path("reproduced")
 
 
@@ -153,9 +153,14 @@ def _arguments(command: str, row: int) -> list[str]:
     return parts
 
 
-def _spreads(path: Path) -> dict[tuple[str, str], dict[str, float]]:
+def _spreads(path: Path | None) -> dict[tuple[str, str], dict[str, float]]:
+    if path is None:
+        return {}
     if not path.exists():
-        raise ConfigError(f"spread={path} does not exist. Name a table of standard deviations from rounding, or make one.")
+        raise ConfigError(
+            f"spread={path} does not exist. Name a table of standard deviations from rounding, or set spread=null: "
+            "scores must then agree to the digits of a table."
+        )
     columns = {name: f"{name}_sd" for name in SCORES}
     frame = read_table(path, {"system": "system", "data_hash": "data_hash", **columns}, numbers=SCORES, optional=SCORES)
     return {

@@ -1,4 +1,4 @@
-"""The compressed file of a single-drug network: bytes to network and back, bit for bit (docs/single_drug_network.md)."""
+"""The compressed file of a single-drug network: bytes to network and back, bit for bit (docs/single_drug.md)."""
 
 import hashlib
 import math

@@ -246,7 +246,7 @@ def _set(layout: str, place: int, value: float) -> Callable[[bytearray], None]:
     return lambda body: struct.pack_into(layout, body, place, value)
 
 
-# After docs/single_drug_network.md: inputs u32, hidden layers u8, gap bits u8, entries u32, mean f64, sd f64, width u32, …
+# After docs/single_drug.md: inputs u32, hidden layers u8, gap bits u8, entries u32, mean f64, sd f64, width u32, …
 HEADERS: dict[str, Callable[[bytearray], None]] = {
     **{f"{n} inputs": _set("<I", 0, n) for n in (0, 1, 2**20, 2**32 - 1)},
     **{f"{n} hidden layers": _set("<B", 4, n) for n in (0, 1, 3, 255)},

@@ -1,18 +1,16 @@
 """The tutorial, followed from an empty folder: every command ends well, and what the page promises is there."""
 
 import re
-import shlex
-import subprocess
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from dadsp.cli.main import main
+from tests.support.documents import ROOT, bash_blocks, run_bash_block
 from tests.support.drawing import drawn
 
-PAGE = (Path(__file__).resolve().parents[2] / "docs" / "tutorial.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # one test carries the set-up, all commands of the page
 
@@ -21,27 +19,11 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # one test carries th
 def followed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[tuple[str, str]]]:
     """The folder in which all commands of the page ran, and each block with what it printed."""
     folder = tmp_path_factory.mktemp("tutorial")
-    blocks = re.findall(r"^```bash\n(.*?)^```$", PAGE, flags=re.M | re.S)
     with pytest.MonkeyPatch.context() as patch, drawn():
         patch.chdir(folder)
         for name in ("DADSP_REAL_DATA", "MLFLOW_TRACKING_URI"):
             patch.delenv(name, raising=False)
-        return folder, [(block, run(block)) for block in blocks]
-
-
-def run(block: str) -> str:
-    """Runs a block as a shell would and gives what it printed; ``dadsp`` runs here, to be imported once for all blocks."""
-    printed = ""
-    # A command of dadsp with its continued lines, or all lines up to the next.
-    for part in re.findall(r"^dadsp (?:.*\\\n)*.*\n|(?:^(?!dadsp ).*\n)+", block, flags=re.M):
-        if part.startswith("dadsp "):
-            assert main(shlex.split(part.replace("\\\n", " "))[1:]) == 0, part
-        else:
-            command = ["bash", "-euo", "pipefail", "-c", part]
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
-            assert done.returncode == 0, f"{part}\n{done.stderr}"
-            printed += done.stdout
-    return printed
+        return folder, [(block, run_bash_block(block)) for block in bash_blocks("docs/tutorial.md")]
 
 
 def test_every_file_the_tutorial_names_is_there(followed: tuple[Path, list[tuple[str, str]]]) -> None:

@@ -1,4 +1,4 @@
-"""The metric of docs/metrics.md."""
+"""The metric of docs/extend.md."""
 
 import numpy as np
 

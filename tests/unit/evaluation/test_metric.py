@@ -195,10 +195,10 @@ def test_formula_of_the_wrong_shape_is_refused_by_name() -> None:
         regression_metrics([1, 2, 3], [1, 2, 4])
 
 
-def test_page_on_metrics_lists_them_all_and_its_example_runs() -> None:
-    text = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
+def test_page_on_numbers_lists_all_metrics_and_the_example_of_a_new_one_runs() -> None:
+    text = (ROOT / "docs" / "numbers.md").read_text(encoding="utf-8")
     assert set(re.findall(r"^\| `(\w+)` \| [^|]* \| [^|]* \| .* \|$", text, re.MULTILINE)) == set(METRICS)
-    metric = run_python_blocks("docs/metrics.md")["WITHIN_ONE"]
+    metric = run_python_blocks("docs/extend.md", "## A metric")["WITHIN_ONE"]
     try:
         assert regression_metrics([0, 0, 0, 0], [0.5, -0.9, 1.5, 3]).within_tenfold == 0.5
         assert SCORES["median_drug_within_tenfold"].heading == "Within tenfold per drug"

@@ -14,7 +14,7 @@ from dadsp.errors import LoadError
 from dadsp.singledrug.codec import MAX_WEIGHTS, SharedWeights, decode, encode, layer_ends, relative_positions
 from dadsp.singledrug.network import ACTIVATIONS
 
-HEAD_BYTES = 26  # as docs/single_drug_network.md has it
+HEAD_BYTES = 26  # as docs/single_drug.md has it
 
 
 def shared(

@@ -20,8 +20,9 @@ from dadsp.runs.folder import RunFolder, complete
 
 SUMMARIES = ("impute/*/impute.json", "embed/embed.json", "explain/*/explanation.json")  # each is written last
 _STEPS = ("before", "after", "chance")
-_GENES = ["cell_id", "rank", "gene", "attribution", "expression"]
+_GENES = ["cell_id", "rank", "gene", "attribution", "expression", "named"]
 _DRUGS = ["drug_name", "rank", "median_ic50_um", "n_pairs", "drug_seen", "drug_measured"]
+NO_GATE = {"open": False, "sentence": "explained by a version without a gate, so no gene is named: run dadsp explain again"}
 ENDS = 3  # drugs of each end of the ranking that a description names
 
 
@@ -182,10 +183,15 @@ def _embed(finding: Finding) -> Section:
 def _explain(finding: Finding) -> Section:
     facts, top = finding.facts, finding.tables["top_genes"]
     drug, whole, shuffled = facts["drug"]["name"], facts["completeness"], facts["randomisation"]
-    verdict = "they depend on what was learned" if shuffled["passed"] else "FAILED: they hardly depend on the weights"
-    first = top[top["rank"] == 1]
+    verdict = (
+        "they change with the weights, whatever these learned"
+        if shuffled["passed"]
+        else "FAILED: they hardly depend on the weights"
+    )
+    gate, called = facts.get("gate", NO_GATE), facts.get("called", {})
+    first = top[top["rank"] == 1] if gate["open"] else top[:0]
     pairs = [
-        ("Lines", f"{examples(facts['lines'], 8)}: {facts['chosen']}"),
+        ("Lines", f"{examples([called.get(line, line) for line in facts['lines']], 8)}: {facts['chosen']}"),
         ("Attributions add up", f"largest error {whole['largest_error']:.1g}, tolerance {whole['tolerance']:g}"),
         ("Against shuffled weights", f"mean |Spearman| {decimal(shuffled['mean_abs_spearman'])}: {verdict}"),
         ("Drug atoms", facts["drug_atoms"]),
@@ -193,11 +199,14 @@ def _explain(finding: Finding) -> Section:
     if planted := facts.get("planted_genes"):
         low, high = planted["interval_over_lines"]
         pairs.append(("Planted genes", f"AUROC {decimal(planted['auroc'])} [{decimal(low)}, {decimal(high)}], chance 0.5"))
-    sets = {name: {of: found for of, found in lists.items() if found} for name, lists in facts["enriched"].items()}
+    enriched = facts["enriched"] if gate["open"] else {}
+    sets = {name: {of: found for of, found in lists.items() if found} for name, lists in enriched.items()}
     for name, lists in sets.items():
         told = "; ".join(f"{of}: {examples(found, 5)}" for of, found in lists.items()) or "none"
         pairs.append((f"Gene sets of {name} with adjusted p < {SIGNIFICANT}", told))
-    strongest = "; ".join(f"{row.gene} for {row.cell_id}" for row in first.itertuples())
+    if gate["open"]:
+        pairs.insert(1, ("Genes above the null", examples(gate["named"], 20)))
+    strongest = "; ".join(f"{row.gene} for {called.get(row.cell_id, row.cell_id)}" for row in first.itertuples())
     words = {
         "top_genes": (
             "Critical genes",
@@ -211,6 +220,8 @@ def _explain(finding: Finding) -> Section:
         ),
         "drug_atoms": ("Atoms of the drug", f"Structure of {drug}, its atoms coloured by their share in the prediction."),
     }
+    if not gate["open"]:
+        del words["top_genes"]
     for name, lists in sets.items():
         words[f"enrichment_{name}"] = (
             f"Gene sets: {name}",
@@ -222,17 +233,28 @@ def _explain(finding: Finding) -> Section:
         for row in facts["agreement"]
     ]
     agreement.append(["chance", decimal(0.0), decimal(facts["chance_jaccard"])])
-    gene_headings = ["Line", "Rank", "Gene", "Attribution", "Expression"]
+    gene_headings = ["Line", "Rank", "Gene", "Attribution", "Expression", "Above the null"]
     genes = [
-        [str(line), str(rank), str(gene), number(attribution, 4), decimal(expression)]
-        for line, rank, gene, attribution, expression in top[_GENES].itertuples(index=False)
+        [
+            called.get(line, str(line)),
+            str(rank),
+            str(gene),
+            number(attribution, 4),
+            decimal(expression),
+            "yes" if named else "no",
+        ]
+        for line, rank, gene, attribution, expression, named in (top[_GENES].itertuples(index=False) if gate["open"] else ())
     ]
     blocks: list[Block] = [
+        Text([gate["sentence"][:1].upper() + gate["sentence"][1:] + "."], passed=gate["open"]),
         Facts(pairs),
         Figures(_figures(finding, words)),
         Table("Agreement, mean over lines", ["With", "Spearman", "Top genes in common (Jaccard)"], agreement),
-        Table(f"Genes of largest attribution ({facts['unit']})", gene_headings, genes, folded=len(genes) > LONG),
     ]
+    if gate["open"]:
+        blocks.append(
+            Table(f"Genes of largest attribution ({facts['unit']})", gene_headings, genes, folded=len(genes) > LONG)
+        )
     return Section(f"Critical genes: {drug} on {facts['screen']}", blocks)
 
 

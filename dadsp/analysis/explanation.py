@@ -167,11 +167,8 @@ def explain(
         shuffled = [each.with_shuffled_weights(derive_seed(options.seed, number)) for each in functions]
         compared.append(("weights", "shuffled", attribute_genes(shuffled, pairs, genes, first, coarse, options.seed).values))
 
-    planted = planted_genes(pairs.screen, pairs.screen.drugs.ids[pairs.drug_idx[0]]) & set(genes)
-    expression = pairs.screen.with_genes(genes).cells.expression
     found = gate(model, pairs, options.gate, how, options.seed, other_drugs, held_out)
-    top = top_genes(shown, cell_ids, genes, expression[pairs.cell_idx], expression.mean(axis=0), options.top)
-    rows = [genes.index(gene) for gene in top["gene"]]
+    planted = planted_genes(pairs.screen, pairs.screen.drugs.ids[pairs.drug_idx[0]]) & set(genes)
     return Explanation(
         genes=genes,
         cell_ids=cell_ids,
@@ -179,7 +176,7 @@ def explain(
         by_baseline=by_baseline,
         lines=pd.concat([_lines(name, each, cell_ids, genes, planted) for name, each in by_baseline.items()]),
         gate=found,
-        top=top.assign(named=found.named[rows], p_null=found.p[rows]),
+        top=_top(shown, pairs, genes, options.top, found),
         overlaps=pd.concat([overlaps(what, name, shown, values, cell_ids, options.top) for what, name, values in compared]),
         atoms=_atoms(functions, pairs, genes, how),
         n_planted=len(planted),
@@ -228,6 +225,15 @@ def _lines(
     if planted:
         columns["planted_auroc"] = recovery_auroc(attributions.values, genes, planted)
     return pd.DataFrame(columns)
+
+
+def _top(shown: FloatArray, pairs: Pairs, genes: tuple[str, ...], n: int, found: Gate) -> pd.DataFrame:
+    """The top genes of each line, with what the gate says of each."""
+    expression, cell_ids = pairs.screen.with_genes(genes).cells.expression, pairs.screen.cells.ids
+    ids = [cell_ids[row] for row in pairs.cell_idx]
+    top = top_genes(shown, ids, genes, expression[pairs.cell_idx], expression.mean(axis=0), n)
+    rows = [genes.index(gene) for gene in top["gene"]]
+    return top.assign(named=found.named[rows], p_null=found.p[rows])
 
 
 def _atoms(

@@ -24,8 +24,9 @@ tested, and what that costs:
 The statistic of a gene is |e_g| over its root mean square in the model and all its draws together, so that genes which
 every draw moves have no advantage. Counting the model as one of them keeps all of them exchangeable under the null. The p
 value of a gene is the share of (model and draws) whose *largest* statistic over genes reaches the gene's own: the
-single-step max-T of Westfall and Young. The probability to name any gene at all is then at most α where none has an effect, however genes are
-correlated. α is 0.025: of 100 models of noise at least 95 name nothing with probability 0.96; with 0.05 it would be 0.62.
+single-step max-T of Westfall and Young. The probability to name any gene at all is then at most α where none has an effect,
+however genes are correlated. α is 0.025: of 100 models of noise at least 95 name nothing with probability 0.96; with 0.05
+it would be 0.62.
 
 **Is it about this drug?** If the effects rank the genes as those of other drugs do, they are those of general sensitivity.
 If two drugs' effects are each a shared part and an own part, of equal sizes in both, their correlation is the share of the
@@ -156,17 +157,11 @@ def gate(
     p = max_t(own, draws, scale_free=not by_labels)
     alike = [spearman(own, effects(potency_functions(model, each), each)) for each in (_over(o, rows) for o in other_drugs)]
     z, n_labels = ranks_lines(held_out)
-    closed = ""
-    if p.min() > options.alpha:
-        closed = f"no gene's effect stands above the null (smallest p {p.min():.2g}, {options.alpha:g} is needed)"
-    elif not by_labels and not n_labels:
-        closed = f"there are not {FEWEST_LABELS} labels of it that trained nothing, to see whether it ranks lines"
-    elif not by_labels and norm.sf(z) > options.alpha:
-        closed = f"it does not rank the lines of {n_labels} labels that trained nothing (p {norm.sf(z):.2g})"
-    elif alike and np.median(alike) >= options.equal:
-        closed = (
-            f"the same genes for other drugs (median Spearman {np.median(alike):.2f} of effects, limit {options.equal:g})"
-        )
+    ranked = float(norm.sf(z)) if n_labels else None
+    alike_others = float(np.median(alike)) if alike else None
+    closed = _closed(options, float(p.min()), alike_others)
+    if not by_labels:  # what draws of shuffled weights do not show
+        closed = closed or _unranked(options, ranked, n_labels)
     named = (p <= options.alpha) & (not closed)
     facts = {
         "open": not closed,
@@ -178,12 +173,28 @@ def gate(
         "smallest_p": float(p.min()),
         "largest_effect": float(np.abs(own).max()),
         "largest_effect_null": float(np.median(np.abs(draws).max(axis=1))),
-        "other_drugs": {"n": len(alike), "spearman": float(np.median(alike)) if alike else None, "limit": options.equal},
-        "held_out": {"labels": n_labels, "p": float(norm.sf(z)) if n_labels else None, "needed": not by_labels},
+        "other_drugs": {"n": len(alike), "spearman": alike_others, "limit": options.equal},
+        "held_out": {"labels": n_labels, "p": ranked, "needed": not by_labels},
     }
     found = Gate(own, p, named, closed, facts)
     facts["sentence"] = found.sentence
     return found
+
+
+def _closed(options: GateOptions, smallest: float, alike: float | None) -> str:
+    """Why no gene may be named, from the null and from other drugs; empty where one may."""
+    if smallest > options.alpha:
+        return f"no gene's effect stands above the null (smallest p {smallest:.2g}, {options.alpha:g} is needed)"
+    if alike is not None and alike >= options.equal:
+        return f"the same genes for other drugs (median Spearman {alike:.2f} of effects, limit {options.equal:g})"
+    return ""
+
+
+def _unranked(options: GateOptions, p: float | None, n_labels: int) -> str:
+    """Why no gene may be named, from labels that trained nothing; empty where one may."""
+    if p is None:
+        return f"there are not {FEWEST_LABELS} labels of it that trained nothing, to see whether it ranks lines"
+    return f"it does not rank the lines of {n_labels} labels that trained nothing (p {p:.2g})" if p > options.alpha else ""
 
 
 def gene_effects(attributions: FloatArray, expression: FloatArray) -> FloatArray:

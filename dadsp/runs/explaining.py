@@ -105,11 +105,13 @@ def explain_run(run: Run, asked: Mapping[str, Any], others: Sequence[Run] = ()) 
     """
     request, options = check_request(asked)
     gene_sets = _read_gene_sets(request.gene_sets)
-    screen = _with_drug(run.study, request.domain, str(request.drug))
+    screen = with_drug(run.study, request.domain, str(request.drug))
     lines, choice = _lines(run.model, screen, request)
     pairs = Pairs(screen, request.domain, lines, np.zeros(len(lines), dtype=np.int64))
     drugs = _other_drugs(run.study, pairs, options)
-    explanation = explain(run.model, pairs, options, _other_models(run, others), drugs, _held_out(run, screen.drug_keys[0]))
+    explanation = explain(
+        run.model, pairs, options, _other_models(run, others), drugs, held_out_labels(run, screen.drug_keys[0])
+    )
     enriched = {name: enrich(explanation, sets, options) for name, sets in gene_sets.items()}
     drug = screen.drugs.names[0]
     facts = {
@@ -144,7 +146,7 @@ def _read_gene_sets(given: tuple[str, ...] | str | None) -> dict[str, GeneSets]:
     return {path.stem: read_gmt(path) for path in paths}
 
 
-def _with_drug(study: Study, domain: Domain, wanted: str) -> Screen:
+def with_drug(study: Study, domain: Domain, wanted: str) -> Screen:
     """The lines of one screen with the one drug, of either screen, whose id or name is ``wanted``."""
     own, other = (study.source, study.target) if domain == "source" else (study.target, study.source)
     for screen in (own, other):
@@ -215,7 +217,7 @@ def _other_drugs(study: Study, pairs: Pairs, options: ExplanationOptions) -> lis
     return [replace(pairs, screen=_joined(screen, screen, row)) for row in chosen]
 
 
-def _held_out(run: Run, drug: str) -> list[HeldOut]:
+def held_out_labels(run: Run, drug: str) -> list[HeldOut]:
     """Predictions and labels of one structure that trained nothing, a line once, by screen."""
     frame, found = run.predictions.frame, []
     for domain, screen in (("source", run.study.source), ("target", run.study.target)):

@@ -2,8 +2,8 @@
 
     python experiments/findings/markers.py RUNS… --out experiments/findings/markers_results.csv
 
-A gene's effect is the gate's (``dadsp.analysis.gate``), over random lines of the source. Its rank is that of the effect in the
-published direction (1: the largest). Intervals draw drugs with replacement, since markers of one drug are not independent.
+A gene's effect is the gate's (``dadsp.analysis.gate``), over random lines of the source. Its rank is that of the effect in
+the published direction (1: the largest). Intervals draw drugs with replacement: markers of one drug are not independent.
 """
 
 import argparse

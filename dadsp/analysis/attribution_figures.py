@@ -24,6 +24,7 @@ from dadsp.evaluation.figures import BLUE, DPI, GREY, LABEL, TICK, TITLE, VERMIL
 
 ATTRIBUTION = "Attribution, −log₁₀ IC50 (µM)"
 DIVERGING = LinearSegmentedColormap.from_list("attribution", [BLUE, "#F2F2F2", VERMILION])
+LIGHT = "#C9C9C9"
 MAX_LINES = 6  # panels in the figure of top genes
 ACROSS = 3
 MOLECULE_PIXELS = (1500, 1050)
@@ -34,7 +35,7 @@ def top_genes_figure(top: pd.DataFrame, potency: Sequence[float], path: Path, ti
     """Writes a PNG of the top genes of the first lines, as bars from the line's largest attribution down.
 
     Args:
-        top: What ``dadsp.analysis.gene_rankings.top_genes`` gave.
+        top: What ``dadsp.analysis.gene_rankings.top_genes`` gave, with a column ``named``: what the gate lets through.
         potency: Predicted potency of each line, in its order.
         path: Where to write.
         title: Stands above the figure.
@@ -49,8 +50,11 @@ def top_genes_figure(top: pd.DataFrame, potency: Sequence[float], path: Path, ti
     for panel, (name, genes), predicted in zip(panels, lines, potency, strict=False):
         values = genes["attribution"].to_numpy()
         place = np.arange(len(genes))
-        panel.barh(place, values, 0.7, color=np.where(values > 0, VERMILION, BLUE))
+        named = genes["named"].to_numpy(dtype=bool)
+        panel.barh(place, values, 0.7, color=np.where(~named, LIGHT, np.where(values > 0, VERMILION, BLUE)))
         panel.set_yticks(place, [short(gene, 18) for gene in genes["gene"]])
+        for label, bold in zip(panel.get_yticklabels(), named, strict=True):
+            label.set(color="black" if bold else GREY, fontweight="bold" if bold else "normal")
         panel.set_ylim(n_genes - 0.4, -0.6)
         panel.axvline(0, color=GREY, linewidth=1)
         panel.set_title(f"{short(called[str(name)])}\npredicted " + f"{predicted:.2f}".replace("-", "−"), fontsize=LABEL)
@@ -58,7 +62,9 @@ def top_genes_figure(top: pd.DataFrame, potency: Sequence[float], path: Path, ti
         panel.locator_params(axis="x", nbins=5)
     for panel in panels[len(lines) :]:
         panel.set_axis_off()
-    figure.supxlabel(f"← less sensitive      {ATTRIBUTION}      more sensitive →", fontsize=LABEL)
+    told = "Bold and coloured: above the null of the gate; grey: not" if len(lines) > 1 else "Grey: not above the null"
+    axis = f"← less sensitive      {ATTRIBUTION}      more sensitive →"
+    figure.supxlabel(f"{axis if len(lines) > 1 else ATTRIBUTION}\n{told}", fontsize=LABEL)
     left_out = top["cell_id"].nunique() - len(lines)
     figure.suptitle(
         title + (f" ({left_out} more lines in the table)" if left_out else ""), fontsize=TITLE, fontweight="bold"

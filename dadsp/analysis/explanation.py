@@ -19,6 +19,7 @@ from dadsp.analysis.attribution import (
 )
 from dadsp.analysis.drug_attribution import AtomAttributions, atom_attributions
 from dadsp.analysis.enrichment import GeneSets, over_representation
+from dadsp.analysis.gate import Gate, GateOptions, HeldOut, gate
 from dadsp.analysis.gene_rankings import overlaps, top_genes, top_order
 from dadsp.analysis.planted_genes import planted_genes, recovery_auroc
 from dadsp.drugs.structures import parse
@@ -44,6 +45,7 @@ class ExplanationOptions:
         shuffles: Systems with shuffled weights to compare with.
         other_drugs: Drugs to compare with; genes that all of them share are not about the drug.
         seed: Of random lines and shuffles; the command line draws the other drugs from it too.
+        gate: When genes are named.
         attribution: How gradients are integrated.
     """
 
@@ -53,6 +55,7 @@ class ExplanationOptions:
     shuffles: int = Field(default=5, ge=1)
     other_drugs: int = Field(default=5, ge=0)
     seed: int = 0
+    gate: GateOptions = Field(default_factory=lambda: GateOptions())
     attribution: AttributionOptions = Field(default_factory=lambda: AttributionOptions())
 
 
@@ -67,7 +70,8 @@ class Explanation:
         by_baseline: Attributions to genes for each baseline, the one that is shown first.
         lines: One row per baseline and line: predicted potency, completeness error, steps; on simulated screens the AUROC
             of planted genes.
-        top: The top genes of each line from the first baseline.
+        gate: Whether the model ranks genes for the drug, and which may be named.
+        top: The top genes of each line from the first baseline; ``named`` and ``p_null`` are the gate's of the gene.
         overlaps: How alike the first baseline's attributions and others are: other baselines, runs, drugs, shuffled weights.
         atoms: Mean attributions over the lines to the drug's atoms, or why there are none.
         n_planted: Planted genes of the drug; 0 where nobody knows.
@@ -79,6 +83,7 @@ class Explanation:
     called: Mapping[str, str]
     by_baseline: Mapping[str, Attributions]
     lines: pd.DataFrame
+    gate: Gate
     top: pd.DataFrame
     overlaps: pd.DataFrame
     atoms: AtomAttributions | str
@@ -123,6 +128,7 @@ def explain(
     options: ExplanationOptions,
     other_runs: Mapping[str, Predictor] | None = None,
     other_drugs: Sequence[Pairs] = (),
+    held_out: Sequence[HeldOut] = (),
 ) -> Explanation:
     """Why a model predicts what it does for some lines and one drug.
 
@@ -132,6 +138,7 @@ def explain(
         options: What to make.
         other_runs: Models of the same genes by display name, normally the same system trained from other seeds.
         other_drugs: The same lines, each time with another drug.
+        held_out: Predictions and labels of the drug that trained nothing, by screen.
 
     Raises:
         ConfigError: The model, or one of the others, has no gradient or reads other genes.
@@ -160,15 +167,16 @@ def explain(
         shuffled = [each.with_shuffled_weights(derive_seed(options.seed, number)) for each in functions]
         compared.append(("weights", "shuffled", attribute_genes(shuffled, pairs, genes, first, coarse, options.seed).values))
 
+    found = gate(model, pairs, options.gate, how, options.seed, other_drugs, held_out)
     planted = planted_genes(pairs.screen, pairs.screen.drugs.ids[pairs.drug_idx[0]]) & set(genes)
-    expression = pairs.screen.with_genes(genes).cells.expression
     return Explanation(
         genes=genes,
         cell_ids=cell_ids,
         called=pairs.screen.cells.called(pairs.cell_idx),
         by_baseline=by_baseline,
         lines=pd.concat([_lines(name, each, cell_ids, genes, planted) for name, each in by_baseline.items()]),
-        top=top_genes(shown, cell_ids, genes, expression[pairs.cell_idx], expression.mean(axis=0), options.top),
+        gate=found,
+        top=_top(shown, pairs, genes, options.top, found),
         overlaps=pd.concat([overlaps(what, name, shown, values, cell_ids, options.top) for what, name, values in compared]),
         atoms=_atoms(functions, pairs, genes, how),
         n_planted=len(planted),
@@ -217,6 +225,15 @@ def _lines(
     if planted:
         columns["planted_auroc"] = recovery_auroc(attributions.values, genes, planted)
     return pd.DataFrame(columns)
+
+
+def _top(shown: FloatArray, pairs: Pairs, genes: tuple[str, ...], n: int, found: Gate) -> pd.DataFrame:
+    """The top genes of each line, with what the gate says of each."""
+    expression, cell_ids = pairs.screen.with_genes(genes).cells.expression, pairs.screen.cells.ids
+    ids = [cell_ids[row] for row in pairs.cell_idx]
+    top = top_genes(shown, ids, genes, expression[pairs.cell_idx], expression.mean(axis=0), n)
+    rows = [genes.index(gene) for gene in top["gene"]]
+    return top.assign(named=found.named[rows], p_null=found.p[rows])
 
 
 def _atoms(

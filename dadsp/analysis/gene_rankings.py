@@ -63,7 +63,7 @@ def top_genes(
 def rank_overlap(a: FloatArray, b: FloatArray, n: int) -> Overlap:
     """How alike two attributions of the same line to the same genes are; the top ``n`` genes are compared as sets."""
     first, second = set(top_order(a, n).tolist()), set(top_order(b, n).tolist())
-    return Overlap(len(first & second) / len(first | second), _spearman(a, b), _spearman(np.abs(a), np.abs(b)))
+    return Overlap(len(first & second) / len(first | second), spearman(a, b), spearman(np.abs(a), np.abs(b)))
 
 
 def overlaps(comparison: str, other: str, a: FloatArray, b: FloatArray, cell_ids: Sequence[str], n: int) -> pd.DataFrame:
@@ -79,7 +79,8 @@ def chance_jaccard(n_genes: int, n: int) -> float:
     return shared / (2 * n - shared)
 
 
-def _spearman(a: FloatArray, b: FloatArray) -> float:
+def spearman(a: FloatArray, b: FloatArray) -> float:
+    """Rank correlation; 0 where one side is constant."""
     ranks = rankdata(a), rankdata(b)
     if min(np.ptp(ranks[0]), np.ptp(ranks[1])) == 0:
         return 0.0

@@ -49,10 +49,12 @@ def _print(folder: Path, answer: Explained, facts: dict[str, Any]) -> None:
         print(f"attributions are of {facts['genes']}")
     for note in explanation.notes:
         print(note)
+    gate = explanation.gate
     potency = explanation.by_baseline[explanation.baseline].potency
     for (name, genes), predicted in zip(explanation.top.groupby("cell_id", sort=False), potency, strict=True):
-        best = "  ".join(f"{row.gene} {row.attribution:+.3f}" for row in genes.head(5).itertuples())
-        print(f"  {name}  predicted {predicted:.2f}   {best}")
+        best = "  ".join(f"{row.gene}{'*' * row.named} {row.attribution:+.3f}" for row in genes.head(5).itertuples())
+        print(f"  {explanation.called[name]}  predicted {predicted:.2f}" + ("" if gate.closed else f"   {best}"))
+    print(f"genes          {gate.sentence}" + ("" if gate.closed else f" (*): {examples(facts['gate']['named'], 10)}"))
     whole = facts["completeness"]
     print(f"completeness   largest error {whole['largest_error']:.1g} {UNIT}, tolerance {whole['tolerance']:g}")
     for row in facts["agreement"]:
@@ -60,7 +62,9 @@ def _print(folder: Path, answer: Explained, facts: dict[str, Any]) -> None:
         print(f"agreement      {what}: Spearman {row['spearman']:.2f}, top genes in common {row['jaccard']:.2f} (Jaccard)")
     shuffled = facts["randomisation"]
     verdict = (
-        "attributions depend on what was learned" if shuffled["passed"] else "FAILED: they hardly depend on the weights"
+        "they change with the weights, whatever these learned"
+        if shuffled["passed"]
+        else "FAILED: they hardly depend on the weights"
     )
     print(f"randomisation  mean |Spearman| {shuffled['mean_abs_spearman']:.2f}, limit {shuffled['limit']}: {verdict}")
     if planted := facts.get("planted_genes"):
@@ -69,6 +73,9 @@ def _print(folder: Path, answer: Explained, facts: dict[str, Any]) -> None:
     if isinstance(explanation.atoms, str):
         print(f"drug atoms     {explanation.atoms}")
     for name, table in answer.enriched.items():
+        if gate.closed:
+            print(f"{name}: no gene sets, since no genes are ranked")
+            continue
         print(f"{name}: {table['gene_set'].nunique()} gene sets tested")
         for of, sets in facts["enriched"][name].items():
             print(f"  {of}: {len(sets)} with adjusted p < {SIGNIFICANT} ({examples(sets)})")

@@ -20,8 +20,9 @@ from dadsp.runs.folder import RunFolder, complete
 
 SUMMARIES = ("impute/*/impute.json", "embed/embed.json", "explain/*/explanation.json")  # each is written last
 _STEPS = ("before", "after", "chance")
-_GENES = ["cell_id", "rank", "gene", "attribution", "expression"]
+_GENES = ["cell_id", "rank", "gene", "attribution", "expression", "named"]
 _DRUGS = ["drug_name", "rank", "median_ic50_um", "n_pairs", "drug_seen", "drug_measured"]
+NO_GATE = {"open": False, "sentence": "explained by a version without a gate, so no gene is named: run dadsp explain again"}
 ENDS = 3  # drugs of each end of the ranking that a description names
 
 
@@ -181,29 +182,10 @@ def _embed(finding: Finding) -> Section:
 
 def _explain(finding: Finding) -> Section:
     facts, top = finding.facts, finding.tables["top_genes"]
-    drug, whole, shuffled = facts["drug"]["name"], facts["completeness"], facts["randomisation"]
-    verdict = "they depend on what was learned" if shuffled["passed"] else "FAILED: they hardly depend on the weights"
-    first = top[top["rank"] == 1]
-    pairs = [
-        ("Lines", f"{examples(facts['lines'], 8)}: {facts['chosen']}"),
-        ("Attributions add up", f"largest error {whole['largest_error']:.1g}, tolerance {whole['tolerance']:g}"),
-        ("Against shuffled weights", f"mean |Spearman| {decimal(shuffled['mean_abs_spearman'])}: {verdict}"),
-        ("Drug atoms", facts["drug_atoms"]),
-    ]
-    if planted := facts.get("planted_genes"):
-        low, high = planted["interval_over_lines"]
-        pairs.append(("Planted genes", f"AUROC {decimal(planted['auroc'])} [{decimal(low)}, {decimal(high)}], chance 0.5"))
-    sets = {name: {of: found for of, found in lists.items() if found} for name, lists in facts["enriched"].items()}
-    for name, lists in sets.items():
-        told = "; ".join(f"{of}: {examples(found, 5)}" for of, found in lists.items()) or "none"
-        pairs.append((f"Gene sets of {name} with adjusted p < {SIGNIFICANT}", told))
-    strongest = "; ".join(f"{row.gene} for {row.cell_id}" for row in first.itertuples())
+    drug, gate, called = facts["drug"]["name"], facts.get("gate", NO_GATE), facts.get("called", {})
+    enriched = facts["enriched"] if gate["open"] else {}
+    sets = {name: {of: found for of, found in lists.items() if found} for name, lists in enriched.items()}
     words = {
-        "top_genes": (
-            "Critical genes",
-            f"Bars of the genes of largest attribution to the predicted potency of {drug}, a panel for each line. "
-            f"First of each: {strongest}.",
-        ),
         "agreement": (
             "How far to trust them",
             "Agreement of the attributions with those of other baselines, other drugs, other runs and shuffled weights; the "
@@ -211,6 +193,14 @@ def _explain(finding: Finding) -> Section:
         ),
         "drug_atoms": ("Atoms of the drug", f"Structure of {drug}, its atoms coloured by their share in the prediction."),
     }
+    if gate["open"]:
+        first = top[top["rank"] == 1].itertuples()
+        strongest = "; ".join(f"{row.gene} for {called.get(row.cell_id, row.cell_id)}" for row in first)
+        bars = (
+            f"Bars of the genes of largest attribution to the predicted potency of {drug}, a panel for each line; grey: not "
+            f"above the null. First of each: {strongest}."
+        )
+        words = {"top_genes": ("Critical genes", bars), **words}
     for name, lists in sets.items():
         words[f"enrichment_{name}"] = (
             f"Gene sets: {name}",
@@ -222,18 +212,47 @@ def _explain(finding: Finding) -> Section:
         for row in facts["agreement"]
     ]
     agreement.append(["chance", decimal(0.0), decimal(facts["chance_jaccard"])])
-    gene_headings = ["Line", "Rank", "Gene", "Attribution", "Expression"]
-    genes = [
-        [str(line), str(rank), str(gene), number(attribution, 4), decimal(expression)]
-        for line, rank, gene, attribution, expression in top[_GENES].itertuples(index=False)
-    ]
     blocks: list[Block] = [
-        Facts(pairs),
+        Text([f"{gate['sentence'][:1].upper()}{gate['sentence'][1:]}."], passed=gate["open"]),
+        Facts(_explained(facts, sets, gate, called)),
         Figures(_figures(finding, words)),
         Table("Agreement, mean over lines", ["With", "Spearman", "Top genes in common (Jaccard)"], agreement),
-        Table(f"Genes of largest attribution ({facts['unit']})", gene_headings, genes, folded=len(genes) > LONG),
     ]
+    if gate["open"]:
+        blocks.append(_genes(top, called, facts["unit"]))
     return Section(f"Critical genes: {drug} on {facts['screen']}", blocks)
+
+
+def _explained(
+    facts: Mapping[str, Any], sets: Mapping[str, Any], gate: Mapping[str, Any], called: Mapping[str, str]
+) -> list[tuple[str, str]]:
+    """What was explained, and its checks; ``sets`` are those over-represented, by file and list of genes."""
+    whole, shuffled = facts["completeness"], facts["randomisation"]
+    passed = "they change with the weights, whatever these learned"
+    verdict = passed if shuffled["passed"] else "FAILED: they hardly depend on the weights"
+    pairs = [
+        ("Lines", f"{examples([called.get(line, line) for line in facts['lines']], 8)}: {facts['chosen']}"),
+        *([("Genes above the null", examples(gate["named"], 20))] if gate["open"] else []),
+        ("Attributions add up", f"largest error {whole['largest_error']:.1g}, tolerance {whole['tolerance']:g}"),
+        ("Against shuffled weights", f"mean |Spearman| {decimal(shuffled['mean_abs_spearman'])}: {verdict}"),
+        ("Drug atoms", facts["drug_atoms"]),
+    ]
+    if planted := facts.get("planted_genes"):
+        low, high = planted["interval_over_lines"]
+        pairs.append(("Planted genes", f"AUROC {decimal(planted['auroc'])} [{decimal(low)}, {decimal(high)}], chance 0.5"))
+    for name, lists in sets.items():
+        told = "; ".join(f"{of}: {examples(found, 5)}" for of, found in lists.items()) or "none"
+        pairs.append((f"Gene sets of {name} with adjusted p < {SIGNIFICANT}", told))
+    return pairs
+
+
+def _genes(top: pd.DataFrame, called: Mapping[str, str], unit: str) -> Table:
+    rows = [
+        [called.get(line, str(line)), str(rank), str(gene), number(given, 4), decimal(seen), "yes" if named else "no"]
+        for line, rank, gene, given, seen, named in top[_GENES].itertuples(index=False)
+    ]
+    headings = ["Line", "Rank", "Gene", "Attribution", "Expression", "Above the null"]
+    return Table(f"Genes of largest attribution ({unit})", headings, rows, folded=len(rows) > LONG)
 
 
 def _figures(finding: Finding, words: Mapping[str, tuple[str, str]]) -> list[Figure]:

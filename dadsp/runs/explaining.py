@@ -19,6 +19,7 @@ from dadsp.analysis.attribution_figures import atoms_figure, stability_figure, t
 from dadsp.analysis.enrichment import GeneSets, read_gmt
 from dadsp.analysis.enrichment_figures import SIGNIFICANT, dot_plot
 from dadsp.analysis.explanation import UNRELATED, Explanation, ExplanationOptions, enrich, explain
+from dadsp.analysis.gate import HeldOut, gate_table
 from dadsp.analysis.gene_rankings import chance_jaccard
 from dadsp.analysis.planted_genes import mean_interval
 from dadsp.errors import ConfigError, MissingIdsError, examples, nearest
@@ -104,11 +105,13 @@ def explain_run(run: Run, asked: Mapping[str, Any], others: Sequence[Run] = ()) 
     """
     request, options = check_request(asked)
     gene_sets = _read_gene_sets(request.gene_sets)
-    screen = _with_drug(run.study, request.domain, str(request.drug))
+    screen = with_drug(run.study, request.domain, str(request.drug))
     lines, choice = _lines(run.model, screen, request)
     pairs = Pairs(screen, request.domain, lines, np.zeros(len(lines), dtype=np.int64))
     drugs = _other_drugs(run.study, pairs, options)
-    explanation = explain(run.model, pairs, options, _other_models(run, others), drugs)
+    explanation = explain(
+        run.model, pairs, options, _other_models(run, others), drugs, held_out_labels(run, screen.drug_keys[0])
+    )
     enriched = {name: enrich(explanation, sets, options) for name, sets in gene_sets.items()}
     drug = screen.drugs.names[0]
     facts = {
@@ -118,13 +121,15 @@ def explain_run(run: Run, asked: Mapping[str, Any], others: Sequence[Run] = ()) 
         "screen": screen.name,
         "domain": request.domain,
         "lines": list(explanation.cell_ids),
+        "called": dict(explanation.called),
         "chosen": choice,
         "unit": UNIT,
         "baselines": {name: MEANING[name] for name in options.attribution.baselines},
         "genes": meaning_of_genes(run.model, request.domain),
         "notes": list(explanation.notes),
+        "gate": explanation.gate.facts,
         **_checks(explanation, options),
-        "enriched": {name: _significant(table) for name, table in enriched.items()},
+        "enriched": {name: _significant(table) for name, table in enriched.items() if not explanation.gate.closed},
         "options": asdict(options),
         "version": __version__,
     }
@@ -141,7 +146,7 @@ def _read_gene_sets(given: tuple[str, ...] | str | None) -> dict[str, GeneSets]:
     return {path.stem: read_gmt(path) for path in paths}
 
 
-def _with_drug(study: Study, domain: Domain, wanted: str) -> Screen:
+def with_drug(study: Study, domain: Domain, wanted: str) -> Screen:
     """The lines of one screen with the one drug, of either screen, whose id or name is ``wanted``."""
     own, other = (study.source, study.target) if domain == "source" else (study.target, study.source)
     for screen in (own, other):
@@ -212,6 +217,17 @@ def _other_drugs(study: Study, pairs: Pairs, options: ExplanationOptions) -> lis
     return [replace(pairs, screen=_joined(screen, screen, row)) for row in chosen]
 
 
+def held_out_labels(run: Run, drug: str) -> list[HeldOut]:
+    """Predictions and labels of one structure that trained nothing, a line once, by screen."""
+    frame, found = run.predictions.frame, []
+    for domain, screen in (("source", run.study.source), ("target", run.study.target)):
+        ids = [name for name, key in zip(screen.drugs.ids, screen.drug_keys, strict=True) if key == drug]
+        rows = frame[(frame["domain"] == domain) & frame["drug_id"].isin(ids)]
+        means = rows.groupby("cell_id")[["y_pred", "y_true"]].mean().to_numpy(np.float32)
+        found.append(HeldOut(means[:, 0], means[:, 1]))
+    return found
+
+
 def _checks(explanation: Explanation, options: ExplanationOptions) -> dict[str, Any]:
     """The numbers that say how far to trust the attributions."""
     columns = ["jaccard", "spearman", "spearman_size"]
@@ -261,17 +277,25 @@ def write_explanation(answer: Explained, folder: Path) -> dict[str, Any]:
     explanation, title, baseline = answer.explanation, answer.title, answer.explanation.baseline
     potency = explanation.by_baseline[baseline].potency.tolist()
     chance = chance_jaccard(len(explanation.genes), answer.options.top)
-    tables = {"lines": explanation.lines, "top_genes": explanation.top, "agreement": explanation.overlaps}
+    is_open = not explanation.gate.closed
+    tables = {
+        "lines": explanation.lines,
+        "top_genes": explanation.top,
+        "gate": gate_table(explanation.gate, explanation.genes),
+        "agreement": explanation.overlaps,
+    }
     figures: dict[str, Callable[..., None]] = {
-        "top_genes": partial(top_genes_figure, explanation.top, potency, title=title, called=explanation.called),
         "agreement": partial(stability_figure, explanation.overlaps, chance, baseline, title=title),
     }
+    if is_open:  # a chart of genes that are not ranked would say otherwise
+        figures["top_genes"] = partial(top_genes_figure, explanation.top, potency, title=title, called=explanation.called)
     if not isinstance(atoms := explanation.atoms, str):
         tables |= {"drug_atoms": atoms.table, "drug_bits": atoms.bits}
         figures["drug_atoms"] = partial(atoms_figure, atoms, title=f"{title}, mean over {len(potency)} lines")
     for name, table in answer.enriched.items():
         tables[f"enrichment_{name}"] = table
-        figures[f"enrichment_{name}"] = partial(dot_plot, table, title=f"{title}: {name}")
+        if is_open:
+            figures[f"enrichment_{name}"] = partial(dot_plot, table, title=f"{title}: {name}")
     everything = explanation.table()
     write_atomically(folder / "attributions.parquet", partial(everything.to_parquet, index=False))
     for name, table in tables.items():

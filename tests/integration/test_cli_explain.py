@@ -60,9 +60,8 @@ def explained(
 def test_explanation_leaves_every_table_and_figure_it_names(explained: tuple[Path, dict[str, Any]]) -> None:
     out, facts = explained
     assert {path.name for path in out.iterdir()} == {*facts["files"], "explanation.json"}
-    assert {name for name in facts["files"] if name.endswith(".png")} == {
-        "top_genes.png", "agreement.png", "drug_atoms.png", "enrichment_mini.png"
-    }  # fmt: skip
+    of_genes = {"top_genes.png", "enrichment_mini.png"} if facts["gate"]["open"] else set()
+    assert {name for name in facts["files"] if name.endswith(".png")} == {"agreement.png", "drug_atoms.png", *of_genes}
     assert (facts["options"]["top"], facts["options"]["attribution"]["random_lines"]) == (5, 3)
     assert json.loads((out / "explanation.json").read_text()) == {k: v for k, v in facts.items() if k != "folder"}
 
@@ -119,6 +118,32 @@ def test_planted_genes_of_the_simulation_are_scored(explained: tuple[Path, dict[
     ]
     assert facts["planted_genes"]["genes"] == len(planted)
     assert facts["planted_genes"]["auroc"] == pytest.approx(np.mean(expected), abs=1e-6)
+
+
+def test_gate_stands_in_tables_and_facts(explained: tuple[Path, dict[str, Any]]) -> None:
+    out, facts = explained
+    every, top = pd.read_csv(out / "gate.csv").set_index("gene"), pd.read_csv(out / "top_genes.csv")
+    assert len(every) == 60
+    assert every.index[every["named"]].tolist() == facts["gate"]["named"]
+    assert top["named"].tolist() == every.loc[top["gene"], "named"].tolist()
+    assert top["p_null"].tolist() == pytest.approx(every.loc[top["gene"], "p"].tolist())
+    assert facts["gate"]["smallest_p"] == pytest.approx(every["p"].min())
+    labels = pd.read_parquet(Path(facts["run"]) / "predictions.parquet")
+    assert facts["gate"]["held_out"]["labels"] >= (labels["drug_id"] == facts["drug"]["id"]).sum() - 9
+
+
+def test_model_that_learned_nothing_names_and_draws_no_gene(
+    runs: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "g.gmt").write_text(GMT.format(drivers="\t".join(f"G000{number}" for number in range(20, 30))))
+    arguments = ["explain", f"run={runs[0]}", "drug=TD001", *TINY, "gate.equal=1e-9", f"out={tmp_path / 'out'}"]
+    assert main([*arguments, f"gene_sets={tmp_path / 'g.gmt'}"]) == 0
+    printed = capsys.readouterr().out
+    assert "genes          this model ranks no genes for this drug: " in printed
+    assert "g: no gene sets, since no genes are ranked" in printed
+    assert "G0" not in printed
+    assert {path.name for path in (tmp_path / "out").glob("*.png")} == {"agreement.png", "drug_atoms.png"}
+    assert not pd.read_csv(tmp_path / "out" / "top_genes.csv")["named"].any()
 
 
 def test_enrichment_is_against_the_genes_of_the_study(explained: tuple[Path, dict[str, Any]]) -> None:
@@ -193,6 +218,7 @@ def test_wrong_questions_are_one_line(runs: tuple[Path, Path], tmp_path: Path, c
     refused([*known, "domain=tagret"], "Did you mean 'target'", capsys)
     refused([*known, "attribution.steps=1"], r"attribution\.steps=1 is not valid", capsys)
     refused([*known, "attribution.max_steps=2", "attribution.steps=2", "attribution.tolerance=1e-12"], "Raise attr", capsys)
+    refused([*known, "gate.draws=20"], r"draws=20 can give no p value of alpha=0\.025\. Take 39 or more", capsys)
     refused([*known, f"runs=[{runs[0]}]"], "is the explained run itself", capsys)
     refused([*known, f"runs=[{runs[1]},{runs[1]}]"], "is a second run of DADSP-A seed 1", capsys)
     refused([*known, f"runs=[{tmp_path}]"], r"runs=\S+ holds no finished run", capsys)

@@ -83,6 +83,13 @@ def shared_targets(a: Sequence[frozenset[str]], b: Sequence[frozenset[str]]) -> 
     return np.array([[len(x & y) / len(x | y) if x and y else 0.0 for y in b] for x in a]).reshape(len(a), len(b))
 
 
+def target_names(text: str | None) -> frozenset[str]:
+    """The names in a published list of targets, separated by commas, semicolons or slashes."""
+    if text is None:
+        return frozenset()
+    return frozenset(part.strip().casefold() for part in text.replace("/", ",").replace(";", ",").split(",")) - {""}
+
+
 @dataclass(frozen=True, eq=False)
 class PairSystem:
     """(P (K_L ⊗ K_D) Pᵀ + noise·I) α = r over the measured pairs, P choosing them from the grid.

@@ -8,7 +8,7 @@ learns without the validation pairs, which choose what is to be chosen and calib
 import copy
 import logging
 from abc import abstractmethod
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from dataclasses import dataclass as plain_dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -29,11 +29,12 @@ from dadsp.models.base import Arrays, FitContext, Predictor, under
 from dadsp.models.idle_keys import Idle, idle_scope, idle_trainer, told
 from dadsp.models.kernels.drug_level import DrugLevel
 from dadsp.models.kernels.grid import Query, TrainingGrid
-from dadsp.models.kernels.similarity import LineKernel, Values, equal, line_similarity, tanimoto
+from dadsp.models.kernels.similarity import LineKernel, Values, equal, line_similarity, tanimoto, target_names
 from dadsp.models.structures import structures
 from dadsp.models.training.options import TrainingOptions
 from dadsp.options import STRICT, validated
 from dadsp.schema import BoolArray, Domain, FloatArray, IntArray, Pairs, Screen, Split, Study
+from dadsp.seeding import derive_seed
 
 if TYPE_CHECKING:
     from dadsp.models.kernels.function import KernelFunction
@@ -215,6 +216,28 @@ class KernelSystem(Predictor):
         spread = np.sqrt((residuals**2).sum(axis=0) / np.maximum(measured.sum(axis=0), 1))
         return Learned(level, self._weights(residuals, measured, start), spread, measured)
 
+    def _rough_weights(self, residuals: Values, measured: BoolArray, drugs: BoolArray) -> Values:
+        """The weights, of some drugs (shape (n_drugs,)) at least, as closely as a comparison of many needs them."""
+        return self._weights(residuals, measured, None)
+
+    @abstractmethod
+    def _residuals(self) -> Values:
+        """The labels minus their drugs' levels that gave the weights, shape (n_lines, n_drugs)."""
+
+    def with_dealt_labels(self, pairs: Pairs, seed: int) -> Self:
+        """The same system after it learned from labels that were dealt to other lines: expression says nothing of them.
+
+        A line's labels, and its gaps, stay together. Nothing is chosen anew. Only for predictions of the drugs of ``pairs``.
+        """
+        drugs = self._similarities(self._query(pairs)[0])[1].any(axis=0)
+        order = np.random.default_rng(derive_seed(seed, "dealt labels")).permutation(len(self.learned.measured))
+        measured = self.learned.measured[order]
+        with threadpool_limits(self.training.threads):
+            weights = self._rough_weights(self._residuals()[order], measured, drugs)
+        other = copy.copy(self)
+        other.learned = replace(self.learned, weights=weights, measured=measured)
+        return other
+
     @property
     def _training_similarity(self) -> Values:
         """Tanimoto similarity of the training drugs, shape (n_drugs, n_drugs)."""
@@ -384,10 +407,3 @@ class KernelSystem(Predictor):
         system.learned = Learned.from_arrays(under("learned.", arrays))
         system.before_validation = Learned.from_arrays(under("before_validation.", arrays))
         return system
-
-
-def target_names(text: str | None) -> frozenset[str]:
-    """The names in a published list of targets, separated by commas, semicolons or slashes."""
-    if text is None:
-        return frozenset()
-    return frozenset(part.strip().casefold() for part in text.replace("/", ",").replace(";", ",").split(",")) - {""}

@@ -56,6 +56,9 @@ class DrugKernelRidge(KernelSystem):
     def _weights(self, residuals: Values, measured: BoolArray, start: Values | None) -> Values:
         return np.zeros_like(residuals)
 
+    def _residuals(self) -> Values:
+        return np.zeros_like(self.learned.weights)
+
     def _similarities(self, query: Query) -> tuple[Values, Values]:
         n_lines, n_drugs = self.learned.weights.shape
         return np.zeros((len(query.line_keys), n_lines)), np.zeros((len(query.same_drug), n_drugs))
@@ -111,6 +114,14 @@ class DrugRidge(KernelSystem):
             kernel = inner[np.ix_(rows, rows)] + self.penalty / n_genes * np.eye(len(rows))
             weights[rows, drug] = cho_solve(cho_factor(kernel, overwrite_a=True), residuals[rows, drug])
         return weights
+
+    def _rough_weights(self, residuals: Values, measured: BoolArray, drugs: BoolArray) -> Values:
+        return self._weights(residuals, measured & drugs, None)
+
+    def _residuals(self) -> Values:
+        fit, expression = self.learned, self.grid.expression
+        inner = line_similarity("linear", expression, expression, 1.0)
+        return np.where(fit.measured, inner @ fit.weights + self.penalty / expression.shape[1] * fit.weights, 0.0)
 
     def _similarities(self, query: Query) -> tuple[Values, Values]:
         of_lines = line_similarity("linear", query.expression, self.grid.expression, 1.0)

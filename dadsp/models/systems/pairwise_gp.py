@@ -47,6 +47,7 @@ from dadsp.schema import BoolArray, Domain, FloatArray, Pairs, Screen
 
 log = logging.getLogger(__name__)
 
+ROUGH = 0.1  # relative residual of weights that are only compared
 QUANTILES = 201  # kept of the held-out errors, from the smallest to the largest
 
 
@@ -189,6 +190,14 @@ class PairwiseGp(KernelSystem):
         weights, steps = system.solve(residuals, self.options.tolerance, start)
         log.info("%s: %d steps for %d pairs", self.name, steps, measured.sum())
         return weights
+
+    def _rough_weights(self, residuals: Values, measured: BoolArray, drugs: BoolArray) -> Values:
+        return self._pair_system(measured).solve(residuals, max(ROUGH, self.options.tolerance))[0]
+
+    def _residuals(self) -> Values:
+        fit = self.learned
+        system = self._pair_system(fit.measured)
+        return np.where(fit.measured, system.lines @ fit.weights @ system.drugs + system.noise * fit.weights, 0.0)
 
     def _similarities(self, query: Query) -> tuple[Values, Values]:
         of_lines = self._of_lines(self.kernel, query.expression, query.line_keys)

@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from dadsp.analysis.attribution_figures import atoms_figure, stability_figure, top_genes_figure
+from dadsp.analysis.attribution_figures import LIGHT, atoms_figure, stability_figure, top_genes_figure
 from dadsp.analysis.drug_attribution import atom_attributions
 from dadsp.analysis.enrichment import over_representation
 from dadsp.analysis.enrichment_figures import dot_plot
@@ -33,6 +34,7 @@ def values(n_lines: int) -> np.ndarray:
 def test_top_genes_have_a_panel_per_line_and_the_rest_are_counted(drawn: list[Figure], tmp_path: Path) -> None:
     of_lines = values(8)
     table = top_genes(of_lines, [f"L{row}" for row in range(8)], GENES, of_lines, of_lines[0], 5)
+    table["named"] = table["rank"] == 2
     called = {f"L{row}": "HELA" if row == 1 else f"L{row}" for row in range(8)}
     top_genes_figure(table, [1.25] * 8, tmp_path / "top.png", "a drug", called)
     (figure,) = drawn
@@ -40,6 +42,8 @@ def test_top_genes_have_a_panel_per_line_and_the_rest_are_counted(drawn: list[Fi
     assert [axes.get_title() for axes in figure.axes] == [f"{called[f'L{row}']}\npredicted 1.25" for row in range(6)]
     labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     assert labels == table.query("cell_id == 'L0'")["gene"].tolist()
+    colours = [to_hex(bar.get_facecolor()).upper() for bar in figure.axes[0].patches]
+    assert [colour == LIGHT for colour in colours] == [True, False, True, True, True]
 
 
 def test_agreement_has_a_row_per_comparison(drawn: list[Figure], tmp_path: Path) -> None:

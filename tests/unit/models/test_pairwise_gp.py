@@ -17,8 +17,8 @@ from dadsp.drugs.smiles_tokens import SmilesTokens
 from dadsp.errors import ConfigError
 from dadsp.models.base import load_model, predict_split, save_model
 from dadsp.models.kernels.drug_level import DrugLevel
-from dadsp.models.kernels.similarity import tanimoto
-from dadsp.models.kernels.system import KernelSystem, target_names
+from dadsp.models.kernels.similarity import tanimoto, target_names
+from dadsp.models.kernels.system import KernelSystem
 from dadsp.models.systems.drug_ridge import DrugKernelRidge, DrugRidge
 from dadsp.models.systems.pairwise_gp import PairwiseGp, expected_above
 from dadsp.schema import Pairs, Split, Study

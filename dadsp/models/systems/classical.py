@@ -30,7 +30,7 @@ from dadsp.models.base import Arrays, FitContext, under
 from dadsp.models.cross_screen_predictor import CrossScreenPredictor, SystemOptions
 from dadsp.models.idle_keys import Idle, idle_trainer
 from dadsp.models.systems.logistic import logistic_weights
-from dadsp.models.systems.pair_design import Labelled, PairDesign, check_size
+from dadsp.models.systems.pair_design import Labelled, PairDesign, check_size, features_of, scale_of
 from dadsp.models.systems.trees import forest_arrays, mean_of_trees
 from dadsp.models.training.options import PretrainingOptions
 from dadsp.nets.feed_forward import feed_forward
@@ -113,9 +113,9 @@ class Classical(CrossScreenPredictor):
         train, val = self._start(study, split), study.source.responses.take(split.val_idx)
         expression, source_lines, target_lines = self._lines(study, split)
         self.line_features = self._fit_line_features(expression, source_lines, target_lines, context)
-        lines = _applied(self.line_features, expression[: len(study.source.cells)])
+        lines = features_of(self.line_features, expression[: len(study.source.cells)])
         drugs = self._drug_rows(study.source)
-        self.blocks = _block("line", lines[source_lines]) | _block("drug", drugs[np.unique(train.drug_idx)])
+        self.blocks = scale_of("line", lines[source_lines]) | scale_of("drug", drugs[np.unique(train.drug_idx)])
         train_pairs, val_pairs = (
             Labelled(
                 self._design(lines, drugs, part.cell_idx, part.drug_idx),
@@ -169,7 +169,7 @@ class Classical(CrossScreenPredictor):
     def _scaled_potency(
         self, expression: FloatArray, features: FloatArray, line: IntArray, drug: IntArray, domain: Domain
     ) -> FloatArray:
-        lines = _applied(self.line_features, torch.from_numpy(expression))
+        lines = features_of(self.line_features, torch.from_numpy(expression))
         scaled = self._regress(self.regressor, self._design(lines, features, line, drug))
         clipped: FloatArray = np.clip(scaled, 0, 1).astype(np.float32)
         return clipped
@@ -399,16 +399,3 @@ class RandomForest(Classical):
 
     def _regress(self, regressor: Arrays, design: PairDesign) -> NDArray[Any]:
         return mean_of_trees(regressor, design)
-
-
-def _applied(layers: nn.Sequential, expression: Tensor) -> FloatArray:
-    with torch.no_grad():
-        features: FloatArray = layers(expression).numpy()
-    return features
-
-
-def _block(name: str, rows: FloatArray) -> Arrays:
-    """Centre of a block's rows, and the root of its mean variance (1 where nothing varies)."""
-    shift = rows.mean(axis=0)
-    scale = np.sqrt(np.mean((rows - shift) ** 2))
-    return {f"{name}_shift": shift, f"{name}_scale": np.array([scale or 1], dtype=np.float32)}

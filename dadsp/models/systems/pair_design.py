@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from dadsp.errors import ConfigError
 from dadsp.schema import FloatArray, IntArray
@@ -79,3 +81,17 @@ def check_size(n_pairs: int, n_columns: int, remedy: str) -> None:
     if n_pairs * n_columns * 4 > MAX_TABLE_BYTES:
         gib = n_pairs * n_columns * 4 / 2**30
         raise ConfigError(f"{n_pairs:,} pairs × {n_columns:,} columns would take {gib:.1f} GiB; 1 GiB is allowed. {remedy}")
+
+
+def features_of(layers: nn.Sequential, expression: Tensor) -> FloatArray:
+    """What the layers make of lines, shape (n_lines, k)."""
+    with torch.no_grad():
+        features: FloatArray = layers(expression).numpy()
+    return features
+
+
+def scale_of(name: str, rows: FloatArray) -> dict[str, FloatArray]:
+    """Centre of a block's rows, and the root of its mean variance (1 where nothing varies)."""
+    shift = rows.mean(axis=0)
+    scale = np.sqrt(np.mean((rows - shift) ** 2))
+    return {f"{name}_shift": shift, f"{name}_scale": np.array([scale or 1], dtype=np.float32)}

@@ -21,6 +21,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,8 +30,8 @@ from typing import Any, NamedTuple
 ROOT = Path(__file__).resolve().parents[2]
 ROOMS = ("nets", "models", "splits", "evaluation", "drugs", "singledrug")
 COLUMNS = ("room", "module", "line", "column", "fault", "outcome", "by")
-# Imported once and not for each fault; nothing of dadsp is among them.
-SLOW_TO_IMPORT = ("numpy", "pandas", "scipy.optimize", "torch", "pytorch_lightning", "sklearn.ensemble", "hydra", "pytest")
+# Imported once and not for each fault; nothing of dadsp or of pytest's plug-ins is among them.
+SLOW_TO_IMPORT = ("numpy", "pandas", "scipy.optimize", "torch", "pytorch_lightning", "sklearn.ensemble", "pytest")
 
 COMPARISONS: dict[type[ast.cmpop], type[ast.cmpop]] = {
     ast.Lt: ast.LtE,
@@ -270,6 +271,8 @@ def run_tests(tree: Path, tests: list[str], seconds: int) -> tuple[int, str]:
             sys.stdout.flush()
             os._exit(int(status))
         except BaseException:  # the child must not return into the parent's loop
+            traceback.print_exc()
+            sys.stderr.flush()
             os._exit(70)
     _, status = os.waitpid(process, 0)
     if os.WIFSIGNALED(status):

@@ -192,8 +192,8 @@ def drawn(room: str, n: int, seed: int) -> list[Fault]:
 def tests_of(module: str, most: int) -> list[str]:
     """Files of tests/unit that concern a module, at most so many (0: all).
 
-    Those that import it, or where none does, that import what imports it. First the one of its own name, then by how often a
-    file names it, shorter ones first.
+    First the one of its own name, then those that import it, by how often they name it, shorter ones first; then those that
+    import what imports it, in the same order.
     """
     path = Path(module)
     files = {file: file.read_text(encoding="utf-8") for file in sorted((ROOT / "tests" / "unit").rglob("test_*.py"))}
@@ -203,18 +203,17 @@ def tests_of(module: str, most: int) -> list[str]:
         words = rf"{re.escape(dotted)}\b|from {re.escape(package)} import [^\n]*\b{name}\b"
         return {file: len(re.findall(words, text)) for file, text in files.items() if re.search(words, text)}
 
+    def in_order(found: dict[Path, int]) -> list[Path]:
+        return sorted(found, key=lambda file: (-found[file], len(files[file])))
+
     dotted = ".".join(path.with_suffix("").parts)
-    found = concerned(dotted)
-    if not found:
-        for other in (ROOT / "dadsp").rglob("*.py"):
-            if f"from {dotted} import" in other.read_text(encoding="utf-8"):
-                found |= concerned(".".join(other.relative_to(ROOT).with_suffix("").parts))
-    for file, text in files.items():
-        if file.stem == f"test_{path.stem}" and file.parent.name == path.parts[1]:
-            found[file] = 1_000
-        elif file in found:
-            found[file] += text.count(path.stem)
-    order = sorted(found, key=lambda file: (-found[file], len(files[file])))
+    own = [file for file in files if file.stem == f"test_{path.stem}" and file.parent.name == path.parts[1]]
+    near = {file: n + files[file].count(path.stem) for file, n in concerned(dotted).items()}
+    further: dict[Path, int] = {}
+    for other in sorted((ROOT / "dadsp").rglob("*.py")):
+        if f"from {dotted} import" in other.read_text(encoding="utf-8"):
+            further |= concerned(".".join(other.relative_to(ROOT).with_suffix("").parts))
+    order = dict.fromkeys([*own, *in_order(near), *in_order(further)])
     return [file.relative_to(ROOT).as_posix() for file in order][: most or None]
 
 

@@ -79,6 +79,7 @@ def test_lambda_starts_at_zero_rises_and_follows_the_formula() -> None:
     assert all(later > earlier for earlier, later in itertools.pairwise(values))
     assert values[50] == pytest.approx(math.tanh(2.5))  # 2/(1+e^{-2x}) − 1 = tanh x with x = γp/2
     assert values[100] == pytest.approx(0.9999092, abs=1e-7)
+    assert reversal_strength(0.5, gamma=2.0) == pytest.approx(math.tanh(0.5))
 
 
 @pytest.mark.parametrize("progress", [-0.01, 1.01])

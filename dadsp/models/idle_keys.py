@@ -56,7 +56,7 @@ def told(options: Any, where: str, rules: Iterable[Idle]) -> list[str]:
 
 def _set(name: str, value: Any, default: Any) -> Iterator[tuple[str, Any]]:
     """The keys at and below ``name`` whose values are not the defaults."""
-    if not is_dataclass(value):
+    if not is_dataclass(value) or isinstance(value, type):
         yield from [(name, value)] if value != default else []
         return
     reference = type(value)() if default is None else default

@@ -315,7 +315,7 @@ def main() -> None:
     parser.add_argument("--rooms", nargs="+", default=ROOMS, choices=ROOMS)
     parser.add_argument("--per-room", type=int, default=15, help="faults drawn in each room")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--files", type=int, default=4, help="most files of tests for a fault; 0: all that concern it")
+    parser.add_argument("--files", type=int, default=12, help="most files of tests for a fault; 0: all that concern it")
     parser.add_argument("--seconds", type=int, default=300, help="of processor time for a fault")
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path(__file__).with_name("results.csv"))

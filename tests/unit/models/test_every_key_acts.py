@@ -120,7 +120,7 @@ def found(tree: Any, key: str) -> Any:
 
 
 def changed(settings: Settings, key: str, value: Any) -> Settings:
-    settings = copy.deepcopy(settings)
+    settings = dict(copy.deepcopy(settings))
     *above, last = key.split(".")
     found(settings, ".".join(above))[last] = value
     if "training" in settings["model"]:

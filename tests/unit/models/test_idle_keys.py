@@ -73,7 +73,11 @@ def test_idle_keys_are_told_and_change_nothing(
 
 
 def test_an_activation_without_hidden_layers_is_told_and_changes_nothing(study: Study, split: Split) -> None:
-    given = {"drug_widths": (), "encoder_widths": (8,), "training": {"max_epochs": 1, "min_blocks": 1, "device": "cpu"}}
+    given: dict[str, Any] = {
+        "drug_widths": (),
+        "encoder_widths": (8,),
+        "training": {"max_epochs": 1, "min_blocks": 1, "device": "cpu"},
+    }
     plain, changed = LineNetworkSystem(**given), LineNetworkSystem(**given, activation="tanh")
     (line,) = changed.without_effect()
     assert line.startswith("model.activation=tanh has no effect: ")

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from math import ceil, inf
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,12 +12,14 @@ from scipy.optimize import isotonic_regression
 from dadsp.drugs.structures import structure_keys
 from dadsp.errors import LoadError
 from dadsp.models.base import FitContext
+from dadsp.models.kernels.similarity import squared_distances
 from dadsp.models.systems.drug_ridge import DrugKernelRidge
 from dadsp.models.systems.naive import Naive, OracleNaive
 from dadsp.models.systems.pairwise_gp import PairwiseGp
 from dadsp.models.trust.calibration import LEVELS, VERDICTS, Calibration, drug_factors, falling, limits, nested_coverage
 from dadsp.models.trust.group_quantile import group_mean, group_quantiles
 from dadsp.models.trust.held_out import FOLDS, STRATA, HeldOut, cross_fit, folds
+from dadsp.models.trust.nearness import BITS, Nearness
 from dadsp.models.trust.own_lines import OwnLines
 from dadsp.models.trust.ranks import percentile, percentile_in_drug, rank
 from dadsp.models.trust.trust import Trust, load_trust, trust_of
@@ -223,6 +226,17 @@ def test_lines_that_trained_lie_at_no_distance(trusted: tuple[PairwiseGp, Study,
     assert (trust.near.line_distance(model, study.source, "source", rows) == 0).all()
     assert (trust.near.drug_similarity(study.source, np.arange(14)) == 1).all()
     assert np.isnan(trust.without_lines().near.line_distance(model, study.source, "source", rows)).all()
+
+
+def test_what_rounding_leaves_of_the_distance_of_a_line_to_itself_is_no_distance() -> None:
+    lines = np.random.default_rng(0).normal(1, 1, size=(40, 300)).astype(np.float32)
+    assert squared_distances(lines, lines).diagonal().any()
+    read = [lines, lines + np.float32(0.5) * (np.arange(300) == 7)]
+    near = Nearness(lines, np.arange(300), np.zeros((0, BITS // 8), dtype=np.uint8), (), ())
+    model = SimpleNamespace(genes=("G",), scaled_expression=lambda screen, domain, rows: read[domain == "target"])
+    own, moved = (near.line_distance(model, None, domain, np.arange(40)) for domain in ("source", "target"))  # type: ignore[arg-type]
+    assert (own == 0).all()
+    assert moved == pytest.approx(0.5 / np.sqrt(300), rel=1e-4)
 
 
 def test_target_labels_reach_no_calibration() -> None:

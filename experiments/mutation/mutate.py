@@ -192,8 +192,8 @@ def drawn(room: str, n: int, seed: int) -> list[Fault]:
 def tests_of(module: str, most: int) -> list[str]:
     """Files of tests/unit that concern a module, at most so many (0: all).
 
-    First the one of its own name, then those that import it, by how often they name it, shorter ones first; then those that
-    import what imports it, in the same order.
+    The one of its name; three that import it; two of its room that import what imports it; then the others of both kinds. Of
+    each kind first the room's own, then by how often they name the module, shorter ones first.
     """
     path = Path(module)
     files = {file: file.read_text(encoding="utf-8") for file in sorted((ROOT / "tests" / "unit").rglob("test_*.py"))}
@@ -204,7 +204,7 @@ def tests_of(module: str, most: int) -> list[str]:
         return {file: len(re.findall(words, text)) for file, text in files.items() if re.search(words, text)}
 
     def in_order(found: dict[Path, int]) -> list[Path]:
-        return sorted(found, key=lambda file: (-found[file], len(files[file])))
+        return sorted(found, key=lambda file: (file.parent.name != path.parts[1], -found[file], len(files[file])))
 
     dotted = ".".join(path.with_suffix("").parts)
     own = [file for file in files if file.stem == f"test_{path.stem}" and file.parent.name == path.parts[1]]
@@ -213,7 +213,8 @@ def tests_of(module: str, most: int) -> list[str]:
     for other in sorted((ROOT / "dadsp").rglob("*.py")):
         if f"from {dotted} import" in other.read_text(encoding="utf-8"):
             further |= concerned(".".join(other.relative_to(ROOT).with_suffix("").parts))
-    order = dict.fromkeys([*own, *in_order(near), *in_order(further)])
+    of_room = [file for file in in_order(further) if file.parent.name == path.parts[1]]
+    order = dict.fromkeys([*own, *in_order(near)[:3], *of_room[:2], *in_order(near), *in_order(further)])
     return [file.relative_to(ROOT).as_posix() for file in order][: most or None]
 
 
@@ -315,7 +316,7 @@ def main() -> None:
     parser.add_argument("--rooms", nargs="+", default=ROOMS, choices=ROOMS)
     parser.add_argument("--per-room", type=int, default=15, help="faults drawn in each room")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--files", type=int, default=12, help="most files of tests for a fault; 0: all that concern it")
+    parser.add_argument("--files", type=int, default=6, help="most files of tests for a fault; 0: all that concern it")
     parser.add_argument("--seconds", type=int, default=300, help="of processor time for a fault")
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path(__file__).with_name("results.csv"))

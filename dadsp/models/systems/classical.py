@@ -79,17 +79,15 @@ class Classical(CrossScreenPredictor):
     def _idle(self) -> list[Idle]:
         features = self.options.features
         of_encoder = ("encoder_widths", "encoder_activation", "pretraining", "input_basis")
-        return [
-            *super()._idle(),
-            Idle(features != "encoder", of_encoder, f"model.features={features} learns no encoder"),
-            Idle(features != "pca", ("pca_components",), f"model.features={features} takes no principal components"),
-        ]
+        without = Idle(features != "encoder", of_encoder, f"model.features={features} learns no encoder")
+        plain = Idle(features != "pca", ("pca_components",), f"model.features={features} takes no principal components")
+        return [*super()._idle(), without, plain]
 
     def _idle_in_trainer(self) -> list[Idle]:
         if self.options.features != "encoder":
             return [idle_trainer("the system trains no network")]
-        of_encoder = ("perturbation", "gradient_clip", "precision")
-        return [idle_trainer("the system's encoder trains by model.pretraining alone", but=of_encoder)]
+        but = ("perturbation", "gradient_clip", "precision")
+        return [idle_trainer("the system's encoder trains by model.pretraining alone", but=but)]
 
     @abstractmethod
     def _candidates(self, train: Labelled, val: Labelled, seed: int) -> Iterator[tuple[dict[str, float], Arrays]]:

@@ -44,6 +44,7 @@ from typing import Any, Self
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 from scipy.stats import norm
@@ -54,9 +55,10 @@ from dadsp.models.base import Predictor
 from dadsp.models.kernels.system import KernelSystem
 from dadsp.models.networks.potency_function import GeneFunction
 from dadsp.options import STRICT
-from dadsp.schema import FloatArray, Pairs
+from dadsp.schema import BoolArray, Pairs
 from dadsp.seeding import derive_seed
 
+Values = NDArray[np.floating[Any]]
 NO_GENES = "this model ranks no genes for this drug"
 FEWEST_LABELS = 10  # of one screen, to ask whether lines are ranked
 STEPS = 4  # on a path: effects need an order, no completeness
@@ -90,8 +92,8 @@ class GateOptions:
 class HeldOut:
     """Potency of a drug in lines of a screen, predicted and as labels that trained nothing say; shape (n_lines,) each."""
 
-    predicted: FloatArray
-    measured: FloatArray
+    predicted: Values
+    measured: Values
 
 
 @plain_dataclass(frozen=True, eq=False)
@@ -106,9 +108,9 @@ class Gate:
         facts: JSON-able figures behind it.
     """
 
-    effects: FloatArray
-    p: FloatArray
-    named: FloatArray
+    effects: Values
+    p: Values
+    named: BoolArray
     closed: str
     facts: dict[str, Any]
 
@@ -145,7 +147,7 @@ def gate(
     rows = random.choice(n, size=min(options.lines, n), replace=False).astype(np.int64)
     how = replace(attribution, tolerance=1e9, steps=STEPS, max_steps=STEPS)
 
-    def effects(functions: Sequence[GeneFunction], of: Pairs) -> FloatArray:
+    def effects(functions: Sequence[GeneFunction], of: Pairs) -> Values:
         values = attribute_genes(functions, of, model.genes, attribution.baselines[0], how, seed).values
         return gene_effects(values, of.screen.with_genes(model.genes).cells.expression[rows])
 
@@ -197,7 +199,7 @@ def _unranked(options: GateOptions, p: float | None, n_labels: int) -> str:
     return f"it does not rank the lines of {n_labels} labels that trained nothing (p {p:.2g})" if p > options.alpha else ""
 
 
-def gene_effects(attributions: FloatArray, expression: FloatArray) -> FloatArray:
+def gene_effects(attributions: Values, expression: Values) -> Values:
     """What one standard deviation of each gene changes in predicted potency, over lines.
 
     Args:
@@ -214,7 +216,7 @@ def gene_effects(attributions: FloatArray, expression: FloatArray) -> FloatArray
     return np.where(constant, 0.0, covariance / np.where(constant, 1.0, spread))
 
 
-def max_t(own: FloatArray, draws: FloatArray, scale_free: bool = False) -> FloatArray:
+def max_t(own: Values, draws: Values, scale_free: bool = False) -> Values:
     """Corrected p values of effects by the largest statistic over genes, shape (n_genes,); none is below 1 / (n_draws + 1).
 
     Args:
@@ -228,7 +230,7 @@ def max_t(own: FloatArray, draws: FloatArray, scale_free: bool = False) -> Float
     spread = np.sqrt((every**2).mean(axis=0))
     statistic = np.abs(every) / np.where(spread > 0, spread, 1.0)
     largest = statistic.max(axis=1)
-    p: FloatArray = (largest[:, None] >= statistic[0]).mean(axis=0)
+    p: Values = (largest[:, None] >= statistic[0]).mean(axis=0)
     return p
 
 

@@ -52,8 +52,11 @@ def _print(folder: Path, answer: Explained, facts: dict[str, Any]) -> None:
     gate = explanation.gate
     potency = explanation.by_baseline[explanation.baseline].potency
     for (name, genes), predicted in zip(explanation.top.groupby("cell_id", sort=False), potency, strict=True):
-        best = "  ".join(f"{row.gene}{'*' * row.named} {row.attribution:+.3f}" for row in genes.head(5).itertuples())
-        print(f"  {explanation.called[name]}  predicted {predicted:.2f}" + ("" if gate.closed else f"   {best}"))
+        best = "  ".join(
+            f"{gene}{'*' if named else ''} {value:+.3f}"
+            for gene, named, value in genes.head(5)[["gene", "named", "attribution"]].to_numpy()
+        )
+        print(f"  {explanation.called[str(name)]}  predicted {predicted:.2f}" + ("" if gate.closed else f"   {best}"))
     print(f"genes          {gate.sentence}" + ("" if gate.closed else f" (*): {examples(facts['gate']['named'], 10)}"))
     whole = facts["completeness"]
     print(f"completeness   largest error {whole['largest_error']:.1g} {UNIT}, tolerance {whole['tolerance']:g}")

@@ -1,5 +1,8 @@
 """What a page says first of a run: whether it beats means and copied labels, and whether it tells lines apart."""
 
+from typing import Any
+
+import numpy as np
 import pandas as pd
 
 from dadsp.report.document import Text
@@ -16,9 +19,9 @@ def fair(comparison: pd.DataFrame, system: str) -> "pd.Series[bool]":
 
 def best_row(comparison: pd.DataFrame, system: str, score: str) -> int | None:
     """Number of the best row by a score among those that compare fairly; None where none has it."""
-    values = comparison[score].where(fair(comparison, system)).reset_index(drop=True)
+    values = comparison[score].where(fair(comparison, system)).to_numpy(dtype=np.float64)
     values = -values if score == "rmse" else values
-    return None if values.isna().all() else int(values.idxmax())
+    return None if np.isnan(values).all() else int(np.nanargmax(values))
 
 
 def verdict(comparison: pd.DataFrame, system: str) -> list[Text]:
@@ -33,7 +36,7 @@ def verdict(comparison: pd.DataFrame, system: str) -> list[Text]:
     return [_potency(own, naive), _lines(own, naive)]
 
 
-def _potency(own: "pd.Series[object]", naive: pd.DataFrame) -> Text:
+def _potency(own: "pd.Series[Any]", naive: pd.DataFrame) -> Text:
     question, rmse = "Does it predict potency better than means and copied labels do?", decimal(float(str(own["rmse"])))
     if naive["rmse"].isna().all():
         return Text([f"{question} There is no row to hold its RMSE of {rmse} against."])
@@ -44,7 +47,7 @@ def _potency(own: "pd.Series[object]", naive: pd.DataFrame) -> Text:
     return Text([told + " dadsp compare tests the difference." * better], passed=better)
 
 
-def _lines(own: "pd.Series[object]", naive: pd.DataFrame) -> Text:
+def _lines(own: "pd.Series[Any]", naive: pd.DataFrame) -> Text:
     question = "Does it tell the lines of a drug apart?"
     r, low, high = (float(str(own.get(name))) for name in (R, f"{R}_low", f"{R}_high"))
     if r != r:

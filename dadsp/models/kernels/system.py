@@ -229,7 +229,7 @@ class KernelSystem(Predictor):
 
         A line's labels, and its gaps, stay together. Nothing is chosen anew. Only for predictions of the drugs of ``pairs``.
         """
-        drugs = self._similarities(self._query(pairs)[0])[1].any(axis=0)
+        drugs: BoolArray = np.asarray(self._similarities(self._query(pairs)[0])[1].any(axis=0))
         order = np.random.default_rng(derive_seed(seed, "dealt labels")).permutation(len(self.learned.measured))
         measured = self.learned.measured[order]
         with threadpool_limits(self.training.threads):

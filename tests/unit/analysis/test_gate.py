@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from dadsp.analysis.attribution import AttributionOptions
 from dadsp.analysis.gate import NO_GENES, Gate, GateOptions, HeldOut, gate, gate_table, gene_effects, max_t, ranks_lines
@@ -34,13 +35,13 @@ def study_with(potency: Any, *, n_lines: int, n_genes: int, n_drugs: int = 5, se
     return replace(study, source=source, raw_source_potency=labels)
 
 
-def noise(expression: FloatArray, random: np.random.Generator) -> FloatArray:
+def noise(expression: FloatArray, random: np.random.Generator) -> NDArray[Any]:
     """Labels that share something between drugs, and nothing with expression."""
     n = len(expression)
     return random.normal(size=(n, 1)) + random.standard_t(3, size=(n, 5))
 
 
-def planted(expression: FloatArray, random: np.random.Generator) -> FloatArray:
+def planted(expression: FloatArray, random: np.random.Generator) -> NDArray[Any]:
     """Gene d drives drug d up, gene 5 + d drives it down."""
     return expression[:, :5] - 0.8 * expression[:, 5:10] + random.normal(size=(len(expression), 5))
 
@@ -88,8 +89,8 @@ def test_labels_are_found_again_in_what_was_learned_from_them(name: str) -> None
     model = (PairwiseGp if name == "pairwise_gp" else DrugRidge)(refit=False, **options).fit(study, split)
     used = study.source.responses.take(split.train_idx)
     lines, drugs = np.unique(study.source.responses.cell_idx), np.unique(study.source.responses.drug_idx)
-    labels = np.zeros(model.learned.weights.shape)
-    assert labels.shape == (len(lines), len(drugs))
+    assert model.learned.weights.shape == (len(lines), len(drugs))
+    labels = np.zeros((len(lines), len(drugs)))
     labels[np.searchsorted(lines, used.cell_idx), np.searchsorted(drugs, used.drug_idx)] = used.potency
     expected = np.where(model.learned.measured, labels - np.nan_to_num(model.learned.level.means), 0)
     assert model._residuals() == pytest.approx(expected, abs=1e-5)

@@ -105,7 +105,7 @@ def tiny() -> tuple[Study, Split]:
 
 @cache
 def composed(*given: str) -> Settings:
-    settings = plain(compose("config", list(given)))
+    settings: Settings = plain(compose("config", list(given)))
     settings = {group: settings[group] for group in ("model", "trainer")}
     for key, value in SMALL.items():
         if found(settings, key) is not None:

@@ -30,6 +30,9 @@ SYSTEM = [*(name for name in TEST if name != "fold"), "system", "weight", "chang
 PAIR = [*TEST, "seed"]
 DIFFERENCES = ("rmse", "val_unexplained", R)
 ALWAYS = ("data", "alignment", "model", "seed", "experiment", "tracking", "split", "split.fold", "sweep", "data.batch_sd")
+BASES = dict.fromkeys(
+    ("source-only network", "DADSP-A", "published network, MMD", "published network, CORAL"), "source-only network"
+)
 WEIGHTS = ("model.adaptation_weight", "model.adversarial_weight")
 
 
@@ -84,14 +87,19 @@ def summarised(results: pd.DataFrame) -> pd.DataFrame:
     differences = []
     for key, part in grouped:
         of = dict(zip(SYSTEM, key, strict=True))
-        base = "line network" if str(of["system"]).startswith("line network") else "source-only network"
+        base = "line network" if str(of["system"]).startswith("line network") else BASES.get(str(of["system"]), "")
         own = plain[plain["system"] == base]
         for name in DIFFERENCES:
             paired = part.fillna({"fold": -1, "shift": -1}).set_index(PAIR)[name].sub(own[name]).dropna()
-            half = stats.sem(paired) * stats.t.ppf(0.975, len(paired) - 1) if len(paired) > 1 else np.nan
-            of |= {f"{name}_minus_plain": paired.mean() if len(paired) else np.nan, f"{name}_half_width": half}
+            of |= dict(zip((f"{name}_minus_plain", f"{name}_half_width"), interval(paired), strict=True))
         differences.append({**of, "pairs": len(paired)})
     return table.reset_index().merge(pd.DataFrame(differences), on=SYSTEM, how="left")
+
+
+def interval(values: "pd.Series[float]") -> tuple[float, float]:
+    """Mean, and half the width of its 95 % t interval."""
+    half = stats.sem(values) * stats.t.ppf(0.975, len(values) - 1) if len(values) > 1 else np.nan
+    return (float(values.mean()) if len(values) else np.nan), float(half)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
-from collect import summarised
+from collect import interval, summarised
 
 R = "median_drug_pearson"
 STUDIES = {
@@ -46,11 +46,14 @@ def main() -> None:
             for name, weight in ADAPTED
         ]
         print(f"\n**{heading}**\n\n{_markdown(pd.concat(chosen), ['system', 'weight', 'alignment'])}")
-    changed = table[table["changed"] != ""]
+    within = table["study"].str.split(" → ").map(lambda names: names[0] == names[-1])
+    changed = table[(table["changed"] != "") & ~within]
     print(f"\n**Switches**\n\n{_markdown(changed.sort_values('changed'), ['changed'], unexplained=True)}")
-    inside = table[table["study"].str.split(" → ").map(lambda names: names[0] == names[-1])]
-    print(f"\n**Held-out lines of one screen**\n\n{_markdown(inside, ['system', 'alignment'])}")
-    weights = table[(table["changed"] == "") & table["alignment"].eq("none") & table["shift"].isna()].drop(inside.index)
+    print(f"\n**Held-out lines of one screen**\n\n{_markdown(table[within], ['system', 'changed', 'alignment'])}\n")
+    folds = results[results["fold"].notna() & (results["changed"] == "")].pivot(index="fold", columns="system", values=R)
+    for other in ("pairwise GP", "ridge per drug"):
+        print(f"r of the line network minus {other}: {_with(*interval(folds['line network'] - folds[other]), 3)}")
+    weights = table[(table["changed"] == "") & table["alignment"].eq("none") & table["shift"].isna() & ~within]
     print(f"\n**Weights**\n\n{_markdown(weights, ['study', 'system', 'weight'], unexplained=True)}")
     print(f"\n**Planted shift**\n\n{_markdown(table[table['shift'].notna()], ['shift', 'alignment', 'system', 'weight'])}")
 

@@ -9,7 +9,6 @@ import copy
 import logging
 from abc import abstractmethod
 from dataclasses import asdict, replace
-from dataclasses import dataclass as plain_dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
@@ -29,6 +28,7 @@ from dadsp.models.base import Arrays, FitContext, Predictor, under
 from dadsp.models.idle_keys import Idle, idle_scope, idle_trainer, told
 from dadsp.models.kernels.drug_level import DrugLevel
 from dadsp.models.kernels.grid import Query, TrainingGrid
+from dadsp.models.kernels.learned import Learned
 from dadsp.models.kernels.similarity import LineKernel, Values, equal, line_similarity, tanimoto, target_names
 from dadsp.models.structures import structures
 from dadsp.models.training.options import TrainingOptions
@@ -69,34 +69,6 @@ class KernelOptions:
         if not self.name.strip():
             raise ValueError("name is empty, and tables need one. Give one, or leave it out")
         return self
-
-
-@plain_dataclass(frozen=True, eq=False)
-class Learned:
-    """What one fit left.
-
-    Attributes:
-        level: Of the drugs.
-        weights: Of the training pairs, float64, shape (n_lines, n_drugs), 0 where there is no label.
-        spread: Standard deviation of each drug's labels about its level, shape (n_drugs,); 0 without labels.
-        measured: Which pairs had a label.
-    """
-
-    level: DrugLevel
-    weights: Values
-    spread: Values
-    measured: BoolArray
-
-    def arrays(self) -> Arrays:
-        """What ``from_arrays`` reads."""
-        own: Arrays = {"weights": self.weights, "spread": self.spread, "measured": self.measured.astype(np.uint8)}
-        return own | {f"level.{name}": value for name, value in self.level.arrays().items()}
-
-    @classmethod
-    def from_arrays(cls, arrays: Arrays) -> Self:
-        """The fit whose ``arrays`` these are."""
-        level = DrugLevel.from_arrays(under("level.", arrays))
-        return cls(level, arrays["weights"], arrays["spread"], arrays["measured"].astype(bool))
 
 
 class KernelSystem(Predictor):

@@ -22,13 +22,13 @@ from typing import Any, Literal, NamedTuple, Self
 import numpy as np
 from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
-from scipy.special import ndtr, ndtri
 from threadpoolctl import threadpool_limits
 
 from dadsp.models.base import Arrays, Uncertainty
 from dadsp.models.idle_keys import Idle
 from dadsp.models.kernels.drug_level import DrugLevel
 from dadsp.models.kernels.grid import Query
+from dadsp.models.kernels.normal import QUANTILES, expected_above, normal_errors
 from dadsp.models.kernels.posterior import Posterior, Side
 from dadsp.models.kernels.similarity import (
     LineKernel,
@@ -48,7 +48,6 @@ from dadsp.schema import BoolArray, Domain, FloatArray, Pairs, Screen
 log = logging.getLogger(__name__)
 
 ROUGH = 0.1  # relative residual of weights that are only compared
-QUANTILES = 201  # kept of the held-out errors, from the smallest to the largest
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -394,16 +393,3 @@ class PairwiseGp(KernelSystem):
 
 def _with(kernel: Kernel, numbers: dict[str, float]) -> Kernel:
     return replace(kernel, **numbers)  # type: ignore[arg-type]  # none of them is the kind of the line kernel
-
-
-def expected_above(cap: float, mean: Values, sd: Values) -> Values:
-    """E[max(cap, y)] of y ~ N(mean, sd²): cap + (mean − cap)·Φ(u) + sd·φ(u) with u = (mean − cap)/sd."""
-    u = (mean - cap) / sd
-    result: Values = cap + (mean - cap) * ndtr(u) + sd * np.exp(-u * u / 2) / np.sqrt(2 * np.pi)
-    return result
-
-
-def normal_errors() -> Values:
-    """Quantiles of |N(0, 1)|, shape (``QUANTILES``,), the last one taken at 1 − 1e-6."""
-    shares = np.minimum(np.linspace(0, 1, QUANTILES), 1 - 1e-6)
-    return np.asarray(ndtri((1 + shares) / 2), dtype=np.float64)

@@ -17,10 +17,11 @@ from dadsp.drugs.smiles_tokens import SmilesTokens
 from dadsp.errors import ConfigError
 from dadsp.models.base import load_model, predict_split, save_model
 from dadsp.models.kernels.drug_level import DrugLevel
+from dadsp.models.kernels.normal import expected_above
 from dadsp.models.kernels.similarity import tanimoto, target_names
 from dadsp.models.kernels.system import KernelSystem
 from dadsp.models.systems.drug_ridge import DrugKernelRidge, DrugRidge
-from dadsp.models.systems.pairwise_gp import PairwiseGp, expected_above
+from dadsp.models.systems.pairwise_gp import PairwiseGp
 from dadsp.schema import Pairs, Split, Study
 from tests.support.studies import holey_study, small_study
 from tests.support.systems import assert_reloads_bit_for_bit, poisoned, with_target_expression

@@ -105,8 +105,8 @@ def tiny() -> tuple[Study, Split]:
 
 @cache
 def composed(*given: str) -> Settings:
-    settings: Settings = plain(compose("config", list(given)))
-    settings = {group: settings[group] for group in ("model", "trainer")}
+    whole = plain(compose("config", list(given)))
+    settings: Settings = {group: whole[group] for group in ("model", "trainer")}
     for key, value in SMALL.items():
         if found(settings, key) is not None:
             settings = changed(settings, key, value)
@@ -120,7 +120,7 @@ def found(tree: Any, key: str) -> Any:
 
 
 def changed(settings: Settings, key: str, value: Any) -> Settings:
-    settings = dict(copy.deepcopy(settings))
+    settings = copy.deepcopy(settings)
     *above, last = key.split(".")
     found(settings, ".".join(above))[last] = value
     if "training" in settings["model"]:

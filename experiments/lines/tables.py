@@ -16,7 +16,7 @@ from collect import interval, summarised
 R = "median_drug_pearson"
 STUDIES = {
     "gdsc12_ccle": ("GDSC2+GDSC1 → CCLE", "CCLE, IC50"),
-    "gdsc12_ccle_auc": ("GDSC2+GDSC1 → CCLE, auc", "CCLE, area"),
+    "gdsc12_ccle_auc": ("GDSC2+GDSC1 → CCLE, aac", "CCLE, area"),
     "gdsc12_ctrp": ("GDSC2+GDSC1 → CTRP, auc", "CTRP, area"),
 }
 PUBLISHED = {"source-only network": 0.0, "DADSP-A": 1.0}  # of experiments/transfer, with the adversary's weight

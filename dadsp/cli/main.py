@@ -9,8 +9,8 @@ import sys
 from dadsp import __version__, plugins
 from dadsp.cli import help
 from dadsp.cli.interrupts import one_interrupt
+from dadsp.cli.script import one_line
 from dadsp.cli.verbs import run as run_verb
-from dadsp.credentials import without_credentials
 from dadsp.errors import DadspError
 from dadsp.files import is_full
 
@@ -63,7 +63,7 @@ def _run(arguments: list[str], as_json: bool, debug: bool) -> int:
     except DadspError as error:
         if debug:
             raise
-        print(f"error: {_one_line(error)}", file=sys.stderr)
+        print(f"error: {one_line(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted" + GO_ON.get(arguments[0], ""), file=sys.stderr)
@@ -76,14 +76,9 @@ def _run(arguments: list[str], as_json: bool, debug: bool) -> int:
             raise
         if isinstance(error, OSError) and is_full(error):
             again = GO_ON.get(arguments[0], ": run again")
-            print(f"error: no room is left: {_one_line(error)}. Free some, then go on{again}.", file=sys.stderr)
+            print(f"error: no room is left: {one_line(error)}. Free some, then go on{again}.", file=sys.stderr)
             return 2
         kind = type(error).__name__
-        print(f"error: unexpected {kind}: {_one_line(error)}. Run again with --debug and report it.", file=sys.stderr)
+        print(f"error: unexpected {kind}: {one_line(error)}. Run again with --debug and report it.", file=sys.stderr)
         return 1
     return 0
-
-
-def _one_line(error: BaseException) -> str:
-    line = without_credentials(" ".join(str(error).split()))
-    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in line)

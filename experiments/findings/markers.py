@@ -7,6 +7,8 @@ the published direction (1: the largest). Intervals draw drugs with replacement:
 """
 
 import argparse
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +16,11 @@ import pandas as pd
 
 from dadsp.analysis.attribution import AttributionOptions
 from dadsp.analysis.gate import GateOptions, gate, gene_effects
-from dadsp.errors import DadspError
+from dadsp.cli.script import end
+from dadsp.errors import ConfigError, DadspError
+from dadsp.files import write_atomically
 from dadsp.models.systems.pairwise_gp import PairwiseGp
+from dadsp.runs.collection import row_identity
 from dadsp.runs.explaining import held_out_labels, with_drug
 from dadsp.runs.folder import RunFolder
 from dadsp.runs.run import Run
@@ -48,7 +53,8 @@ def effects_of(run: Run, drug: str) -> tuple[tuple[str, ...], np.ndarray, dict, 
 
 def rows_of(run: Run, markers: pd.DataFrame) -> list[dict]:
     """One row per marker and system: the run's, and the plain correlation with labels."""
-    rows, seed = [], run.facts["seed"]
+    identity, rows = row_identity(run.folder), []
+    seed = identity["seed"]
     for drug, of_drug in markers.groupby("drug", sort=False):
         try:
             genes, effects, facts, plain = effects_of(run, str(drug))
@@ -65,7 +71,7 @@ def rows_of(run: Run, markers: pd.DataFrame) -> list[dict]:
                 column = genes.index(marker.gene)
                 signed = values * (1 if marker.direction == "sensitive" else -1)
                 row = {
-                    "system": system, "seed": seed, "drug": drug, "gene": marker.gene, "direction": marker.direction,
+                    "system": system, **identity, "drug": drug, "gene": marker.gene, "direction": marker.direction,
                     "drug_has_labels": plain is not None, "n_genes": len(genes), "effect": values[column],
                     "rank": int((signed > signed[column]).sum()) + 1,
                     "rank_of_size": int((np.abs(values) > np.abs(values[column])).sum()) + 1,
@@ -85,7 +91,7 @@ def rows_of(run: Run, markers: pd.DataFrame) -> list[dict]:
 def summary(rows: pd.DataFrame) -> pd.DataFrame:
     """AUROC in the published direction and recall among the top 5 %, with intervals over drugs."""
     random, found = np.random.default_rng(0), []
-    for system, mine in rows.groupby("system", sort=False):
+    for (system, seed), mine in rows.groupby(["system", "seed"], sort=False):
         auroc = 1 - (mine["rank"] - 1) / (mine["n_genes"] - 1)
         values = pd.DataFrame({"drug": mine["drug"], "auroc": auroc, "recall": mine["rank"] <= TOP * mine["n_genes"]})
         groups = [group[["auroc", "recall"]].to_numpy(float) for _, group in values.groupby("drug")]
@@ -94,7 +100,7 @@ def summary(rows: pd.DataFrame) -> pd.DataFrame:
             for _ in range(2000)
         ]
         low, high = np.quantile(draws, [0.025, 0.975], axis=0)
-        row = {"system": system, "seeds": mine["seed"].nunique(), "drugs": len(groups), "markers": len(mine)}
+        row = {"system": system, "seed": seed, "drugs": len(groups), "markers": len(mine)}
         for number, name in enumerate(("auroc", "recall")):
             row |= {name: values[name].mean(), f"{name}_low": low[number], f"{name}_high": high[number]}
         named = mine["named"].dropna()
@@ -108,32 +114,38 @@ def summary(rows: pd.DataFrame) -> pd.DataFrame:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("runs", nargs="+")
+    parser.add_argument("runs", nargs="+", type=Path)
     parser.add_argument("--markers", default=HERE / "markers.csv")
     parser.add_argument("--out", required=True, type=Path)
     given = parser.parse_args()
     markers, rows = pd.read_csv(given.markers), []
-    # The labels that a draw deals are those of all drugs, so one draw of a process serves all markers.
-    # (Good for the pairwise GP; the ridge per drug learns the drugs of its pairs alone.)
-    learn, dealt = PairwiseGp.with_dealt_labels, {}
-
-    def once(self: PairwiseGp, pairs: Pairs, seed: int) -> PairwiseGp:
-        key = (id(self), seed)
-        if key not in dealt:
-            dealt[key] = learn(self, pairs, seed)
-        return dealt[key]
-
-    PairwiseGp.with_dealt_labels = once  # type: ignore[method-assign]
-    for folder in given.runs:
-        rows += rows_of(Run(RunFolder(folder)), markers)
+    for place in given.runs:
+        run = Run(RunFolder(place))
+        if isinstance(run.model, PairwiseGp):
+            run.model.with_dealt_labels = _dealt_once(run.model)  # type: ignore[method-assign]
+        rows += rows_of(run, markers)
+    if not rows:
+        raise ConfigError(f"{', '.join(map(str, given.runs))}: no marker's drug is known to these runs. Name others.")
     table = pd.DataFrame(rows).drop_duplicates(["system", "seed", "drug", "gene"])
     plain = table["system"].str.startswith("correlation")
     table = pd.concat([table[~plain], table[plain].drop_duplicates(["drug", "gene"])])
-    table.to_csv(given.out, index=False, float_format="%.5g")
     short = summary(table)
-    short.to_csv(given.out.with_name(given.out.stem + "_summary.csv"), index=False, float_format="%.3g")
+    for path, each, digits in ((given.out, table, 5), (given.out.with_name(f"{given.out.stem}_summary.csv"), short, 3)):
+        write_atomically(path, partial(each.to_csv, index=False, float_format=f"%.{digits}g"))
     print(short.to_string())
 
 
+def _dealt_once(model: PairwiseGp) -> Callable[[Pairs, int], PairwiseGp]:
+    """Labels are dealt for all drugs at once, so one draw serves all markers."""
+    learn, known = model.with_dealt_labels, {}
+
+    def dealt(pairs: Pairs, seed: int) -> PairwiseGp:
+        if seed not in known:
+            known[seed] = learn(pairs, seed)
+        return known[seed]
+
+    return dealt
+
+
 if __name__ == "__main__":
-    main()
+    raise SystemExit(end(main))

@@ -18,7 +18,7 @@ import pandas as pd
 from omegaconf import OmegaConf
 from scipy import stats
 
-from dadsp.errors import DadspError
+from dadsp.cli.script import end
 from dadsp.files import write_atomically
 from dadsp.runs.collection import row_identity, scored_below
 from dadsp.runs.folder import RunFolder
@@ -103,7 +103,4 @@ def interval(values: "pd.Series[float]") -> tuple[float, float]:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except DadspError as error:
-        raise SystemExit(f"error: {error}") from None
+    raise SystemExit(end(main))

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dadsp.errors import ConfigError, DadspError
+from dadsp.cli.script import end
+from dadsp.errors import ConfigError
 from dadsp.evaluation.label_free import blend_weight
 from dadsp.evaluation.metrics import evaluate
 from dadsp.files import write_atomically
@@ -124,7 +125,4 @@ def markdown(table: pd.DataFrame) -> str:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except DadspError as error:
-        raise SystemExit(f"error: {error}") from None
+    raise SystemExit(end(main))

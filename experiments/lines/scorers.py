@@ -29,7 +29,8 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.decomposition import PCA
 
 from dadsp.analysis.domain_distance import proxy_a_distance
-from dadsp.errors import ConfigError, DadspError
+from dadsp.cli.script import end
+from dadsp.errors import ConfigError
 from dadsp.evaluation.label_free import (
     deep_embedded_validation,
     density_ratio,
@@ -268,7 +269,4 @@ def markdown(chosen: pd.DataFrame) -> str:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except DadspError as error:
-        raise SystemExit(f"error: {error}") from None
+    raise SystemExit(end(main))

@@ -13,6 +13,8 @@ from pathlib import Path
 import pandas as pd
 from collect import interval, summarised
 
+from dadsp.cli.script import end
+
 R = "median_drug_pearson"
 STUDIES = {
     "gdsc12_ccle": ("GDSC2+GDSC1 → CCLE", "CCLE, IC50"),
@@ -92,4 +94,4 @@ def _with(value: float, width: float, digits: int) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(end(main))

@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 from omegaconf import OmegaConf
 
-from dadsp.errors import DadspError
+from dadsp.cli.script import end
 from dadsp.files import write_atomically
 from dadsp.runs.collection import row_identity, scored_below
 from dadsp.runs.folder import RunFolder
@@ -48,7 +48,4 @@ def row_of(folder: RunFolder) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except DadspError as error:
-        raise SystemExit(f"error: {error}") from None
+    raise SystemExit(end(main))

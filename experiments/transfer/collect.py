@@ -17,11 +17,13 @@ from typing import Any
 import pandas as pd
 from omegaconf import OmegaConf
 
+from dadsp.cli.script import end
 from dadsp.configuration.compose import compose
 from dadsp.configuration.folder import conf_folder
-from dadsp.evaluation.report import read_comparison
-from dadsp.files import read_json, write_atomically
-from dadsp.runs.identity import SUPERSEDED
+from dadsp.errors import ConfigError
+from dadsp.files import write_atomically
+from dadsp.runs.collection import row_identity, scored_below
+from dadsp.runs.folder import RunFolder
 
 STUDIES = ("gdsc12_ccle", "gdsc12_ccle_auc", "gdsc12_ctrp")
 OVERLAPS = ("keep", "drop_lines", "drop_drugs")
@@ -60,12 +62,9 @@ def collected(sweeps: list[Path], earlier: Path | None) -> pd.DataFrame:
         sweeps: Folders.
         earlier: Table whose rows come before them; None for none.
     """
-    done = [path for sweep in sweeps for path in sweep.rglob("metrics.json") if SUPERSEDED not in path.parts]
-    if not done:
-        raise SystemExit(f"{', '.join(map(str, sweeps))}: no finished run (metrics.json) below.")
-    done.sort(key=lambda path: path.stat().st_mtime)
+    done = scored_below(sweeps)
     before = [] if earlier is None else [pd.read_csv(earlier).fillna({"note": "", "alignment": ""})]
-    rows = pd.concat([*before, *(rows_of(path.parent) for path in done)], ignore_index=True)
+    rows = pd.concat([*before, *(rows_of(folder) for folder in done)], ignore_index=True)
     models = rows[rows["kind"] == "model"]
     repeated = models.duplicated([*SYSTEM, "seed"], keep="last")
     if repeated.any():
@@ -82,24 +81,22 @@ def collected(sweeps: list[Path], earlier: Path | None) -> pd.DataFrame:
     return pd.concat([models[~repeated], naive]).sort_values([*SYSTEM, "seed"], key=key, kind="stable", ignore_index=True)
 
 
-def rows_of(folder: Path) -> pd.DataFrame:
+def rows_of(folder: RunFolder) -> pd.DataFrame:
     """All rows of one run's table with what identifies the run; naive rows take no seconds."""
-    run, facts = read_json(folder / "metrics.json")["run"], read_json(folder / "data_facts.json")
+    identity, table = row_identity(folder), folder.comparison
     config: Any = OmegaConf.load(folder / "config.yaml")
-    study = re.search(rf"_({'|'.join(sorted(STUDIES, key=len, reverse=True))})_seed", folder.name)
+    study = re.search(rf"_({'|'.join(sorted(STUDIES, key=len, reverse=True))})_seed", folder.path.name)
     if study is None:
-        raise SystemExit(
-            f"{folder}: not of one of the studies {', '.join(STUDIES)}. Name only sweeps of experiment=transfer."
+        raise ConfigError(
+            f"{folder.path}: not of one of the studies {', '.join(STUDIES)}. Name only sweeps of experiment=transfer."
         )
-    table = read_comparison(folder / "comparison.csv")
     models = table["kind"] == "model"
     seconds = (folder / "model" / "model.json").stat().st_mtime - (folder / "config.yaml").stat().st_mtime
     return table[["system", "kind", *SCORES, "note"]].assign(
         study=study[1],
         overlap=config.split.overlap,
-        alignment=models.map({True: facts.get("alignment", {}).get("kind", "none"), False: ""}),
-        **{name: run.get(name) for name in IDENTITY if name != "command"},
-        command=re.sub(r" runs=\S+", "", run["command"]),  # where the folders lay is nobody's business
+        alignment=models.map({True: identity["alignment"], False: ""}),
+        **{name: identity[name] for name in IDENTITY},
         train_seconds=models.map({True: seconds}),
     )[[*SYSTEM, *IDENTITY, *SCORES, "train_seconds", "note"]]
 
@@ -134,4 +131,4 @@ def expected_systems(experiment: str) -> list[str]:
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(end(main))

@@ -13,6 +13,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from dadsp.cli.script import end
+
 STUDIES = ("gdsc12_ccle", "gdsc12_ccle_auc", "gdsc12_ctrp")
 HEADINGS = ("CCLE, IC50", "CCLE, area", "CTRP, area")
 CLOSED_FORM = ("pairwise GP", "ridge per drug", "drug kernel ridge")
@@ -109,4 +111,4 @@ def _cell(row: "pd.Series | None") -> str:
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(end(main))

@@ -53,7 +53,7 @@ def effects_of(run: Run, drug: str) -> tuple[tuple[str, ...], np.ndarray, dict, 
 
 def rows_of(run: Run, markers: pd.DataFrame) -> list[dict]:
     """One row per marker and system: the run's, and the plain correlation with labels."""
-    identity, rows = row_identity(run.folder), []
+    identity, rows = row_identity(RunFolder(run.folder)), []
     seed = identity["seed"]
     for drug, of_drug in markers.groupby("drug", sort=False):
         try:

@@ -10,6 +10,7 @@ import torch
 
 from dadsp.models.base import FitContext, Predictor, load_model, predict_split, save_model
 from dadsp.models.networks.cross_screen_network import CrossScreenNetwork
+from dadsp.models.systems.dadsp_a import DadspA
 from dadsp.schema import Split, Study
 
 SMALL: dict[str, Any] = {
@@ -76,3 +77,9 @@ def assert_reloads_bit_for_bit(model: Predictor, study: Study, split: Split, fol
     assert again.name == model.name
     expected, found = (predict_split(m, study, split).frame["y_pred"].to_numpy() for m in (model, again))
     assert np.array_equal(expected, found)
+
+
+def fitted_dadsp_a(study: Study, split: Split, context: FitContext | None = None, epochs: int = 2, **options: Any) -> DadspA:
+    """A small DADSP-A, trained for some epochs."""
+    training = {"max_epochs": epochs, "min_blocks": 1, **options.pop("training", {})}
+    return DadspA(training=training, **{**SMALL, "discriminator_widths": (6, 4), **options}).fit(study, split, context)

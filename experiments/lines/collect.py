@@ -29,7 +29,10 @@ TEST = ["study", "fold", "shift", "alignment"]
 SYSTEM = [*(name for name in TEST if name != "fold"), "system", "weight", "changed"]
 PAIR = [*TEST, "seed"]
 DIFFERENCES = ("rmse", "val_unexplained", R)
-ALWAYS = ("data", "alignment", "model", "seed", "experiment", "tracking", "split", "split.fold", "sweep", "data.batch_sd")
+ALWAYS = (
+    *("data", "alignment", "model", "seed", "experiment", "tracking", "split", "split.fold", "sweep", "data.batch_sd"),
+    "model.mmd_estimator",  # the system's name says it
+)
 BASES = dict.fromkeys(
     ("source-only network", "DADSP-A", "published network, MMD", "published network, CORAL"), "source-only network"
 )

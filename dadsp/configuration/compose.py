@@ -1,6 +1,7 @@
 """Composing configurations with Hydra and building objects from them, with errors a user can act on."""
 
 import hashlib
+import itertools
 import json
 import os
 import re
@@ -64,11 +65,18 @@ def _forget_names(node: Any) -> None:
         _forget_names(child)
 
 
+def free_folder(path: str) -> str:
+    """``path``, or with _2, _3, … where runs of the same second have taken it."""
+    names = (path if number == 1 else f"{path}_{number}" for number in itertools.count(1))
+    return next(name for name in names if not Path(name).exists())
+
+
 def _settings_hash_here(*, _root_: DictConfig) -> str:
     return settings_hash(_root_)
 
 
 OmegaConf.register_new_resolver("threads_per_job", threads_per_job, replace=True)
+OmegaConf.register_new_resolver("free_folder", free_folder, replace=True)
 OmegaConf.register_new_resolver("settings_hash", _settings_hash_here, replace=True)
 
 

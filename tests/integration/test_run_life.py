@@ -15,6 +15,7 @@ from mlflow import MlflowClient
 
 from dadsp import tracking
 from dadsp.cli.main import main
+from dadsp.configuration.compose import free_folder
 from dadsp.runs import experiment
 from dadsp.runs.folder import RunFolder
 from dadsp.runs.scoring import write_results
@@ -274,3 +275,15 @@ def test_single_drug_runs_left_open_by_a_kill_are_closed_without_fitting_again(n
     n_drugs = len(list((folder / "drugs").iterdir()))
     assert [run.info.status for run in runs] == ["FINISHED"] * (1 + 2 * n_drugs)
     assert RunFolder(folder).finished
+
+
+def test_runs_of_the_same_second_have_folders_of_their_own(tmp_path: Path) -> None:
+    taken = tmp_path / "taken"
+    assert free_folder(str(taken)) == str(taken)
+    taken.mkdir()
+    (tmp_path / "taken_2").mkdir()
+    assert free_folder(str(taken)) == str(tmp_path / "taken_3")
+    clock = "hydra.run.dir=${free_folder:'" + str(tmp_path / "one moment") + "'}"
+    for _ in range(2):
+        assert main([*NAIVE, f"runs={tmp_path / 'runs'}", "tracking=none", clock]) == 0
+    assert all(RunFolder(tmp_path / name).finished for name in ("one moment", "one moment_2"))

@@ -17,15 +17,23 @@ PACKAGES = ("dadsp", "torch", "pytorch-lightning", "rdkit", "numpy", "pandas", "
 
 
 def environment_tags() -> dict[str, str]:
-    """What the run was made with: versions and, in a git checkout, the commit.
+    """What the run was made with: versions, the processor's instructions and, in a git checkout, the commit.
 
     No host name, user name or path is among them.
 
     Returns:
-        ``version.<package>`` for the packages that matter (only those installed), ``version.python``, ``code_hash``, and
-        ``git.sha``, which ends in "-dirty" when code, settings or pins differ from the commit.
+        ``version.<package>`` for the packages that matter (only those installed), ``version.python``, ``code_hash``,
+        ``cpu.instructions`` (the vector instructions that torch adds numbers with: in another order with others, so that
+        networks end elsewhere, see experiments/rounding), and ``git.sha``, which ends in "-dirty" when code, settings or
+        pins differ from the commit.
     """
-    tags = {"code_hash": code_hash(), "version.python": ".".join(map(str, sys.version_info[:3]))}
+    import torch  # here, for commands that need none begin sooner without
+
+    tags = {
+        "code_hash": code_hash(),
+        "cpu.instructions": torch.backends.cpu.get_cpu_capability(),
+        "version.python": ".".join(map(str, sys.version_info[:3])),
+    }
     for package in PACKAGES:
         try:
             tags[f"version.{package}"] = version(package)

@@ -142,7 +142,7 @@ def _provenance(run: ReportedRun) -> list[tuple[str, str]]:
         key: value for key, value in facts.items() if key not in ("system", "command") and not key.startswith("version.")
     }
     versions = [f"{key.removeprefix('version.')} {value}" for key, value in facts.items() if key.startswith("version.")]
-    names = {"git.sha": "commit", "split_scope": "screens of the split"}
+    names = {"git.sha": "commit", "split_scope": "screens of the split", "cpu.instructions": "processor instructions"}
     shown = {
         "command": facts["command"],
         **{names.get(key, key.replace("_", " ")): str(value) for key, value in rest.items()},

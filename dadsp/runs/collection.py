@@ -110,7 +110,7 @@ def row_identity(folder: RunFolder) -> dict[str, Any]:
     return {
         "study": f"{facts['source']['name']} → {facts['target']['name']}{'' if measure == 'ic50' else f', {measure}'}",
         "alignment": facts.get("alignment", {}).get("kind", "none"),
-        **{name: run.get(name) for name in ("seed", "git.sha", "data_hash", "split_hash")},
+        **{name: run.get(name) for name in ("seed", "git.sha", "cpu.instructions", "data_hash", "split_hash")},
         "command": re.sub(r" runs=\S+", "", run["command"]),  # where the folders lay is nobody's business
     }
 

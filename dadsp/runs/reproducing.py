@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 from pydantic.dataclasses import dataclass
+from scipy import stats
 
 from dadsp.data.tables import read_table
 from dadsp.errors import ConfigError, SchemaError, examples
@@ -27,7 +28,7 @@ from dadsp.written_tables import write_csv
 SCORES = ("rmse", "median_drug_pearson")
 NAMES = ("system", "command", "data_hash", "split_hash")
 AS_PRINTED = 1e-3  # smaller differences than this no table shows
-LIMITS = 2 * math.sqrt(2)  # standard deviations of a difference of two draws, about 95 %
+LEVEL = 0.95  # of differences of two draws lie within the limit
 OURS = re.compile(
     r"(runs|resume|sweep|plugins|tracking[./]?.*|hydra[./].*)=|\+|~|-"
 )  # parts of a command that are not the row's to say
@@ -43,7 +44,8 @@ class ReproduceOptions:
         draw: How many are drawn.
         seed: Of the draw.
         beside: Keys of a configuration to add to each command.
-        spread: CSV file of standard deviations from rounding, by system and data hash; without it none is known.
+        spread: CSV file of standard deviations from rounding and their degrees of freedom, by system and data hash; without
+            it none is known.
         out: Folder of the runs and of ``reproduced.csv``.
     """
 
@@ -67,6 +69,7 @@ class Again(NamedTuple):
         before: In the table.
         now: Of the new run; NaN where it failed.
         sd: From rounding alone; NaN where the spread table has no such row.
+        df: Degrees of freedom of ``sd``: of few draws it may be far too small.
         same_data: Whether hashes of data and split are those of the table.
         problem: What ended the run, if it failed.
     """
@@ -78,13 +81,16 @@ class Again(NamedTuple):
     before: float
     now: float
     sd: float
+    df: float
     same_data: bool
     problem: str = ""
 
     @property
     def limit(self) -> float:
-        """The largest difference that rounding explains: of two draws in 95 of 100 cases, and never less than is printed."""
-        return max(AS_PRINTED, LIMITS * self.sd) if self.sd == self.sd else AS_PRINTED
+        """The largest difference that rounding explains, √2·t·sd of two draws, t of ``df``; never less than is printed."""
+        if math.isnan(self.sd):
+            return AS_PRINTED
+        return max(AS_PRINTED, math.sqrt(2) * float(stats.t.ppf((1 + LEVEL) / 2, self.df)) * self.sd)
 
     @property
     def within(self) -> bool:
@@ -161,10 +167,11 @@ def _spreads(path: Path | None) -> dict[tuple[str, str], dict[str, float]]:
             f"spread={path} does not exist. Name a table of standard deviations from rounding, or set spread=null: "
             "scores must then agree to the digits of a table."
         )
-    columns = {name: f"{name}_sd" for name in SCORES}
-    frame = read_table(path, {"system": "system", "data_hash": "data_hash", **columns}, numbers=SCORES, optional=SCORES)
+    columns = {"df": "df", **{name: f"{name}_sd" for name in SCORES}}
+    names = {"system": "system", "data_hash": "data_hash", **columns}
+    frame = read_table(path, names, numbers=tuple(columns), optional=SCORES)
     return {
-        (str(row["system"]), str(row["data_hash"])): {name: float(row[name]) for name in SCORES}
+        (str(row["system"]), str(row["data_hash"])): {name: float(row[name]) for name in columns}
         for row in frame.to_dict("records")
     }
 
@@ -206,6 +213,7 @@ def _again(
             before=float(before[name]),
             now=now[name],
             sd=sd.get(name, math.nan),
+            df=sd.get("df", math.nan),
             same_data=same,
             problem=problem,
         )

@@ -2,11 +2,13 @@
 
     python experiments/rounding/collect.py runs/sweeps/rounding [--out experiments/rounding]
 
-results.csv: one row per run, with the draw of the perturbation (0: none). summary.csv: standard deviation, least and largest
-score over the draws, by system and data; what ``dadsp reproduce`` reads.
+results.csv: one row per run, with the draw of the perturbation (0: none). summary.csv, by system and data, what ``dadsp
+reproduce`` reads: standard deviation among draws of the same setting (seed, alignment, split), pooled over settings by
+degrees of freedom, and how far the draws of the steadiest and of the least steady setting lie apart.
 """
 
 import argparse
+import math
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,8 @@ from dadsp.runs.collection import row_identity, scored_below
 from dadsp.runs.folder import RunFolder
 
 SCORES = ("rmse", "median_drug_pearson")
-SYSTEM = ["study", "system", "alignment", "data_hash", "split_hash", "seed"]
+SYSTEM = ["study", "system", "data_hash"]
+SETTING = [*SYSTEM, "alignment", "seed", "split_hash"]
 
 
 def main() -> None:
@@ -29,14 +32,24 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("experiments/rounding"))
     arguments = parser.parse_args()
     rows = pd.DataFrame([row_of(folder) for folder in scored_below(arguments.sweeps)])
-    rows = rows.sort_values([*SYSTEM, "perturbation"], ignore_index=True)
-    grouped = rows.groupby(SYSTEM, sort=False)
-    summary = grouped.agg(draws=("perturbation", "size"))
-    for score in SCORES:
-        for name in ("mean", "std", "min", "max"):
-            summary[f"{score}_{'sd' if name == 'std' else name}"] = grouped[score].agg(name)
-    for name, table in (("results", rows), ("summary", summary.reset_index())):
+    rows = rows.sort_values([*SETTING, "perturbation"], ignore_index=True)
+    systems = rows.groupby(SYSTEM, sort=False)
+    summary = pd.DataFrame([dict(zip(SYSTEM, key, strict=True)) | pooled(of) for key, of in systems])
+    for name, table in (("results", rows), ("summary", summary)):
         write_atomically(arguments.out / f"{name}.csv", lambda path, table=table: table.round(6).to_csv(path, index=False))
+
+
+def pooled(rows: pd.DataFrame) -> dict[str, Any]:
+    """Spread of one system on one study: √(Σ squares about each setting's mean / Σ (draws − 1))."""
+    settings = rows.groupby(SETTING)
+    df = len(rows) - settings.ngroups
+    found: dict[str, Any] = {"settings": settings.ngroups, "draws": len(rows), "df": df}
+    for score in SCORES:
+        apart = settings[score].max() - settings[score].min()
+        squares = ((rows[score] - settings[score].transform("mean")) ** 2).sum()
+        found[f"{score}_sd"] = math.sqrt(squares / df)
+        found |= {f"{score}_apart_least": apart.min(), f"{score}_apart_most": apart.max()}
+    return found
 
 
 def row_of(folder: RunFolder) -> dict[str, Any]:

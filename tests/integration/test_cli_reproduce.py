@@ -38,7 +38,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
     off = {**good, "rmse": row["rmse"] + 0.02}
     pd.DataFrame([good, naive, off]).to_csv("results.csv", index=False)
     pd.DataFrame(
-        [{"system": row["system"], "data_hash": run["data_hash"], "rmse_sd": 0.004, "median_drug_pearson_sd": 0.0}]
+        [{"system": row["system"], "data_hash": run["data_hash"], "df": 9, "rmse_sd": 0.004, "median_drug_pearson_sd": 0.0}]
     ).to_csv("spread.csv", index=False)
     return tmp_path
 
@@ -56,10 +56,10 @@ def test_the_same_row_on_the_same_machine_is_within_and_another_number_is_not(
     assert (found["rows"], found["within"]) == (2, 1)
     by_row = {(each["row"], each["score"]): each for each in found["scores"]}
     assert by_row[1, "rmse"]["now"] == pytest.approx(by_row[1, "rmse"]["before"], abs=1e-9)
-    assert by_row[1, "rmse"]["limit"] == pytest.approx(2 * 2**0.5 * 0.004)
+    assert by_row[1, "rmse"]["limit"] == pytest.approx(2.2622 * 2**0.5 * 0.004, rel=1e-4)  # t of nine degrees of freedom
     assert by_row[1, "median_drug_pearson"]["limit"] == reproducing.AS_PRINTED
     assert all(each["same_data"] for each in found["scores"])
-    assert not by_row[3, "rmse"]["within"]  # 0.02 away, of 0.0113
+    assert not by_row[3, "rmse"]["within"]  # 0.02 away, of 0.0128
     assert by_row[3, "median_drug_pearson"]["within"]
     written = pd.read_csv(here / "reproduced" / "reproduced.csv")
     assert list(written["within"]) == [True, True, False, True]

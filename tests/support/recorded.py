@@ -82,8 +82,8 @@ PASSING = {  # what differs from run to run, or from version to version
     r"(in |about )[\d.]+ s\b": r"\1… s",
     r'"(\w*seconds|train_s|predict_ms_per_line|created)": [^,}]+': r'"\1": 0',
     r"\d{4}-\d\d-\d\d[ _T]\d\d[:-]\d\d[:-]\d\d(,\d+)?": "TIME",
-    r'"(git\.\w+|version[-\w.]*|code_hash)": ("[^"]*"|[^,}]+)': r'"\1": "…"',
-    r"(?m)^- \*\*(Versions|Commit|Code hash|Times)\*\*: .*$": r"- **\1**: …",
+    r'"(git\.\w+|cpu\.\w+|version[-\w.]*|code_hash)": ("[^"]*"|[^,}]+)': r'"\1": "…"',
+    r"(?m)^- \*\*(Versions|Commit|Code hash|Processor instructions|Times)\*\*: .*$": r"- **\1**: …",
     r"_[0-9a-f]{12}\b": "_SETTINGS",
     r"\bdadsp(\.\w+)+\.(?=[A-Z]\w+|\w+_study|\w+_panel|cross_screen\b|within\b|saved\b)": "",  # where a class lives
 }

@@ -6,16 +6,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from dadsp.provenance import code_hash, environment_tags, git_sha
 
 
-def test_environment_tags_name_versions_and_commit_and_nothing_else() -> None:
+def test_environment_tags_name_versions_instructions_and_commit_and_nothing_else() -> None:
     tags = environment_tags()
     assert tags["version.numpy"] == np.__version__
     assert tags["version.pandas"] == pd.__version__
     packages = {"dadsp", "torch", "pytorch-lightning", "rdkit", "numpy", "pandas", "scikit-learn", "python"}
-    assert set(tags) <= {"git.sha", "code_hash"} | {f"version.{name}" for name in packages}
+    assert tags["cpu.instructions"] == torch.backends.cpu.get_cpu_capability()
+    assert set(tags) <= {"git.sha", "code_hash", "cpu.instructions"} | {f"version.{name}" for name in packages}
 
 
 def git(folder: Path, *arguments: str) -> str:

@@ -21,9 +21,16 @@ def test_finished_folders_are_found_at_any_depth_but_not_those_that_a_sweep_repl
 
 
 def test_a_row_says_where_it_comes_from_and_not_where_its_folder_lay(tmp_path: Path) -> None:
-    run = {"seed": 3, "command": "dadsp train seed=3 runs=/home/me/runs model=sla", "data_hash": "d", "split_hash": "s"}
+    run = {
+        "seed": 3,
+        "cpu.instructions": "AVX2",
+        "command": "dadsp train seed=3 runs=/home/me/runs model=sla",
+        "data_hash": "d",
+        "split_hash": "s",
+    }
     write_json(tmp_path / RESULTS, {"run": run})
     write_json(tmp_path / DATA_FACTS, {"source": {"name": "A"}, "target": {"name": "B"}})
     found = row_identity(RunFolder(tmp_path))
     assert (found["study"], found["alignment"], found["seed"]) == ("A → B", "none", 3)
+    assert found["cpu.instructions"] == "AVX2"
     assert found["command"] == "dadsp train seed=3 model=sla"

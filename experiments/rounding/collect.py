@@ -32,11 +32,15 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("experiments/rounding"))
     arguments = parser.parse_args()
     rows = pd.DataFrame([row_of(folder) for folder in scored_below(arguments.sweeps)])
+    rows = rows[
+        ~rows.round(4).duplicated([*SETTING, "perturbation", *SCORES], keep="last")
+    ]  # a draw repeated on a like machine
     rows = rows.sort_values([*SETTING, "perturbation"], ignore_index=True)
     systems = rows.groupby(SYSTEM, sort=False)
     summary = pd.DataFrame([dict(zip(SYSTEM, key, strict=True)) | pooled(of) for key, of in systems])
     for name, table in (("results", rows), ("summary", summary)):
         write_atomically(arguments.out / f"{name}.csv", lambda path, table=table: table.round(6).to_csv(path, index=False))
+    print(markdown(summary))
 
 
 def pooled(rows: pd.DataFrame) -> dict[str, Any]:
@@ -50,6 +54,21 @@ def pooled(rows: pd.DataFrame) -> dict[str, Any]:
         found[f"{score}_sd"] = math.sqrt(squares / df)
         found |= {f"{score}_apart_least": apart.min(), f"{score}_apart_most": apart.max()}
     return found
+
+
+def markdown(summary: pd.DataFrame) -> str:
+    """The README's table."""
+    lines = [
+        "| study | system | settings | draws | RMSE: sd (apart) | r per drug: sd (apart) |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in summary.to_dict("records"):
+        cells = []
+        for score, digits in zip(SCORES, (4, 3), strict=True):
+            sd, least, most = (f"{row[f'{score}_{name}']:.{digits}f}" for name in ("sd", "apart_least", "apart_most"))
+            cells.append(f"{sd} ({least if least == most else f'{least} to {most}'})")
+        lines.append(f"| {row['study']} | {row['system']} | {row['settings']} | {row['draws']} | {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 def row_of(folder: RunFolder) -> dict[str, Any]:

@@ -22,6 +22,13 @@ STUDIES = {
     "gdsc12_ctrp": ("GDSC2+GDSC1 → CTRP, auc", "CTRP, area"),
 }
 PUBLISHED = {"source-only network": 0.0, "DADSP-A": 1.0}  # of experiments/transfer, with the adversary's weight
+ROWS = {  # of the 2 × 4 table
+    "learns lines": [("line network", 0.0), *((f"line network, {name}", 0.01) for name in ("adversary", "MMD", "CORAL"))],
+    "as published": [
+        *(("source-only network", 0.0), ("DADSP-A", 1.0)),
+        *((f"published network, {name}", 0.01) for name in ("MMD", "CORAL")),
+    ],
+}
 ADAPTED = (
     ("line network", 0.0),
     *((f"line network, {name}", 0.01) for name in ("adversary", "MMD", "CORAL")),
@@ -40,6 +47,7 @@ def main() -> None:
     results = pd.concat([pd.read_csv(here / "results.csv"), _published(beside)], ignore_index=True).fillna({"changed": ""})
     results = results.drop_duplicates(["study", "fold", "shift", "alignment", "system", "weight", "changed", "seed"])
     table = summarised(results)
+    print(f"\n**Two networks × four adaptations**\n\n{_two_by_four(table[table['changed'] == ''])}")
     for study, heading in STUDIES.values():
         part = table[(table["study"] == study) & (table["changed"] == "")]
         chosen = [
@@ -68,6 +76,19 @@ def _published(folder: Path) -> pd.DataFrame:
     return rows.assign(weight=rows["system"].map(PUBLISHED), changed="")[
         ["study", "alignment", "system", "weight", "changed", "seed", "rmse", R]
     ]
+
+
+def _two_by_four(table: pd.DataFrame) -> str:
+    """r per drug without adaptation, and what each adaptation adds to it."""
+    lines = ["| study | alignment | network | none | adversary | MMD | CORAL |", "|---|---|---|---|---|---|---|"]
+    for study, heading in STUDIES.values():
+        for alignment in ("none", "bridge"):
+            part = table[(table["study"] == study) & (table["alignment"] == alignment)].set_index(["system", "weight"])
+            for network, (plain, *adapted) in ROWS.items():
+                gains = [part.loc[key, [f"{R}_minus_plain", f"{R}_half_width"]] for key in adapted]
+                cells = [heading, alignment, network, _with(part.at[plain, R], part.at[plain, f"{R}_sd"], 2)]
+                lines.append(f"| {' | '.join([*cells, *(_with(*gain, 2) for gain in gains)])} |")
+    return re.sub(r"-(?=\d)", "−", "\n".join(lines))
 
 
 def _markdown(table: pd.DataFrame, keys: Sequence[str], *, unexplained: bool = False) -> str:

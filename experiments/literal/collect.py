@@ -1,0 +1,98 @@
+"""results.csv from runs of paper_literal and authors_code, and the README's tables from it.
+
+    python experiments/literal/collect.py runs/sweeps/paper_literal [more sweep folders] [--out experiments/literal] [--add]
+
+results.csv: one row per run with the reading of the paper (its experiment), what else was changed, the kept epoch and the
+standard deviation of the test predictions (0 where the output has saturated), and the naive rows once per treatment of the
+labels. Tables: mean ± standard deviation over seeds.
+"""
+
+import argparse
+import shlex
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from dadsp.cli.script import end
+from dadsp.files import write_atomically
+from dadsp.runs.collection import row_identity, scored_below
+from dadsp.runs.folder import RunFolder
+
+R = "median_drug_pearson"
+SCORES = ("rmse", "r2", R, "rmse_drug_seen", "rmse_drug_unseen", "pearson", "skill")
+SYSTEM = ["reading", "changed", "kind", "system"]
+SILENT = (
+    "experiment",
+    "model",
+    "seed",
+    "sweep",
+    "tracking",
+    "trainer.threads",
+)  # what a row says elsewhere, or of no account
+
+
+def main() -> None:
+    """Writes results.csv and prints the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("sweeps", nargs="+", type=Path)
+    parser.add_argument("--out", type=Path, default=Path("experiments/literal"))
+    parser.add_argument("--add", action="store_true", help="to the rows that are there; the same run is replaced")
+    arguments = parser.parse_args()
+    place = arguments.out / "results.csv"
+    before = [pd.read_csv(place).fillna({"changed": ""})] if arguments.add else []
+    rows = pd.concat([*before, *(rows_of(folder) for folder in scored_below(arguments.sweeps))], ignore_index=True)
+    rows = rows.drop_duplicates([*SYSTEM, "seed"], keep="last").sort_values([*SYSTEM, "seed"], ignore_index=True)
+    write_atomically(place, lambda path: rows.round(4).to_csv(path, index=False))
+    for (reading, changed), part in rows.groupby(["reading", "changed"]):
+        print(f"\n**{reading}{' ' if changed else ''}{changed}**\n\n{table(part)}")
+
+
+def rows_of(folder: RunFolder) -> pd.DataFrame:
+    """The system's row of one run, and its naive rows, which have no seed."""
+    identity, scores = row_identity(folder), folder.comparison
+    given = dict(part.split("=", 1) for part in shlex.split(identity["command"])[2:])
+    changed = " ".join(f"{key}={value}" for key, value in sorted(given.items()) if key not in SILENT)
+    model = scores["kind"] == "model"
+    history = pd.read_csv(folder / "history.csv")
+    last = history[history["stage"] == history["stage"].iloc[-1]].reset_index(drop=True)
+    kept = [name for name in last.columns if name.startswith("val/") and last[name].notna().any()]
+    found: dict[str, Any] = {
+        "reading": given.get("experiment", ""),
+        "epochs": len(last),
+        "kept_epoch": last[kept[-1]].idxmin() + 1 if kept else np.nan,
+        "prediction_sd": pd.read_parquet(folder / "predictions.parquet")["y_pred"].std(),
+        **{name: value for name, value in identity.items() if name not in ("study", "alignment")},
+    }
+    table = scores[["system", "kind", *SCORES]].assign(changed=changed, **found)
+    only = ["epochs", "kept_epoch", "prediction_sd", "seed"]
+    table[only] = table[only].where(model, axis=0)
+    return table[[*SYSTEM, *SCORES, *(name for name in found if name != "reading")]]
+
+
+def table(rows: pd.DataFrame) -> str:
+    """Markdown, a row per system."""
+    titles = "system | seeds | RMSE | R² | r per drug | RMSE drug seen / unseen | skill | spread of predictions | epoch kept"
+    lines = [f"| {titles} |", "|---" * (titles.count("|") + 1) + "|"]
+    order = rows.assign(last=rows["kind"] != "model").sort_values(["last", "system"], kind="stable")
+    for system, part in order.groupby("system", sort=False):
+        cells = [
+            *(_mean(part[name], digits) for name, digits in (("rmse", 3), ("r2", 2), (R, 2))),
+            " / ".join(f"{part[f'rmse_drug_{which}'].mean():.3f}" for which in ("seen", "unseen")),
+            *(_mean(part[name], digits) for name, digits in (("skill", 2), ("prediction_sd", 2))),
+            " ".join(f"{epoch:g}" for epoch in part["kept_epoch"].dropna()),
+        ]
+        lines.append(f"| {system} | {part['seed'].count() or ''} | {' | '.join(cells)} |")
+    return "\n".join(lines).replace("-0.", "−0.")
+
+
+def _mean(scores: "pd.Series[float]", digits: int) -> str:
+    if scores.isna().all():
+        return "–"
+    spread = f" ± {scores.std():.{digits}f}" if len(scores) > 1 else ""
+    return f"{scores.mean():.{digits}f}{spread}"
+
+
+if __name__ == "__main__":
+    raise SystemExit(end(main))

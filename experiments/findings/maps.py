@@ -13,6 +13,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from dadsp.analysis.embedding import MEASURES, STEPS
 from dadsp.analysis.embedding_figures import LOOKS
 from dadsp.analysis.neighbours import harmonised
 from dadsp.cli.script import end
@@ -85,13 +86,14 @@ def main() -> None:
         identity = {"system": facts["system"], **row_identity(RunFolder(place))}
         measures = pd.read_csv(embedded / "measures.csv").set_index("measure")
         failed = ", ".join(facts["verdict"]["failed"])
-        rows += [{**identity, "failed": failed, "measure": name, **values} for name, values in measures.to_dict("index").items()]
+        values = {f"{name}_{step}": measures.loc[name, step] for name in MEASURES for step in STEPS}
+        rows.append({**identity, **values, "failed": failed})
         runs.append((identity, pd.read_csv(embedded / "coordinates.csv"), measures))
     given.out.mkdir(parents=True, exist_ok=True)
     table = pd.DataFrame(rows)
     write_atomically(given.out / "measures.csv", lambda path: table.to_csv(path, index=False, float_format="%.4g"))
     draw(panels_of(runs), given.out / "maps.png")
-    print(table.pivot_table(index=["system", "alignment"], columns="measure", values="after").to_string())
+    print(table.groupby(["system", "alignment"])[list(values)].mean().T.to_string())
 
 
 if __name__ == "__main__":

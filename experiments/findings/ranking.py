@@ -36,7 +36,9 @@ def row_of(run: Run, imputed: Path) -> dict:
     by_mean = measured.sort_values(ascending=False, kind="stable").index
     held_out = run.predictions.frame.query("split == 'val'")
     mean = held_out["drug_id"].map(drug_means(run, run.split.train_idx))
-    errors = pd.DataFrame({"model": (held_out["y_true"] - held_out["y_pred"]) ** 2, "mean": (held_out["y_true"] - mean) ** 2})
+    errors = pd.DataFrame(
+        {"model": (held_out["y_true"] - held_out["y_pred"]) ** 2, "mean": (held_out["y_true"] - mean) ** 2}
+    )
     lines = errors.assign(n=1.0).groupby(held_out["cell_id"].astype(str)).sum().to_numpy()
     random = np.random.default_rng(0)
     draws = np.array([gain(lines[random.integers(len(lines), size=len(lines))]) for _ in range(DRAWS)])

@@ -146,6 +146,7 @@ def embed(model: Predictor, study: Study, options: EmbedOptions) -> Embedding:
     records = measures.set_index("measure").to_dict("index")
     facts = {
         "system": model.name,
+        "alignment": model.expression_input.facts()["kind"],
         "screens": {"source": study.source.name, "target": study.target.name},
         "options": asdict(options),
         "n_source_lines": len(study.source.cells),

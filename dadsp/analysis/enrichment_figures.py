@@ -1,5 +1,6 @@
 """The dot plot of enriched gene sets, after figure 2 of the paper."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -16,13 +17,14 @@ SIGNIFICANT = 0.05
 POINTS_PER_GENE = 14  # area of a dot
 
 
-def dot_plot(enriched: pd.DataFrame, path: Path, title: str) -> None:
+def dot_plot(enriched: pd.DataFrame, path: Path, title: str, called: Mapping[str, str]) -> None:
     """Writes a PNG of the most significant gene sets: where, how many genes, how significant; a panel for each list.
 
     Args:
         enriched: Rows of ``dadsp.analysis.enrichment.over_representation`` with a column ``genes_of`` that names the list.
         path: Where to write.
         title: Stands above the figure.
+        called: What people call each line, by its id.
     """
     lists = list(dict.fromkeys(enriched["genes_of"]))[:MAX_LISTS]
     found = enriched[enriched["genes_of"].isin(lists) & (enriched["hits"] > 0)]
@@ -44,7 +46,9 @@ def dot_plot(enriched: pd.DataFrame, path: Path, title: str) -> None:
             edgecolors=np.where(rows["q_value"] < SIGNIFICANT, "black", "none").tolist(),
             linewidths=1.6,
         )
-        panel.set_title(short(name, 24) + ("" if len(sets) else "\nno gene set holds a critical gene"), fontsize=LABEL)
+        panel.set_title(
+            short(called.get(name, name), 24) + ("" if len(sets) else "\nno gene set holds a critical gene"), fontsize=LABEL
+        )
         panel.set_xlabel("Share of the critical genes", fontsize=LABEL)
         panel.margins(x=0.18)
         panel.grid(color="0.92")

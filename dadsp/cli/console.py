@@ -70,7 +70,7 @@ def warn(study: Study) -> None:
     for screen in (study.source, study.target):
         for note in screen.notes:
             if _alarms(note.what):
-                tell(f"warning: {screen.name}: {_said(note)}")
+                tell(f"warning: {screen.name}: {note}")
     for check in cross_checks(study, labels=False):
         if check.verdict == "suspicious":
             tell(f"warning: {check}")
@@ -88,13 +88,9 @@ def print_cross_checks(checks: Iterable[CrossCheck]) -> None:
         print(f"  {check}")
 
 
-def _said(note: Note) -> str:
-    return f"{note.what}: {note.count:,}" + (f" ({note.examples})" if note.examples else "")
-
-
 def _print_notes(where: str, notes: Iterable[Note]) -> None:
     for note in notes:
-        print(f"{where}: {_said(note)}")
+        print(f"{where}: {note}")
 
 
 def print_results(folder: RunFolder, as_json: bool, tracking_uri: str | None = None) -> None:

@@ -81,4 +81,4 @@ def _print(found: FittedTable, facts: dict[str, Any]) -> None:
     print("IC50 " + ", ".join(f"{word}: {count:,}" for word, count in facts["ic50"].items()))
     print(f"median RMSE {facts['median_rmse']:.3f}, median AUC {facts['median_auc']:.3f}")
     for note in found.notes:
-        print(f"{note.what}: {note.count:,}" + (f" ({note.examples})" if note.examples else ""))
+        print(note)

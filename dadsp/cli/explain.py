@@ -81,5 +81,6 @@ def _print(folder: Path, answer: Explained, facts: dict[str, Any]) -> None:
             continue
         print(f"{name}: {table['gene_set'].nunique()} gene sets tested")
         for of, sets in facts["enriched"][name].items():
-            print(f"  {of}: {len(sets)} with adjusted p < {SIGNIFICANT} ({examples(sets)})")
+            which = explanation.called.get(of, of)  # a line, or their mean
+            print(f"  {which}: {len(sets)} with adjusted p < {SIGNIFICANT}" + (f" ({examples(sets)})" if sets else ""))
     print(f"written to {folder}")

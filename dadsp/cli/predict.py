@@ -157,7 +157,7 @@ def _report(predicted: Predicted, out: Path, as_json: bool) -> None:
         print(json.dumps(facts))
         return
     for note in notes:
-        print(f"{note.what}: {note.count} ({note.examples})", file=sys.stderr)
+        print(note, file=sys.stderr)
     values = frame[predicted.column]
     print(
         f"{predicted.system}: {len(frame):,} pairs, {predicted.unit} from {values.min():.2f} to {values.max():.2f}, "

@@ -59,15 +59,11 @@ def _shown(comparison: Comparison, column: str) -> pd.DataFrame:
 
 def _rmse(comparison: Comparison) -> Drawing:
     table = _shown(comparison, "rmse_low")
-    runs = comparison.scores.groupby("system")["rmse"]
     naive = comparison.table[comparison.table["kind"] == "naive_source"]
 
     def draw(axes: Axes) -> None:
         _interval_rows(axes, table, "rmse", marked(table))
-        for row, system in enumerate(table["system"]):
-            values = runs.get_group(system)
-            axes.plot(values, np.full(len(values), row), "|", color="black", markersize=7, zorder=3)
-        axes.plot([], [], "|", color="black", linestyle="none", label="one run")
+        _single_runs(axes, table, comparison.scores, "rmse")
         paper = table["paper_rmse"].to_numpy()
         if np.isfinite(paper).any():
             axes.plot(paper, np.arange(len(table)), "D", color=VERMILION, markersize=5, label="paper", zorder=3)
@@ -84,15 +80,12 @@ def _rmse(comparison: Comparison) -> Drawing:
 def _r_per_drug(comparison: Comparison) -> Drawing:
     """The second headline: which line; the label ceiling and the best naive row are lines to hold it against."""
     table = _shown(comparison, f"{R}_low").sort_values(R, ascending=False, kind="stable")
-    runs = comparison.scores.groupby("system")[R]
     naive = comparison.table.loc[comparison.table["kind"] == "naive_source", R].max()
     ceiling = comparison.table["ceiling"].max()
 
     def draw(axes: Axes) -> None:
         _interval_rows(axes, table, R, marked(table))
-        for row, system in enumerate(table["system"]):
-            values = runs.get_group(system)
-            axes.plot(values, np.full(len(values), row), "|", color="black", markersize=7, zorder=3)
+        _single_runs(axes, table, comparison.scores, R)
         axes.axvline(0, color="0.8", linewidth=1, zorder=0)
         if np.isfinite(naive):
             axes.axvline(naive, color=GREY, linestyle="--", linewidth=1.2, label="best naive row")
@@ -158,6 +151,14 @@ def _interval_rows(axes: Axes, table: pd.DataFrame, name: str, names: Sequence[s
     _name_rows(axes, names)
 
 
+def _single_runs(axes: Axes, table: pd.DataFrame, scores: pd.DataFrame, name: str) -> None:
+    runs = scores.groupby("system")[name]
+    for row, system in enumerate(table["system"]):
+        values = runs.get_group(system)
+        axes.plot(values, np.full(len(values), row), "|", color="black", markersize=7, zorder=3)
+    axes.plot([], [], "|", color="black", linestyle="none", label="one run")
+
+
 def _name_rows(axes: Axes, names: Sequence[str]) -> None:
     for row, name in enumerate(names):
         axes.text(
@@ -168,6 +169,7 @@ def _name_rows(axes: Axes, names: Sequence[str]) -> None:
             transform=axes.get_yaxis_transform(),
             va="center",
             in_layout=False,
+            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 0.5},  # lines pass behind a name
         )
     axes.set_ylim(len(names) - 0.5, -0.75)
 

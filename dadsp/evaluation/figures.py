@@ -7,6 +7,7 @@ Okabe and Ito, and no meaning rests on colour alone.
 import math
 import re
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from pathlib import Path
 
 import numpy as np
@@ -235,9 +236,10 @@ def short(name: str, limit: int = 34) -> str:
 
 
 def _draw_curves(axes: Axes, history: pd.DataFrame, names: Sequence[str]) -> None:
-    styles = [(colour, dash) for dash in ("-", "--", "-.") for colour in (BLUE, VERMILION, GREEN, PURPLE, ORANGE)]
+    # Colour and dash both change from curve to curve: one that lies on another leaves it to be seen.
+    styles = zip(names, cycle((BLUE, VERMILION, GREEN, PURPLE, ORANGE)), cycle(("-", "--", "-.")), strict=False)
     values = history[list(names)].to_numpy(dtype=np.float64)
-    for name, (colour, dash) in zip(names, styles * (len(names) // len(styles) + 1), strict=False):
+    for name, colour, dash in styles:
         points = history[["epoch", name]].dropna()
         axes.plot(points["epoch"] + 1, points[name], color=colour, linestyle=dash, marker="o", markersize=4, label=name)
     low, high = np.nanmin(values), np.nanmax(values)

@@ -141,7 +141,7 @@ class CrossScreenPredictor(Predictor):
         """Features of the screen's drugs in ``rows`` (all by default), float32, shape (n_drugs, width)."""
         wanted = structures(screen, rows)
         for note in self.fitted_features.notes(*wanted):
-            log.warning("%s: %s: %d (%s)", screen.name, note.what, note.count, note.examples)
+            log.warning("%s: %s", screen.name, note)
         return self.fitted_features(*wanted)
 
     def _drug_notes(self, study: Study) -> list[dict[str, Any]]:

@@ -53,5 +53,6 @@ def write_embedding(found: Embedding, out: Path) -> None:
     write_atomically(out / "coordinates.csv", partial(write_csv, found.coordinates))
     write_atomically(out / "measures.csv", partial(write_csv, found.measures))
     screens = " and ".join(found.facts["screens"].values())
-    maps_figure(found.coordinates, out / "maps.png", f"{found.facts['system']}\nlines of {screens}, t-SNE")
+    model = f"{found.facts['system']}, alignment={found.facts['alignment']}"  # before training, too, expression is aligned
+    maps_figure(found.coordinates, out / "maps.png", f"{model}\nlines of {screens}, t-SNE")
     write_json(out / "embed.json", found.facts)

@@ -295,7 +295,7 @@ def write_explanation(answer: Explained, folder: Path) -> dict[str, Any]:
     for name, table in answer.enriched.items():
         tables[f"enrichment_{name}"] = table
         if is_open:
-            figures[f"enrichment_{name}"] = partial(dot_plot, table, title=f"{title}: {name}")
+            figures[f"enrichment_{name}"] = partial(dot_plot, table, title=f"{title}: {name}", called=explanation.called)
     everything = explanation.table()
     write_atomically(folder / "attributions.parquet", partial(everything.to_parquet, index=False))
     for name, table in tables.items():

@@ -188,6 +188,9 @@ class Note:
     count: int
     examples: str = ""
 
+    def __str__(self) -> str:
+        return f"{self.what}: {self.count:,}" + (f" ({self.examples})" if self.examples else "")
+
 
 @dataclass(frozen=True, eq=False)
 class Screen:

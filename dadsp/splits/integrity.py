@@ -103,7 +103,7 @@ def completed(study: Study, split: Split) -> Split:
             "are needed to learn what tells drugs apart. Hold out less, choose another split, or add drugs."
         )
     for note in split.notes:
-        log.info("%s split: %s: %d (%s)", split.kind, note.what, note.count, note.examples)
+        log.info("%s split: %s", split.kind, note)
     check_split(study, split)
     return split
 

@@ -155,6 +155,25 @@ def test_enrichment_is_against_the_genes_of_the_study(explained: tuple[Path, dic
     assert set(table.loc[table["gene_set"] == "OTHERS", "outside_background"]) == {1}
 
 
+def test_gene_sets_are_told_without_empty_brackets(
+    runs: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "g.gmt").write_text(GMT.format(drivers="\t".join(f"G000{number}" for number in range(20, 30))))
+    arguments = [
+        "explain",
+        f"run={runs[0]}",
+        "drug=TD001",
+        *TINY,
+        "gate.alpha=0.99",
+        "gate.equal=1",
+        f"out={tmp_path / 'out'}",
+    ]
+    assert main([*arguments, f"gene_sets={tmp_path / 'g.gmt'}"]) == 0
+    told = re.findall(r"^  (.*): (\d) with adjusted p < 0\.05(.*)$", capsys.readouterr().out, re.MULTILINE)
+    assert len(told) == 1 + 3
+    assert all((brackets == "") == (number == "0") for _, number, brackets in told)
+
+
 def test_named_lines_of_the_source_and_a_drug_by_its_name(
     runs: tuple[Path, Path], study: Study, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -55,7 +55,9 @@ def test_calibrated_and_other_runs_are_compared_apart(
     assert "‡ pairwise GP" in capsys.readouterr().out
 
 
-def test_predicting_with_labels_gives_what_a_calibrated_run_gives(run: Path, calibrated: Path, tmp_path: Path) -> None:
+def test_predicting_with_labels_gives_what_a_calibrated_run_gives(
+    run: Path, calibrated: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """The same labels, the same lines to take means over: the same predictions."""
     tested = pd.read_parquet(calibrated / "predictions.parquet").query("split == 'test'")
     whole = pd.read_parquet(run / "predictions.parquet").query("split == 'test'")
@@ -65,6 +67,7 @@ def test_predicting_with_labels_gives_what_a_calibrated_run_gives(run: Path, cal
     tested[keys].to_csv(tmp_path / "pairs.csv", index=False)
     asked = [f"run={run}", f"pairs={tmp_path / 'pairs.csv'}", f"calibrate={tmp_path / 'labels.csv'}"]
     assert main(["predict", *asked, f"out={tmp_path / 'out.csv'}"]) == 0
+    assert f"intervals are the system's own; pairs: {len(tested)}\n" in capsys.readouterr().err
     found = pd.read_csv(tmp_path / "out.csv")
     assert found["neg_log10_ic50_um"].to_numpy() == pytest.approx(tested["y_pred"].to_numpy(), abs=1e-4)
     assert (found["low_90"] <= found["low_50"]).all()

@@ -58,8 +58,9 @@ def test_agreement_has_a_row_per_comparison(drawn: list[Figure], tmp_path: Path)
 def test_dot_plot_leaves_out_sets_without_a_hit(drawn: list[Figure], tmp_path: Path) -> None:
     sets = {"WITH_HITS": frozenset(GENES[:6]), "WITHOUT": frozenset(GENES[20:])}
     table = over_representation(GENES[:5], GENES, sets).assign(genes_of="L1")
-    dot_plot(table, tmp_path / "dots.png", "a drug")
+    dot_plot(table, tmp_path / "dots.png", "a drug", {"L1": "MCF-7"})
     (figure,) = drawn
+    assert figure.axes[0].get_title() == "MCF-7"
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["WITH HITS"]
     ((x, y),) = np.asarray(figure.axes[0].collections[0].get_offsets())
     assert (x, y) == (5 / 5, 0)
@@ -67,15 +68,15 @@ def test_dot_plot_leaves_out_sets_without_a_hit(drawn: list[Figure], tmp_path: P
 
 def test_dot_plot_counts_the_lines_it_leaves_out(drawn: list[Figure], tmp_path: Path) -> None:
     table = over_representation(GENES[:5], GENES, {"SET": frozenset(GENES[:6])})
-    dot_plot(
-        pd.concat([table.assign(genes_of=f"L{row}") for row in range(6)], ignore_index=True), tmp_path / "d.png", "a drug"
-    )
+    lists = [table.assign(genes_of=name) for name in ("mean over lines", *(f"L{row}" for row in range(5)))]
+    dot_plot(pd.concat(lists, ignore_index=True), tmp_path / "d.png", "a drug", {})
+    assert drawn[0].axes[0].get_title() == "mean over lines"
     assert drawn[0].get_suptitle() == "a drug (2 more lines in the table)"
 
 
 def test_dot_plot_without_any_hit_is_drawn_empty(drawn: list[Figure], tmp_path: Path) -> None:
     table = over_representation(GENES[:5], GENES, {"WITHOUT": frozenset(GENES[20:])}).assign(genes_of="L1")
-    dot_plot(table, tmp_path / "dots.png", "a drug")
+    dot_plot(table, tmp_path / "dots.png", "a drug", {})
     assert "no gene set holds a critical gene" in drawn[0].axes[0].get_title()
 
 

@@ -1,6 +1,8 @@
 """Feature space of small studies before and after training."""
 
+import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,11 +10,13 @@ import pytest
 import torch
 
 from dadsp.analysis.embedding import EmbedOptions, Lines, embed, measure, tsne_map, verdict
+from dadsp.data.alignment.rank import Rank
 from dadsp.errors import ConfigError, SchemaError
 from dadsp.models.networks.cross_screen_network import CrossScreenNetwork
 from dadsp.models.systems.dadsp_a import DadspA
 from dadsp.models.systems.dadsp_b import DadspB
 from dadsp.models.systems.naive import Naive
+from dadsp.runs.analyses import write_embedding
 from dadsp.schema import Study
 from dadsp.splits.cross_screen import cross_screen
 from tests.support.studies import small_study
@@ -36,6 +40,18 @@ def test_lines_shared_by_both_screens_are_described_and_measured() -> None:
     assert np.isfinite(found.coordinates[["x_before", "y_before", "x_after", "y_after"]].to_numpy()).all()
     names = set(found.measures["measure"])
     assert {"proxy_a_distance", "mmd2", "domain_mixing", "partner_median_rank"} <= names
+
+
+def test_facts_and_picture_name_the_alignment_under_which_lines_enter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study, titles = small_study(), []
+    monkeypatch.setattr("dadsp.analysis.embedding_figures.maps_figure", lambda *of: titles.append(of[-1]))
+    for alignment in (None, Rank()):
+        model = DadspA(None, TRAINING, alignment=alignment, **LIVELY).fit(study, cross_screen(study, seed=0))
+        write_embedding(embed(model, study, OPTIONS), tmp_path)
+    assert [title.splitlines()[0] for title in titles] == ["DADSP-A, alignment=none", "DADSP-A, alignment=rank"]
+    assert json.loads((tmp_path / "embed.json").read_text())["alignment"] == "rank"
 
 
 def test_lines_without_partners_have_no_partner_rank() -> None:

@@ -243,3 +243,12 @@ def test_pictures_hold_the_systems_and_the_best_naive_row() -> None:
     described = [each.description for each in drawings(with_naive(0.2, *runs_of("a", 0.4), *runs_of("b", 0.5)))]
     assert "source mean" in described[0]
     assert "source mean" in next(text for text in described if text.startswith("Differences in RMSE from a"))
+
+
+def test_lines_of_a_figure_pass_behind_the_names_and_every_mark_is_in_its_legend() -> None:
+    compared = with_naive(0.2, *runs_of("a", 0.4), *runs_of("b", 0.5))
+    by_title = {each.title: each.svg for each in drawings(compared)}
+    for title in ("RMSE and 95 % interval", "r per drug and 95 % interval"):
+        names = len(re.findall(r"fill: #ffffff; opacity: 0\.85", by_title[title]))
+        assert names >= 2
+        assert "<!-- one run -->" in by_title[title]

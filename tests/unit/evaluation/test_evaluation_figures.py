@@ -4,6 +4,7 @@ Pixels take most of the time, so tests that read a figure's text and axes keep t
 """
 
 import struct
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -170,6 +171,14 @@ def test_each_group_of_curves_has_its_panel(tmp_path: Path, drawn: list[Figure])
 def test_absent_curves_leave_no_panel(tmp_path: Path, drawn: list[Figure]) -> None:
     loss_curves(HISTORY[["epoch", "train/mse"]].head(1), tmp_path / "loss.png")
     assert curves(drawn[0]) == {"Training loss (labels are scaled)": ["train/mse"]}
+
+
+def test_a_curve_that_lies_on_another_leaves_it_to_be_seen(tmp_path: Path, drawn: list[Figure]) -> None:
+    names = [f"train/part_{number}_loss" for number in range(15)]
+    loss_curves(pd.DataFrame({"epoch": [0, 1]} | dict.fromkeys(names, 1.0)), tmp_path / "loss.png")
+    looks = [(line.get_color(), line.get_linestyle()) for line in drawn[0].axes[0].lines]
+    assert len(set(looks)) == 15
+    assert all(first[1] != second[1] for first, second in pairwise(looks))
 
 
 def test_missing_epochs_of_a_curve_are_skipped_and_the_first_is_epoch_1(tmp_path: Path, drawn: list[Figure]) -> None:

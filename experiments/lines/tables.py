@@ -1,4 +1,4 @@
-"""The README's tables in Markdown, from results.csv and, for the published network, that of experiments/transfer.
+"""The README's tables in Markdown, from results.csv, chosen.csv and, for the published network, experiments/transfer.
 
     python experiments/lines/tables.py [experiments/lines] [experiments/transfer]
 
@@ -65,6 +65,8 @@ def main() -> None:
         print(f"r of the line network minus {other}: {_with(*interval(folds['line network'] - folds[other]), 3)}")
     weights = table[(table["changed"] == "") & table["alignment"].eq("none") & table["shift"].isna() & ~within]
     print(f"\n**Weights**\n\n{_markdown(weights, ['study', 'system', 'weight'], unexplained=True)}")
+    for network in ("line network", "published"):
+        print(f"\n**Scorers, {network}**\n\n{_scorers(pd.read_csv(here / 'chosen.csv'), network)}")
     print(f"\n**Planted shift**\n\n{_markdown(table[table['shift'].notna()], ['shift', 'alignment', 'system', 'weight'])}")
 
 
@@ -89,6 +91,23 @@ def _two_by_four(table: pd.DataFrame) -> str:
                 cells = [heading, alignment, network, _with(part.at[plain, R], part.at[plain, f"{R}_sd"], 2)]
                 lines.append(f"| {' | '.join([*cells, *(_with(*gain, 2) for gain in gains)])} |")
     return re.sub(r"-(?=\d)", "−", "\n".join(lines))
+
+
+def _scorers(chosen: pd.DataFrame, network: str) -> str:
+    """By the mean over seeds: what a scorer takes; its regret in r; that of its choices seed by seed."""
+    tests = [(study, heading, alignment) for study, heading in STUDIES.values() for alignment in ("none", "bridge")]
+    chosen = chosen[(chosen["network"] == network) & chosen["shift"].isna() & (chosen["overlap"] == "keep")]
+    titles = ["scorer", *(f"{heading}, {alignment}" for _, heading, alignment in tests)]
+    lines = [f"| {' | '.join(titles)} |", "|---" * len(titles) + "|"]
+    for scorer in chosen["scorer"].unique():
+        cells = []
+        for study, _, alignment in tests:
+            rows = chosen[(chosen["study"] == study) & (chosen["alignment"] == alignment) & (chosen["scorer"] == scorer)]
+            each, mean = (rows[rows["how"] == how].iloc[0] for how in ("seed by seed", "mean over seeds"))
+            taken = "" if pd.isna(mean["chosen"]) else f"{mean['chosen'].rpartition(' ×')[0]}; "
+            cells.append(f"{taken}{mean['regret_r']:.2f}; {_with(each['regret_r'], each['regret_r_sd'], 2)}")
+        lines.append(f"| {' | '.join([scorer, *cells])} |")
+    return "\n".join(lines)
 
 
 def _markdown(table: pd.DataFrame, keys: Sequence[str], *, unexplained: bool = False) -> str:

@@ -34,10 +34,10 @@ def write_figures(frame: pd.DataFrame, system: str, unit: str, folder: Path, cal
         ranked_drugs_figure(rows, folder / f"{stem}.png", f"{called.get(str(name), name)}\n{system}", unit)
 
 
-def drawn_line(rows: pd.DataFrame, system: str, unit: str, called: Mapping[str, str]) -> bytes:
-    """The same of one line, as a PNG."""
+def drawn_line(rows: pd.DataFrame, narrow: bool, system: str, unit: str, called: Mapping[str, str]) -> bytes:
+    """The same of one line, as a PNG, which a phone can show whole where it is narrow."""
     with TemporaryDirectory() as scratch:
         path = Path(scratch) / "line.png"
         name = str(rows["cell_id"].iloc[0])
-        ranked_drugs_figure(rows, path, f"{called.get(name, name)}\n{system}", unit)
+        ranked_drugs_figure(rows, path, f"{called.get(name, name)}\n{system}", unit, narrow)
         return path.read_bytes()

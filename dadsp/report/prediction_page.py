@@ -61,7 +61,8 @@ def _answer(frame: pd.DataFrame, called: Mapping[str, str], draw: Draw) -> Secti
     if "verdict" in frame:
         inside, edge, outside = (f"{(frame['verdict'] == verdict).sum():,}" for verdict in ("inside", "edge", "outside"))
         told.append(
-            f"How far to trust the {len(frame):,} predictions: {inside} inside, {edge} at the edge, {outside} outside."
+            f"Of {len(frame):,} predictions {inside} lie inside, where intervals held, {edge} at the edge, {outside} "
+            "outside of all that was tested."
         )
     words = f"The first drugs of {name} by predicted potency, with intervals for 50 and 90 %; its table holds the numbers."
     return Section(question, [Text(told), Figures([Figure(f"First drugs of {name}", draw(rows, True), ".png", words)])])

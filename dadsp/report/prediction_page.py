@@ -3,13 +3,14 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from dadsp.report.document import Block, Document, Facts, Figure, Figures, Section, Table, Text
 from dadsp.report.words import LONG, MISSING, decimal, note_line, number, percent
 
 Draw = Callable[[pd.DataFrame, bool], bytes]
-MOST_LINES = 20  # that a page shows
+MOST_LINES, MOST_ROWS = 20, 5_500  # that a page shows, so that it can be mailed
 FIRST = 3  # drugs that the answer names
 READING = (
     "Potency is −log10 of the IC50 in µM: higher is more sensitive. Intervals are for a label as the source's assay would "
@@ -28,7 +29,9 @@ def prediction_page(
     draw: Draw,
     called: Mapping[str, str],
 ) -> Document:
-    """The line of the most potent prediction, then a section for each of the first ``MOST_LINES`` lines.
+    """The line of the most potent prediction, then a section for each of the first lines.
+
+    They are ``MOST_LINES``, or fewer with ``MOST_ROWS`` predictions together, but one at least.
 
     Args:
         frame: As ``dadsp predict`` writes it.
@@ -40,9 +43,11 @@ def prediction_page(
     """
     lines = list(frame["cell_id"].unique())
     told = [note_line(note) for note in notes]
-    if len(lines) > MOST_LINES:
-        told.append(f"lines without a section of their own, all of which are in the table: {len(lines) - MOST_LINES:,}")
     groups = dict(list(frame[frame["cell_id"].isin(lines[:MOST_LINES])].groupby("cell_id", sort=False)))
+    fit = np.cumsum([len(rows) for rows in groups.values()]) <= MOST_ROWS
+    groups = {name: rows for at, (name, rows) in enumerate(groups.items()) if fit[at] or at == 0}
+    if len(lines) > len(groups):
+        told.append(f"lines without a section of their own, all of which are in the table: {len(lines) - len(groups):,}")
     sections = [_answer(frame, called, draw), _trusting(trust)]
     sections += [_line(called.get(str(name), str(name)), rows, draw) for name, rows in groups.items()]
     title = f"{system}: {len(frame):,} predictions, {len(lines):,} lines, {frame['drug_id'].nunique():,} drugs"

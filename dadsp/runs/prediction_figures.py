@@ -2,15 +2,18 @@
 
 import re
 from collections.abc import Mapping
+from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pandas as pd
+from PIL import Image
 
 from dadsp.analysis.ranked_drugs_figure import ranked_drugs_figure
 from dadsp.errors import ConfigError
 
 MOST_FIGURES = 100
+COLOURS = 64  # of a picture on a page
 
 
 def write_figures(frame: pd.DataFrame, system: str, unit: str, folder: Path, called: Mapping[str, str]) -> None:
@@ -40,4 +43,7 @@ def drawn_line(rows: pd.DataFrame, narrow: bool, system: str, unit: str, called:
         path = Path(scratch) / "line.png"
         name = str(rows["cell_id"].iloc[0])
         ranked_drugs_figure(rows, path, f"{called.get(name, name)}\n{system}", unit, narrow)
-        return path.read_bytes()
+        # A third of the bytes: a page holds 20 of them, and they are of few colours.
+        few, content = Image.open(path).convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE), BytesIO()
+        few.save(content, "PNG", optimize=True)
+        return content.getvalue()

@@ -195,7 +195,7 @@ def markdown(document: Document, folder: str) -> tuple[str, dict[str, bytes]]:
                     yield f"{fence}\n{block.text.rstrip()}\n{fence}"
 
     notes = [Text(document.notes, as_list=True)] if document.notes else []
-    ordered = [*document.sections[:1], *notes, *document.sections[1:]]
+    ordered: list[Block] = [*document.sections[:1], *notes, *document.sections[1:]]
     return "\n\n".join(blocks([Section(document.title, ordered)], 1)) + "\n", figures
 
 

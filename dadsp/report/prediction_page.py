@@ -10,7 +10,7 @@ from dadsp.report.document import Block, Document, Facts, Figure, Figures, Secti
 from dadsp.report.words import LONG, MISSING, decimal, note_line, number, percent
 
 Draw = Callable[[pd.DataFrame, bool], bytes]
-MOST_LINES, MOST_ROWS = 20, 5_500  # that a page shows, so that it can be mailed
+MOST_LINES, MOST_ROWS = 20, 8_500  # that a page shows, so that it can be mailed
 FIRST = 3  # drugs that the answer names
 READING = (
     "Potency is −log10 of the IC50 in µM: higher is more sensitive. Intervals are for a label as the source's assay would "

@@ -55,7 +55,7 @@ def prediction_page(
 
 
 def _answer(frame: pd.DataFrame, called: Mapping[str, str], draw: Draw) -> Section:
-    most = str(frame.loc[frame["neg_log10_ic50_um"].idxmax(), "cell_id"])
+    most = str(frame["cell_id"].iloc[int(frame["neg_log10_ic50_um"].to_numpy().argmax())])
     rows, name, n_lines = _ranked(frame[frame["cell_id"] == most]), called.get(most, most), frame["cell_id"].nunique()
     first = "; ".join(_with_interval(row) for row in rows.head(FIRST).to_dict("records"))
     if n_lines == 1:

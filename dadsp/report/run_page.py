@@ -46,7 +46,8 @@ def short_section(run: ReportedRun, title: str) -> Section:
 def _summary_section(run: ReportedRun) -> Section:
     """The verdict and a picture of it first."""
     rows = run.comparison.assign(**_rmse_intervals(run))
-    drawn = standing(*(beside_naive(rows, run.system, score) for score in ("rmse", R)), run.unit)
+    potency, lines = (beside_naive(rows, run.system, score) for score in ("rmse", R))
+    drawn = standing(potency, lines, run.unit)
     picture = Figures([Figure(drawn.title, drawn.svg.encode(), ".svg", drawn.description)])
     return Section("Summary", [*verdict(rows, run.system), picture, Text(_summary(run))])
 

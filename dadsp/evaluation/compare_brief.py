@@ -71,15 +71,19 @@ def render_brief(comparison: Comparison) -> Table:
 def advice(comparison: Comparison) -> str:
     """One sentence that says which system to use, from RMSE and r per drug and the intervals of their paired differences.
 
-    The comparison refers to the best RMSE among the systems that saw no target label, as it does by default. A difference
-    counts where its interval excludes zero; a naive row of less RMSE counts by its number alone.
+    The comparison refers to the best RMSE among the systems that saw no target label, as it does by default; where it refers
+    to another system, the sentence says how the others stand to that one. A difference counts where its interval excludes
+    zero; a naive row of less RMSE counts by its number alone.
     """
     table = comparison.table
     fair = table[(table["kind"] == "model") & ~table["saw_target_labels"].astype(bool)]
     naive = table[table["kind"] == "naive_source"]
     if fair.empty:
         return "None of these systems can be recommended: all saw labels of the target screen."
-    best = fair[fair["system"] == comparison.reference].iloc[0]
+    chosen = fair[fair["system"] == comparison.reference]
+    if chosen.empty or chosen["rmse"].iloc[0] > fair["rmse"].min():
+        return _against(comparison.reference, table[table["kind"].isin(SYSTEMS)])
+    best = chosen.iloc[0]
     rmse = number(best["rmse"])
     for _, row in naive[naive["rmse"] <= best["rmse"]].nsmallest(1, "rmse").iterrows():
         return (
@@ -108,6 +112,16 @@ def advice(comparison: Comparison) -> str:
     equal = others.loc[tied.index.intersection(alike.index), "system"].tolist()
     either = f", or just as well {_names(equal)}" if equal else ""
     return f"Use {best['system']}{either}: {potency}; {ranking}{_lookup(naive, best)}{doubt}."
+
+
+def _against(reference: str, systems: pd.DataFrame) -> str:
+    """How the other systems stand to one that was chosen to be compared with."""
+    others, gap = systems[systems["system"] != reference], DIFFERENCES["rmse"]
+    lower, higher = others[others[f"{gap}_high"] < 0], others[others[f"{gap}_low"] > 0]
+    rest = others.drop(lower.index.union(higher.index))
+    told = {"a lower RMSE": lower, "a higher one": higher, "one not told apart from it": rest}
+    parts = [f"{words}: {_names(marked(rows))}" for words, rows in told.items() if len(rows)]
+    return f"Against {reference}, by whether the interval of the difference excludes zero: {'; '.join(parts)}."
 
 
 def _standing(tied: pd.DataFrame, others: pd.DataFrame, extreme: str) -> str:

@@ -5,6 +5,7 @@ Colours are those of Okabe and Ito, and no meaning rests on colour alone.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from io import StringIO
 
 import numpy as np
@@ -50,6 +51,33 @@ def drawings(comparison: Comparison) -> list[Drawing]:
     return found
 
 
+def standing(potency: pd.DataFrame, lines: pd.DataFrame, unit: str) -> Drawing:
+    """What the verdict on one run rests on: its system beside a naive row, in RMSE and in r per drug.
+
+    Args:
+        potency: Rows with system, saw_target_labels, rmse, rmse_low and rmse_high, the ends NaN where unknown.
+        lines: Rows with the same of r per drug; it may be empty.
+        unit: Of the labels.
+    """
+    panels, told = [], []
+    for rows, name, words, ends in (
+        (potency, "rmse", "RMSE", f", {unit}\n← better        worse →"),
+        (lines, R, "r per drug", "\n← worse        better →"),
+    ):
+        if len(rows):
+            panels.append((len(rows), partial(_standing_panel, rows, name, f"{words} and 95 % interval{ends}")))
+            scores = zip(marked(rows), *(rows[f"{name}{end}"] for end in ("", "_low", "_high")), strict=True)
+            told += [
+                f"{system}: {words} {number(own)} from {number(low)} to {number(high)}" for system, own, low, high in scores
+            ]
+    return Drawing("Beside the best naive rows", _svg(panels), f"Dots with 95 % intervals. {'; '.join(told)}.")
+
+
+def _standing_panel(rows: pd.DataFrame, name: str, words: str, axes: Axes) -> None:
+    _interval_rows(axes, rows, name, marked(rows))
+    axes.set_xlabel(words, fontsize=TEXT)
+
+
 def _shown(comparison: Comparison, column: str) -> pd.DataFrame:
     """The systems and the best naive row, those with a value."""
     table, naive = comparison.table, best_naive(comparison.table)
@@ -74,7 +102,7 @@ def _rmse(comparison: Comparison) -> Drawing:
     words = [f"{name} {number(mean)}" for name, mean in zip(marked(table), table["rmse"], strict=True)]
     against = f" Best naive row that saw source labels only: {number(naive['rmse'].min())}." if len(naive) else ""
     described = f"RMSE with 95 % intervals, best first: {'; '.join(words)}.{against}"
-    return Drawing("RMSE and 95 % interval", _svg(len(table), draw, legend=True), described)
+    return Drawing("RMSE and 95 % interval", _svg([(len(table), draw)], legend=True), described)
 
 
 def _r_per_drug(comparison: Comparison) -> Drawing:
@@ -97,7 +125,7 @@ def _r_per_drug(comparison: Comparison) -> Drawing:
     against = f" Best naive row that saw source labels only: {number(naive)}." if np.isfinite(naive) else ""
     against += f" Label ceiling: {number(ceiling)}." if np.isfinite(ceiling) else ""
     described = f"Median over drugs of r among the lines of a drug, with 95 % intervals: {'; '.join(words)}.{against}"
-    return Drawing("r per drug and 95 % interval", _svg(len(table), draw, legend=True), described)
+    return Drawing("r per drug and 95 % interval", _svg([(len(table), draw)], legend=True), described)
 
 
 def _differences(comparison: Comparison) -> Drawing:
@@ -114,7 +142,7 @@ def _differences(comparison: Comparison) -> Drawing:
         for row in table.to_dict("records")
     ]
     described = f"Differences in RMSE from {comparison.reference} with 95 % intervals: {'; '.join(words)}."
-    return Drawing(f"Against {comparison.reference}", _svg(len(table), draw), described)
+    return Drawing(f"Against {comparison.reference}", _svg([(len(table), draw)]), described)
 
 
 def _ranks(ranks: Ranks) -> Drawing:
@@ -141,7 +169,7 @@ def _ranks(ranks: Ranks) -> Drawing:
         f"Mean ranks, best first: {listed}. Critical difference {number(ranks.critical_difference, 2)}. "
         f"Groups that cannot be told apart: {cliques}."
     )
-    return Drawing("Ranks and critical difference", _svg(len(names) + 1.5, draw), described)
+    return Drawing("Ranks and critical difference", _svg([(len(names) + 1.5, draw)]), described)
 
 
 def _interval_rows(axes: Axes, table: pd.DataFrame, name: str, names: Sequence[str]) -> None:
@@ -174,17 +202,20 @@ def _name_rows(axes: Axes, names: Sequence[str]) -> None:
     axes.set_ylim(len(names) - 0.5, -0.75)
 
 
-def _svg(rows: float, draw: Callable[[Axes], None], legend: bool = False) -> str:
+def _svg(panels: Sequence[tuple[float, Callable[[Axes], None]]], legend: bool = False) -> str:
+    """Panels below one another, each of so many rows and drawn so; the legend is that of the only one."""
     # Letters become outlines, since the page may load no font; ids depend on the picture alone.
     with rc_context({"svg.fonttype": "path", "svg.hashsalt": "dadsp"}):
-        figure = Figure(figsize=(WIDTH, 1.1 + 0.3 * legend + ROW * rows), layout="constrained")
-        axes = figure.add_subplot()
-        axes.set_yticks([])
-        axes.xaxis.grid(color="0.9")
-        axes.set_axisbelow(True)
-        axes.spines[["top", "right", "left"]].set_visible(False)
-        draw(axes)
-        axes.tick_params(labelsize=SMALL)
+        heights = [1.1 + 0.3 * legend + ROW * rows for rows, _ in panels]
+        figure = Figure(figsize=(WIDTH, sum(heights)), layout="constrained")
+        all_axes = figure.subplots(len(panels), squeeze=False, height_ratios=heights)[:, 0]
+        for axes, (_, draw) in zip(all_axes, panels, strict=True):
+            axes.set_yticks([])
+            axes.xaxis.grid(color="0.9")
+            axes.set_axisbelow(True)
+            axes.spines[["top", "right", "left"]].set_visible(False)
+            draw(axes)
+            axes.tick_params(labelsize=SMALL)
         if legend:
             figure.legend(
                 loc="outside lower center", ncols=4, frameon=False, fontsize=SMALL, columnspacing=1, handlelength=1.4

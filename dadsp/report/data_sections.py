@@ -50,7 +50,7 @@ def _screens(data: Mapping[str, Any], scope: str, unit: str) -> list[Block]:
         rows.append(["Labels come from", *shown])
     rows.append(["Hash of the content", *(str(data[role]["content_hash"])[:8] for role in roles)])
     headings = [f"{data[role]['name']} ({role})" if scope == "across" else data[role]["name"] for role in roles]
-    blocks: list[Block] = [Table("Screens", ["", *headings], rows), Text([f"{data['n_genes']:,} genes."])]
+    blocks: list[Block] = [Table("Screens", ["Property", *headings], rows), Text([f"{data['n_genes']:,} genes."])]
     if scope == "across":
         overlap = data["overlap"]
         blocks[-1] = Text(

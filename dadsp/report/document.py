@@ -140,7 +140,8 @@ class Document:
     Attributes:
         title: Its heading.
         notes: What a reader should know of all of it.
-        sections: In their order; a list of contents leads to them.
+        sections: In their order. The first says what is asked, the answer and one picture of it, and stands before the notes
+            and the list of contents, which leads to all of them.
     """
 
     title: str
@@ -194,7 +195,8 @@ def markdown(document: Document, folder: str) -> tuple[str, dict[str, bytes]]:
                     yield f"{fence}\n{block.text.rstrip()}\n{fence}"
 
     notes = [Text(document.notes, as_list=True)] if document.notes else []
-    return "\n\n".join(blocks([Section(document.title, [*notes, *document.sections])], 1)) + "\n", figures
+    ordered: list[Block] = [*document.sections[:1], *notes, *document.sections[1:]]
+    return "\n\n".join(blocks([Section(document.title, ordered)], 1)) + "\n", figures
 
 
 def _plain(text: str) -> str:

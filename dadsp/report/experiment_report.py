@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dadsp.evaluation.compare import Comparison
-from dadsp.report.compare_page import comparison_section
+from dadsp.report.compare_page import comparison_sections
 from dadsp.report.data_sections import data_section, split_section
 from dadsp.report.document import Document, Section, Table, Text
 from dadsp.report.reported_run import ReportedRun
@@ -34,7 +34,7 @@ def experiment_report(
     """
     first = {each.test: (each, about) for each, about in reversed(runs)}
     reported = [about for _, about in runs]
-    sections = [comparison_section(comparison) for comparison in comparisons]
+    sections = comparison_sections(comparisons)
     sections += [_test_section(*first[test]) for test in dict.fromkeys(each.test for each, _ in runs)]
     sections.append(_differences(reported))
     shown = [short_section(about, title) for about, title in zip(reported, _names(reported), strict=True)]

@@ -23,6 +23,7 @@ _STEPS = ("before", "after", "chance")
 _GENES = ["cell_id", "rank", "gene", "attribution", "expression", "named"]
 _DRUGS = ["drug_name", "rank", "median_ic50_um", "n_pairs", "drug_seen", "drug_measured"]
 NO_GATE = {"open": False, "sentence": "explained by a version without a gate, so no gene is named: run dadsp explain again"}
+NAMED = 20  # genes above the null that are told
 ENDS = 3  # drugs of each end of the ranking that a description names
 
 
@@ -110,9 +111,15 @@ def _impute(finding: Finding) -> Section:
             f"{percent(interval['nominal'])}: {coverage}.",
         ),
     }
+    answer = (
+        f"Which drugs are the most potent where nobody measured? {low}, by median predicted IC50. Intervals for "
+        f"{percent(interval['nominal'])}, ± {decimal(interval['half_width'], 2)} −log10 µM{own}, held "
+        f"{percent(interval['coverage_target'])} of the labels of {screen}."
+    )
     blocks: list[Block] = [
-        Facts(pairs),
+        Text([answer]),
         Figures(_figures(finding, words)),
+        Facts(pairs),
         _distances(facts),
         _back_test(facts),
         Text(["† oracle: saw labels of the target screen; no fair rival to unmarked rows."], as_list=True),
@@ -132,7 +139,7 @@ def _distances(facts: Mapping[str, Any]) -> Table:
         ]
         for flag, row in facts["applicability"]["flags"].items()
     ]
-    return Table("Distance to the training set", ["", "Missing pairs", "Measured pairs", "RMSE", "Covered"], rows)
+    return Table("Distance to the training set", ["Where", "Missing pairs", "Measured pairs", "RMSE", "Covered"], rows)
 
 
 def _back_test(facts: Mapping[str, Any]) -> Table:
@@ -176,8 +183,11 @@ def _embed(finding: Finding) -> Section:
     )
     table = Table("How far the screens are apart", ["Measure", *(step.capitalize() for step in _STEPS)], rows)
     judged = verdict(facts)
-    told = Text([judged["sentence"]], passed=judged["passed"])
-    return Section("Feature space", [Text([counted]), told, Figures(_figures(finding, words)), table])
+    told = Text(
+        [f"Did training bring the screens together and keep what tells lines apart? {judged['sentence']}"],
+        passed=judged["passed"],
+    )
+    return Section("Feature space", [told, Figures(_figures(finding, words)), Text([counted]), table])
 
 
 def _explain(finding: Finding) -> Section:
@@ -213,14 +223,19 @@ def _explain(finding: Finding) -> Section:
     ]
     agreement.append(["chance", decimal(0.0), decimal(facts["chance_jaccard"])])
     blocks: list[Block] = [
-        Text([f"{gate['sentence'][:1].upper()}{gate['sentence'][1:]}."], passed=gate["open"]),
-        Facts(_explained(facts, sets, gate, called)),
+        Text([f"Which genes does its predicted potency rest on? {_sentence(gate)}"], passed=gate["open"]),
         Figures(_figures(finding, words)),
+        Facts(_explained(facts, sets, gate, called)),
         Table("Agreement, mean over lines", ["With", "Spearman", "Top genes in common (Jaccard)"], agreement),
     ]
     if gate["open"]:
         blocks.append(_genes(top, called, facts["unit"]))
     return Section(f"Critical genes: {drug} on {facts['screen']}", blocks)
+
+
+def _sentence(gate: Mapping[str, Any]) -> str:
+    named = f": {examples(gate['named'], NAMED)}" if gate["open"] else ""
+    return f"{gate['sentence'][:1].upper()}{gate['sentence'][1:]}{named}."
 
 
 def _explained(
@@ -232,7 +247,6 @@ def _explained(
     verdict = passed if shuffled["passed"] else "FAILED: they hardly depend on the weights"
     pairs = [
         ("Lines", f"{examples([called.get(line, line) for line in facts['lines']], 8)}: {facts['chosen']}"),
-        *([("Genes above the null", examples(gate["named"], 20))] if gate["open"] else []),
         ("Attributions add up", f"largest error {whole['largest_error']:.1g}, tolerance {whole['tolerance']:g}"),
         ("Against shuffled weights", f"mean |Spearman| {decimal(shuffled['mean_abs_spearman'])}: {verdict}"),
         ("Drug atoms", facts["drug_atoms"]),

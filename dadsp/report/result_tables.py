@@ -31,8 +31,8 @@ def r_context(own: Mapping[str, Any]) -> str:
     if lines.get("share_of_ceiling") is not None:
         words += (
             f"; over the {lines['ceiling_drugs']} drugs and the pairs that the source measured too, it reaches "
-            f"{lines['share_of_ceiling']:.0%} of the label ceiling, {number(lines['ceiling'])}: the r of the source's own "
-            "labels"
+            f"{number(100 * lines['share_of_ceiling'], 0)} % of the label ceiling, {number(lines['ceiling'])}: "
+            "the r of the source's own labels"
         )
     return words
 

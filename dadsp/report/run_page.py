@@ -5,16 +5,17 @@ from pathlib import Path
 
 import pandas as pd
 
+from dadsp.evaluation.compare_figures import standing
 from dadsp.evaluation.report import caption
+from dadsp.evaluation.statistics import bootstrap_rmse, interval
 from dadsp.report.data_sections import data_section, split_section
 from dadsp.report.document import Block, Facts, Figure, Figures, Listing, Section, Table, Text
 from dadsp.report.reported_run import PASSWORD, ReportedRun
 from dadsp.report.result_tables import lines_table, per_drug_table, r_context, result_rows, seen_table, strata_table
-from dadsp.report.verdict import best_row, verdict
+from dadsp.report.verdict import R, beside_naive, best_row, verdict
 from dadsp.report.words import MISSING, decimal, percent
-from dadsp.runs.folder import complete
-
-FIRST = "per_drug_rmse"  # the picture of the first screen
+from dadsp.runs.folder import RunFolder, complete
+from dadsp.runs.scoring import R_REPLICATES
 
 
 def run_sections(run: ReportedRun) -> list[Section]:
@@ -25,7 +26,7 @@ def run_sections(run: ReportedRun) -> list[Section]:
     """
     with complete(run.folder):
         return [
-            Section("Summary", [*verdict(run.comparison, run.system), Text(_summary(run)), *_first_picture(run)]),
+            _summary_section(run),
             data_section(run),
             split_section(run),
             _results_section(run),
@@ -40,6 +41,26 @@ def short_section(run: ReportedRun, title: str) -> Section:
     with complete(run.folder):
         shown = Table("Beside naive rows", *result_rows(run), best_row(run.comparison, run.system, "rmse"), folded=True)
         return Section(title, [*verdict(run.comparison, run.system), Text(_summary(run)), Facts(_provenance(run)), shown])
+
+
+def _summary_section(run: ReportedRun) -> Section:
+    """The verdict and a picture of it first."""
+    rows = run.comparison.assign(**_rmse_intervals(run))
+    potency, lines = (beside_naive(rows, run.system, score) for score in ("rmse", R))
+    drawn = standing(potency, lines, run.unit)
+    picture = Figures([Figure(drawn.title, drawn.svg.encode(), ".svg", drawn.description)])
+    return Section("Summary", [*verdict(rows, run.system), picture, Text(_summary(run))])
+
+
+def _rmse_intervals(run: ReportedRun) -> dict[str, "pd.Series[float]"]:
+    """The 95 % interval of each row's RMSE, as columns; NaN where the run kept no predictions of a row."""
+    tables = RunFolder(run.folder).test_tables()
+    samples = bootstrap_rmse(list(tables.values()), R_REPLICATES, seed=0)
+    ends = {name: interval(column) for name, column in zip(tables, samples.T, strict=True)}
+    systems = run.comparison["system"]
+    return {
+        f"rmse_{end}": systems.map({name: of[at] for name, of in ends.items()}) for at, end in enumerate(("low", "high"))
+    }
 
 
 def _summary(run: ReportedRun) -> list[str]:
@@ -65,15 +86,10 @@ def _summary(run: ReportedRun) -> list[str]:
 def _results_section(run: ReportedRun) -> Section:
     said = Text(caption(run.comparison, page=True), as_list=True)
     blocks: list[Block] = [Table("All systems", *result_rows(run), best_row(run.comparison, run.system, "rmse")), said]
-    drawn = _figures(run, exclude=("loss_curves", FIRST))
+    drawn = _figures(run, exclude=("loss_curves",))
     blocks += [Figures(drawn)] if drawn else []
     blocks += [lines_table(run.comparison, run.system), strata_table(run), seen_table(run), per_drug_table(run)]
     return Section("Results", blocks)
-
-
-def _first_picture(run: ReportedRun) -> list[Block]:
-    drawn = _figures(run, only=(FIRST,))
-    return [Figures(drawn)] if drawn else []
 
 
 def _training_section(run: ReportedRun) -> Section:

@@ -28,7 +28,8 @@ def verdict(comparison: pd.DataFrame, system: str) -> list[Text]:
     """Two questions, each with its answer, green or red.
 
     Args:
-        comparison: Rows of the system and of the naive predictors, as ``read_comparison`` gives them.
+        comparison: Rows of the system and of the naive predictors, as ``read_comparison`` gives them; told are rmse_low
+            and rmse_high too, if there.
         system: Name of the system's row.
     """
     own = comparison[comparison["system"] == system].iloc[0]
@@ -36,24 +37,37 @@ def verdict(comparison: pd.DataFrame, system: str) -> list[Text]:
     return [_potency(own, naive), _lines(own, naive)]
 
 
+def beside_naive(comparison: pd.DataFrame, system: str, score: str) -> pd.DataFrame:
+    """The rows that a verdict is about, those with a score: the system, then the naive one that is best by it."""
+    naive = comparison[fair(comparison, system) & (comparison["kind"] != "model")]
+    best = naive.nsmallest(1, score) if score == "rmse" else naive.nlargest(1, score)
+    rows = pd.concat([comparison[comparison["system"] == system], best]).drop_duplicates("system")
+    return rows[rows[score].notna()]
+
+
+def _within(own: "pd.Series[Any]", score: str) -> str:
+    low, high = (float(str(own.get(f"{score}_{end}", "nan"))) for end in ("low", "high"))
+    return f", 95 % interval {number(low)} to {number(high)}" if low == low else ""
+
+
 def _potency(own: "pd.Series[Any]", naive: pd.DataFrame) -> Text:
     question, rmse = "Does it predict potency better than means and copied labels do?", decimal(float(str(own["rmse"])))
+    rmse += _within(own, "rmse")
     if naive["rmse"].isna().all():
         return Text([f"{question} There is no row to hold its RMSE of {rmse} against."])
     best = naive.nsmallest(1, "rmse").iloc[0]
     better = bool(float(str(own["rmse"])) < best["rmse"])
     answer = "Yes" if better else "No"
-    told = f"{question} {answer}: RMSE {rmse}, the best naive row ({best['system']}) {decimal(best['rmse'])}."
+    told = f"{question} {answer}: RMSE {rmse}; the best naive row ({best['system']}) {decimal(best['rmse'])}."
     return Text([told + " dadsp compare tests the difference." * better], passed=better)
 
 
 def _lines(own: "pd.Series[Any]", naive: pd.DataFrame) -> Text:
     question = "Does it tell the lines of a drug apart?"
-    r, low, high = (float(str(own.get(name))) for name in (R, f"{R}_low", f"{R}_high"))
+    r, low = (float(str(own.get(name, "nan"))) for name in (R, f"{R}_low"))
     if r != r:
         return Text([f"{question} No: it predicts one number for all lines of a drug."], passed=False)
-    interval = f", 95 % interval {number(low)} to {number(high)}" if low == low else ""
-    told = f"r per drug {number(r)}{interval}"
+    told = f"r per drug {number(r)}{_within(own, R)}"
     if not low > 0 and low == low:
         return Text([f"{question} Not beyond chance: {told}."], passed=False)
     best = naive.nlargest(1, R)

@@ -2,15 +2,18 @@
 
 import re
 from collections.abc import Mapping
+from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pandas as pd
+from PIL import Image
 
 from dadsp.analysis.ranked_drugs_figure import ranked_drugs_figure
 from dadsp.errors import ConfigError
 
 MOST_FIGURES = 100
+COLOURS = 64  # of a picture on a page
 
 
 def write_figures(frame: pd.DataFrame, system: str, unit: str, folder: Path, called: Mapping[str, str]) -> None:
@@ -34,10 +37,13 @@ def write_figures(frame: pd.DataFrame, system: str, unit: str, folder: Path, cal
         ranked_drugs_figure(rows, folder / f"{stem}.png", f"{called.get(str(name), name)}\n{system}", unit)
 
 
-def drawn_line(rows: pd.DataFrame, system: str, unit: str, called: Mapping[str, str]) -> bytes:
-    """The same of one line, as a PNG."""
+def drawn_line(rows: pd.DataFrame, narrow: bool, system: str, unit: str, called: Mapping[str, str]) -> bytes:
+    """The same of one line, as a PNG, which a phone can show whole where it is narrow."""
     with TemporaryDirectory() as scratch:
         path = Path(scratch) / "line.png"
         name = str(rows["cell_id"].iloc[0])
-        ranked_drugs_figure(rows, path, f"{called.get(name, name)}\n{system}", unit)
-        return path.read_bytes()
+        ranked_drugs_figure(rows, path, f"{called.get(name, name)}\n{system}", unit, narrow)
+        # A third of the bytes: a page holds 20 of them, and they are of few colours.
+        few, content = Image.open(path).convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE), BytesIO()
+        few.save(content, "PNG", optimize=True)
+        return content.getvalue()

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 import dadsp
 from dadsp.cli.main import main
@@ -168,10 +169,10 @@ def test_one_line_by_its_spelling_has_a_figure_a_page_and_a_place_among_the_runs
 ) -> None:
     drawn = []
 
-    def draw(rows: pd.DataFrame, path: Path, title: str, unit: str) -> None:
+    def draw(rows: pd.DataFrame, path: Path, title: str, unit: str, narrow: bool = False) -> None:
         drawn.append((len(rows), path.name, title))
         path.parent.mkdir(exist_ok=True)
-        path.write_bytes(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + (900).to_bytes(4, "big") * 2)
+        Image.new("RGB", (900, 900)).save(path)
 
     monkeypatch.setattr(prediction_figures, "ranked_drugs_figure", draw)
     line = json.loads((calibrated / "screens" / "screens.json").read_text())["target"]["cells"]["ids"][0]
@@ -182,7 +183,7 @@ def test_one_line_by_its_spelling_has_a_figure_a_page_and_a_place_among_the_runs
     assert "cell lines found by their name, however it is spelled: 1" in capsys.readouterr().err
     assert found["percentile_in_drug"].notna().all()
     assert (found["percentile_among"].str.endswith(" lines")).all()
-    assert [count for count, _, _ in drawn] == [len(found)] * 2
+    assert [count for count, _, _ in drawn] == [len(found)] * 3  # of the folder, the first screen and the line's section
     assert (figures / drawn[0][1]).is_file()
     assert all(text in page.read_text() for text in ("How far to trust this", line.lower(), "Verdict"))
 

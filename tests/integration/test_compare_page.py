@@ -54,7 +54,7 @@ def test_page_is_whole_and_fits_its_width(html: str, width: int, tmp_path: Path)
     assert opened.console == []
     assert facts["width"] > width - 30  # less a scroll bar
     assert facts["overflow"] == 0
-    assert facts["headings"] == ["GDSC → CCLE, cross_screen split", "GDSC → CCLE, drug_blind split"]
+    assert facts["headings"] == ["Which system to use?", "GDSC → CCLE, cross_screen split", "GDSC → CCLE, drug_blind split"]
     assert [rows for _, rows in facts["tables"]] == [5, 5, 1, 1]
     assert len(facts["images"]) == 4 + 2
     for natural, shown, alt in facts["images"]:

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from dadsp.cli.main import main
+from tests.support import accessibility
 from tests.support.browser import CHROMIUM, MISSING, open_page, typed_at
 from tests.support.drawing import drawn
 
@@ -58,7 +59,24 @@ CONTRAST = """(() => {
   }));
 })()"""
 
+# Where the question, its answer and its picture lie, from the top of the page; and what else stands before the picture.
+FIRST_SCREEN = """(() => {
+  const section = document.querySelector("main > section"), picture = section.querySelector("img");
+  const before = (at) => at.compareDocumentPosition(picture) & Node.DOCUMENT_POSITION_FOLLOWING;
+  const told = [...section.querySelectorAll("h2, p")].filter(before), box = picture.getBoundingClientRect();
+  return {
+    told: told.map((part) => part.textContent).join(" "),
+    bottom: Math.max(...told.map((part) => part.getBoundingClientRect().bottom)),
+    picture: [box.top, box.right],
+    before: [...document.querySelectorAll("nav, table, ul, dl")].filter(before).length,
+    overflow: document.documentElement.scrollWidth - document.documentElement.clientWidth,
+  };
+})()"""
+KINDS = ("run", "experiment", "comparison", "predictions")
+HEAVIEST = 3 * 2**20  # bytes, so that a page can be mailed
+
 needs_browser = pytest.mark.skipif(CHROMIUM is None, reason=MISSING)
+needs_axe = pytest.mark.skipif(accessibility.AXE is None, reason=accessibility.MISSING)
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +109,56 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return runs
 
 
+@pytest.fixture(scope="module")
+def pages(run: Path, page: str, sweep: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """A page of every kind."""
+    folder = tmp_path_factory.mktemp("pages")
+    assert main(["report", f"experiment={sweep}", "replicates=100", f"out={folder / 'experiment.html'}"]) == 0
+    assert main(["compare", f"runs={sweep}", "replicates=100", f"out={folder}"]) == 0
+    asked = [f"run={run}", "drugs=all", "lines=[TC0001,TC0002]"]
+    assert main(["predict", *asked, f"out={folder / 'table.csv'}", f"page={folder / 'predictions.html'}"]) == 0
+    files = {"experiment": "experiment.html", "comparison": "compare.html", "predictions": "predictions.html"}
+    return {"run": page, **{kind: (folder / name).read_text(encoding="utf-8") for kind, name in files.items()}}
+
+
+@needs_browser
+@pytest.mark.parametrize("kind", KINDS)
+def test_first_screen_holds_question_answer_with_interval_and_picture(
+    pages: dict[str, str], kind: str, tmp_path: Path
+) -> None:
+    with typed_at(pages[kind], 400, tmp_path) as opened:
+        for width, height in accessibility.SIZES:
+            opened.resize(width, height)
+            found = opened.run(FIRST_SCREEN)
+            assert "?" in found["told"]
+            assert re.search(r"interval.*\d(, | to )−?\d", found["told"])
+            assert found["bottom"] < height
+            top, right = found["picture"]
+            assert top + 200 < height
+            assert right <= width
+            assert found["before"] == 0
+            assert found["overflow"] == 0
+
+
+@needs_browser
+@needs_axe
+@pytest.mark.parametrize("kind", KINDS)
+def test_readers_who_cannot_see_or_point_can_use_every_page(pages: dict[str, str], kind: str, tmp_path: Path) -> None:
+    assert accessibility.findings(pages[kind], tmp_path) == []
+
+
+@needs_browser
+@needs_axe
+def test_axe_finds_what_is_wrong(tmp_path: Path) -> None:
+    spoiled = '<!doctype html><html lang="en"><title>t</title><main><h1>h</h1><img src="data:,"></main>'
+    assert any(finding.startswith("critical: Images must have") for finding in accessibility.findings(spoiled, tmp_path))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_page_can_be_mailed(pages: dict[str, str], kind: str) -> None:
+    assert len(pages[kind].encode()) < HEAVIEST
+
+
 @needs_browser
 @pytest.mark.parametrize("width", [400, 1400])
 def test_page_of_a_run_is_whole_and_fits_its_width(page: str, run: Path, width: int, tmp_path: Path) -> None:
@@ -113,7 +181,7 @@ def test_page_of_a_run_is_whole_and_fits_its_width(page: str, run: Path, width: 
     assert set(facts["boxes"]) == {0}
     assert facts["text"] >= 14
     assert facts["config"] == (run / "config.yaml").read_text()
-    assert len(facts["images"]) == 3 + 2 + 1 + 2  # of a drug whose genes are not named, no picture of genes
+    assert len(facts["images"]) == 1 + 3 + 2 + 1 + 2  # of a drug whose genes are not named, no picture of genes
     for natural, shown, alt in facts["images"]:
         assert natural > 0
         assert shown > 300
@@ -154,7 +222,7 @@ def test_tab_reaches_contents_and_scrolling_boxes_in_order_and_shows_where_it_is
         stops.pop()
     assert all(visible for _, _, visible in stops)
     links = re.findall(r'<li><a href="(#[^"]+)"', page)
-    assert [name for tag, name, _ in stops if tag == "A"] == ["#content", *links]
+    assert [name for tag, name, _ in stops if tag == "A"] == links
     reached = [name for tag, name, _ in stops if tag in ("DIV", "SUMMARY")]
     assert {"All systems, Results", "Parts of the split, Split", "The complete configuration (config.yaml)"} <= set(reached)
     unfolded = re.sub(r"<details>.*?</details>", "", page, flags=re.DOTALL)
@@ -245,7 +313,12 @@ def test_page_of_an_experiment_compares_its_runs(sweep: Path, width: int, tmp_pa
     assert len(facts["images"]) >= 2
     drug = "drug mean (capped labels)"
     titles = [heading[3:] for heading in facts["headings"] if heading.startswith("H2")]
-    assert [title.split(":")[0] for title in titles[1:]] == ["Data and split", "What the runs differ in", "Runs"]
+    assert [title.split(":")[0] for title in (titles[0], *titles[2:])] == [
+        "Which system to use?",
+        "Data and split",
+        "What the runs differ in",
+        "Runs",
+    ]
     assert [heading for heading in facts["headings"] if heading.startswith("H3")][-3:] == [
         f"H3 source {name}" for name in ("mean (capped labels), seed 0", f"{drug}, seed 0", f"{drug}, seed 1")
     ]  # fmt: skip

@@ -61,14 +61,20 @@ class Page:
         self._unread, self._count, self._session = b"", 0, ""
         target = self._ask("Target.createTarget", url="about:blank")["targetId"]
         self._session = self._ask("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
-        self._ask("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False)
+        self.resize(width, 900)
         self._ask("Page.navigate", url=address)
         while self.run("document.readyState + location.protocol") != "completefile:":
             pass
 
     def run(self, expression: str) -> Any:
-        """The value of a JavaScript expression in the page."""
-        return self._ask("Runtime.evaluate", expression=expression, returnByValue=True)["result"].get("value")
+        """The value of a JavaScript expression in the page; of a promise, what it comes to."""
+        return self._ask("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)["result"].get(
+            "value"
+        )
+
+    def resize(self, width: int, height: int) -> None:
+        """Gives the window a size in CSS pixels."""
+        self._ask("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
 
     def press_tab(self) -> None:
         """As a reader without a mouse does."""

@@ -98,6 +98,14 @@ def test_system_that_saw_target_labels_is_never_recommended() -> None:
     assert said(leak, MEAN, reference="L (oracle)").startswith("None of these systems can be recommended")
 
 
+def test_systems_beside_a_reference_that_is_not_the_best_are_told_by_their_intervals() -> None:
+    others = (system("B", 0.6, 0.3, (-0.02, 0.1)), system("C", 0.7, 0.2, (0.1, 0.3)), system("A", 0.4, 0.6, (-0.2, -0.1)))
+    assert said(*others, system("D", 0.55, 0.5), MEAN, reference="D") == (
+        "Against D, by whether the interval of the difference excludes zero: a lower RMSE: A; a higher one: C; "
+        "one not told apart from it: B."
+    )
+
+
 @pytest.fixture(scope="module")
 def compared() -> Comparison:
     scores = dict.fromkeys(compared_scores(), 0.9) | {"ceiling": 0.62, "share_of_ceiling": 0.5, "replicate": "seed 0"}

@@ -17,6 +17,16 @@ def test_headings_follow_the_sections() -> None:
     assert [each.title for each in document().sections[1].sections] == ["Inner"]
 
 
+def test_notes_and_contents_follow_the_first_section() -> None:
+    page, (text, _) = html(document(Text(["answer"]))), markdown(document(Text(["answer"])), "figures")
+    for whole, *marks in (
+        (page, ">answer<", "2 runs are", "<nav", ">Inner</h3>"),
+        (text, "answer", "2 runs are", "### Inner"),
+    ):
+        places = [whole.index(mark) for mark in marks]
+        assert places == sorted(places)
+
+
 def test_text_in_markdown_is_no_markup() -> None:
     text, _ = markdown(document(Text(["a*b | [c](d) _e_ snake_case `f`"]), Facts([("k*", "<v>")])), "figures")
     assert r"a\*b \| \[c\](d) \_e\_ snake_case \`f\`" in text

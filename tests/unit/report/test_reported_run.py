@@ -11,7 +11,7 @@ from dadsp.report.document import Table, markdown
 from dadsp.report.reported_run import ReportedRun, read_run
 from dadsp.report.result_tables import lines_table, per_drug_table, result_rows, seen_table, strata_table
 from dadsp.report.run_report import run_report
-from dadsp.report.verdict import best_row, verdict
+from dadsp.report.verdict import beside_naive, best_row, verdict
 from dadsp.runs.folder import RunFolder
 from dadsp.schema import PredictionTable
 from tests.support.metrics import BIAS, registered
@@ -124,8 +124,8 @@ def comparison_of(*rows: tuple[str, str, float, float, float]) -> pd.DataFrame:
 @pytest.mark.parametrize(
     ("naive_rmse", "naive_r", "low", "passed", "words"),
     [
-        (0.7, 0.2, 0.1, [True, True], ["Yes: RMSE 0.600, the best naive row (copy) 0.700", "Yes: r per drug 0.300"]),
-        (0.5, 0.2, 0.1, [False, True], ["No: RMSE 0.600, the best naive row (copy) 0.500", "Yes"]),
+        (0.7, 0.2, 0.1, [True, True], ["Yes: RMSE 0.600; the best naive row (copy) 0.700", "Yes: r per drug 0.300"]),
+        (0.5, 0.2, 0.1, [False, True], ["No: RMSE 0.600; the best naive row (copy) 0.500", "Yes"]),
         (0.7, 0.4, 0.1, [True, False], ["Yes", "No better than copy (0.400): r per drug 0.300"]),
         (0.7, 0.2, -0.1, [True, False], ["Yes", "Not beyond chance: r per drug 0.300, 95 % interval −0.100 to 0.900"]),
     ],
@@ -138,6 +138,23 @@ def test_a_page_begins_with_its_verdict(
     found = verdict(frame, "net")
     assert [each.passed for each in found] == passed
     assert all(part in each.lines[0] for part, each in zip(words, found, strict=True))
+
+
+def test_an_interval_of_the_rmse_is_told_where_it_is_known() -> None:
+    frame = comparison_of(("net", "model", 0.6, 0.3, 0.1), ("copy", "naive_source", 0.7, 0.2, 0.1))
+    told = verdict(frame.assign(rmse_low=0.5, rmse_high=[0.65, 0.75]), "net")[0].lines[0]
+    assert "Yes: RMSE 0.600, 95 % interval 0.500 to 0.650; the best naive row (copy) 0.700" in told
+
+
+def test_each_score_stands_beside_the_naive_row_that_is_best_by_it() -> None:
+    frame = comparison_of(
+        ("net", "model", 0.6, 0.3, 0.1),
+        ("mean", "naive_source", 0.5, np.nan, np.nan),
+        ("copy", "naive_source", 0.7, 0.2, 0.1),
+        ("† bound", "naive_oracle", 0.1, 0.9, 0.8),
+    )
+    assert beside_naive(frame, "net", "rmse")["system"].tolist() == ["net", "mean"]
+    assert beside_naive(frame, "net", "median_drug_pearson")["system"].tolist() == ["net", "copy"]
 
 
 def test_a_system_that_gives_all_lines_one_number_does_not_tell_them_apart() -> None:

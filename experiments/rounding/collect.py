@@ -51,7 +51,7 @@ def pooled(rows: pd.DataFrame) -> dict[str, Any]:
     for score in SCORES:
         apart = settings[score].max() - settings[score].min()
         squares = ((rows[score] - settings[score].transform("mean")) ** 2).sum()
-        found[f"{score}_sd"] = math.sqrt(squares / df)
+        found[f"{score}_sd"] = math.sqrt(squares / df) if df else math.nan
         found |= {f"{score}_apart_least": apart.min(), f"{score}_apart_most": apart.max()}
     return found
 

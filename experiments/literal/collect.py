@@ -3,8 +3,8 @@
     python experiments/literal/collect.py runs/sweeps/paper_literal [more sweep folders] [--out experiments/literal] [--add]
 
 results.csv: one row per run with the reading of the paper (its experiment), what else was changed, the kept epoch and the
-standard deviation of the test predictions (0 where the output has saturated), and the naive rows once per treatment of the
-labels. Tables: mean ± standard deviation over seeds.
+standard deviation of the test predictions (0 where the output has saturated), and the naive rows of each seed. Tables: mean
+± standard deviation over seeds.
 """
 
 import argparse
@@ -50,7 +50,7 @@ def main() -> None:
 
 
 def rows_of(folder: RunFolder) -> pd.DataFrame:
-    """The system's row of one run, and its naive rows, which have no seed."""
+    """The system's row of one run, and its naive rows."""
     identity, scores = row_identity(folder), folder.comparison
     given = dict(part.split("=", 1) for part in shlex.split(identity["command"])[2:])
     changed = " ".join(f"{key}={value}" for key, value in sorted(given.items()) if key not in SILENT)
@@ -58,15 +58,16 @@ def rows_of(folder: RunFolder) -> pd.DataFrame:
     history = pd.read_csv(folder / "history.csv")
     last = history[history["stage"] == history["stage"].iloc[-1]].reset_index(drop=True)
     kept = [name for name in last.columns if name.startswith("val/") and last[name].notna().any()]
+    predicted = pd.read_parquet(folder / "predictions.parquet")
     found: dict[str, Any] = {
         "reading": given.get("experiment", ""),
         "epochs": len(last),
         "kept_epoch": last[kept[-1]].idxmin() + 1 if kept else np.nan,
-        "prediction_sd": pd.read_parquet(folder / "predictions.parquet")["y_pred"].std(),
+        "prediction_sd": predicted.loc[predicted["split"] == "test", "y_pred"].std(),
         **{name: value for name, value in identity.items() if name not in ("study", "alignment")},
     }
     table = scores[["system", "kind", *SCORES]].assign(changed=changed, **found)
-    only = ["epochs", "kept_epoch", "prediction_sd", "seed"]
+    only = ["epochs", "kept_epoch", "prediction_sd", "command"]
     table[only] = table[only].where(model, axis=0)
     return table[[*SYSTEM, *SCORES, *(name for name in found if name != "reading")]]
 
@@ -79,7 +80,7 @@ def table(rows: pd.DataFrame) -> str:
     for system, part in order.groupby("system", sort=False):
         cells = [
             *(_mean(part[name], digits) for name, digits in (("rmse", 3), ("r2", 2), (R, 2))),
-            " / ".join(f"{part[f'rmse_drug_{which}'].mean():.3f}" for which in ("seen", "unseen")),
+            " / ".join(f"{part[f'rmse_drug_{which}'].mean():.3f}".replace("nan", "–") for which in ("seen", "unseen")),
             *(_mean(part[name], digits) for name, digits in (("skill", 2), ("prediction_sd", 2))),
             " ".join(f"{epoch:g}" for epoch in part["kept_epoch"].dropna()),
         ]

@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 from pygments.lexers.special import TextLexer
 from sphinx.application import Sphinx
@@ -38,5 +39,16 @@ highlight_language = "text"
 
 
 def setup(app: Sphinx) -> None:
-    """Blocks of CSV are shown as they are."""
+    """Blocks of CSV are shown as they are; pages can be used with the keyboard and read aloud."""
     app.add_lexer("csv", TextLexer)
+    app.connect("html-page-context", _made_accessible, priority=900)  # after the theme
+
+
+def _made_accessible(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: object) -> None:
+    """What scrolls takes the keyboard's focus, and headings of the contents have a level; the theme leaves both out."""
+    for name, found, instead in (
+        ("body", "<pre>", '<pre tabindex="0">'),
+        ("body", '<div class="table-wrapper', '<div tabindex="0" class="table-wrapper'),
+        ("furo_navigation_tree", 'role="heading"', 'role="heading" aria-level="2"'),
+    ):
+        context[name] = context.get(name, "").replace(found, instead)

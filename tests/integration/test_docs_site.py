@@ -11,6 +11,9 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
+from tests.support import accessibility
+from tests.support.browser import CHROMIUM, MISSING
+
 ROOT = Path(__file__).resolve().parents[2]
 # What only prints and logs is no setting of a user.
 CONF = [
@@ -102,3 +105,12 @@ def test_defaults_and_comments_stand_beside_their_keys(table: list[list[str]]) -
     assert ["min_blocks", "40", "smaller blocks where an epoch would have fewer steps"] in table
     assert ["responses.cap", "8", "the top dose; CCLE writes 8 where the IC50 was not reached"] in table
     assert ["tune.space.trainer.learning_rate", "{low: 3.0e-5, high: 1.0e-3, log: true}", ""] in table
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason=MISSING)
+@pytest.mark.skipif(accessibility.AXE is None, reason=accessibility.MISSING)
+@pytest.mark.parametrize("name", ["docs/index", "docs/questions", "experiments/lines/README"])
+def test_page_of_the_site_has_no_serious_finding_of_axe_core(name: str, site: Path, tmp_path: Path) -> None:
+    page = site / f"{name}.html"
+    html = page.read_text(encoding="utf-8").replace("<head>", f'<head><base href="{page.parent.as_uri()}/">', 1)
+    assert [each for each in accessibility.findings(html, tmp_path) if each.startswith(("serious", "critical"))] == []

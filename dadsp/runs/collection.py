@@ -115,6 +115,20 @@ def row_identity(folder: RunFolder) -> dict[str, Any]:
     }
 
 
+def own_row(folder: RunFolder) -> "pd.Series[Any]":
+    """The scores of the system that a run is of.
+
+    Raises:
+        ConfigError: It is of a naive predictor.
+        LoadError: The run is damaged.
+    """
+    with complete(folder.path):
+        rows = folder.comparison.query("kind == 'model'")
+    if rows.empty:
+        raise ConfigError(f"{folder.path} is a run of a naive predictor. Leave it out.")
+    return rows.iloc[0]
+
+
 def gather(key: str, places: str | Sequence[str], uri: str | None, scratch: Path) -> tuple[list[FinishedRun], list[str]]:
     """Finished runs of folders or MLflow experiments, oldest first, and a note on those that are not finished.
 

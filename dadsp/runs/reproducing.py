@@ -18,10 +18,10 @@ from scipy import stats
 
 from dadsp.data.tables import read_table
 from dadsp.errors import ConfigError, SchemaError, examples
-from dadsp.evaluation.report import read_comparison
 from dadsp.files import read_json, write_atomically
 from dadsp.options import STRICT
-from dadsp.runs.folder import COMPARISON, RESULTS
+from dadsp.runs.collection import own_row
+from dadsp.runs.folder import RESULTS, RunFolder
 from dadsp.seeding import derive_seed
 from dadsp.written_tables import write_csv
 
@@ -170,6 +170,12 @@ def _spreads(path: Path | None) -> dict[tuple[str, str], dict[str, float]]:
     columns = {"df": "df", **{name: f"{name}_sd" for name in SCORES}}
     names = {"system": "system", "data_hash": "data_hash", **columns}
     frame = read_table(path, names, numbers=tuple(columns), optional=SCORES)
+    bad = frame.loc[(frame["df"] < 1) & frame[list(SCORES)].notna().any(axis=1), "system"]
+    if len(bad):
+        raise SchemaError(
+            f"spread={path}: {len(bad)} of {len(frame)} standard deviations have less than one degree of freedom in 'df' "
+            f"(e.g. {examples(bad)}). Give the number of draws minus that of their settings, or leave the rows out."
+        )
     return {
         (str(row["system"]), str(row["data_hash"])): {name: float(row[name]) for name in columns}
         for row in frame.to_dict("records")
@@ -197,8 +203,7 @@ def _again(
     if finished.returncode or not folders:
         problem = (finished.stderr.strip().splitlines() or ["it left no results"])[-1]
     else:
-        scores = read_comparison(folders[-1].parent / COMPARISON)
-        model = scores[scores["kind"] == "model"].iloc[0]
+        model = own_row(RunFolder(folders[-1].parent))
         run = read_json(folders[-1])["run"]
         now = {name: float(model[name]) for name in SCORES}
         same = all(run.get(name) == before[name] for name in ("data_hash", "split_hash"))

@@ -20,7 +20,7 @@ from dadsp.cli.script import end
 from dadsp.evaluation.figures import finish
 from dadsp.files import read_json, write_atomically
 from dadsp.runs.collection import row_identity
-from dadsp.runs.folder import RunFolder
+from dadsp.runs.folder import RunFolder, complete
 
 SHOWN = {
     "proxy_a_distance": "A-distance {:.2f}",
@@ -82,13 +82,15 @@ def main() -> None:
     given = parser.parse_args()
     runs, rows = [], []
     for place, embedded in given.run:
-        facts = read_json(embedded / "embed.json")
-        identity = {"system": facts["system"], **row_identity(RunFolder(place))}
-        measures = pd.read_csv(embedded / "measures.csv").set_index("measure")
-        failed = ", ".join(facts["verdict"]["failed"])
-        values = {f"{name}_{step}": measures.loc[name, step] for name in MEASURES for step in STEPS}
-        rows.append({**identity, **values, "failed": failed})
-        runs.append((identity, pd.read_csv(embedded / "coordinates.csv"), measures))
+        with complete(place):
+            identity = row_identity(RunFolder(place))
+        with complete(embedded, "result of dadsp embed", "Write it again."):
+            facts = read_json(embedded / "embed.json")
+            identity = {"system": facts["system"], **identity}
+            measures = pd.read_csv(embedded / "measures.csv").set_index("measure")
+            values = {f"{name}_{step}": measures.loc[name, step] for name in MEASURES for step in STEPS}
+            rows.append({**identity, **values, "failed": ", ".join(facts["verdict"]["failed"])})
+            runs.append((identity, pd.read_csv(embedded / "coordinates.csv"), measures))
     given.out.mkdir(parents=True, exist_ok=True)
     table = pd.DataFrame(rows)
     write_atomically(given.out / "measures.csv", lambda path: table.to_csv(path, index=False, float_format="%.4g"))

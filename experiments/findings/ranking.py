@@ -15,7 +15,7 @@ import pandas as pd
 from dadsp.cli.script import end
 from dadsp.files import write_atomically
 from dadsp.runs.collection import row_identity
-from dadsp.runs.folder import RunFolder
+from dadsp.runs.folder import RunFolder, complete
 from dadsp.runs.run import Run
 
 ENDS, DRAWS = 10, 2000
@@ -76,7 +76,12 @@ def main() -> None:
     parser.add_argument("--run", nargs=2, action="append", type=Path, required=True, metavar=("RUN", "IMPUTED"))
     parser.add_argument("--out", type=Path, required=True)
     given = parser.parse_args()
-    table = pd.DataFrame([row_of(Run(RunFolder(place)), imputed) for place, imputed in given.run])
+    rows = []
+    for place, imputed in given.run:
+        run = Run(RunFolder(place))
+        with complete(imputed, "result of dadsp impute", "Write it again."):
+            rows.append(row_of(run, imputed))
+    table = pd.DataFrame(rows)
     write_atomically(given.out, lambda path: table.to_csv(path, index=False, float_format="%.4g"))
     print(table.drop(columns=["command", "git.sha", "data_hash", "split_hash"]).T.to_string())
 

@@ -20,8 +20,8 @@ from scipy import stats
 
 from dadsp.cli.script import end
 from dadsp.files import write_atomically
-from dadsp.runs.collection import row_identity, scored_below
-from dadsp.runs.folder import RunFolder
+from dadsp.runs.collection import own_row, row_identity, scored_below
+from dadsp.runs.folder import RunFolder, complete
 
 R = "median_drug_pearson"
 SCORES = ("rmse", R, f"{R}_low", f"{R}_high", "ceiling", "skill")
@@ -53,10 +53,15 @@ def main() -> None:
 
 
 def row_of(folder: RunFolder) -> dict[str, Any]:
-    """The system's row of one run."""
+    """The system's row of one run, or one error where it is damaged."""
+    model = own_row(folder)
+    with complete(folder.path):
+        return _row_of(folder, model)
+
+
+def _row_of(folder: RunFolder, model: "pd.Series[Any]") -> dict[str, Any]:
     config: Any = OmegaConf.load(folder / "config.yaml")
     table = folder.comparison
-    model = table[table["kind"] == "model"].iloc[0]
     history = pd.read_csv(folder / "history.csv") if (folder / "history.csv").exists() else pd.DataFrame()
     naive = table[table["kind"] == "naive_source"]
     identity = row_identity(folder)

@@ -39,7 +39,7 @@ from dadsp.evaluation.label_free import (
     weighted_mean,
 )
 from dadsp.files import write_atomically
-from dadsp.runs.collection import row_identity, scored_below
+from dadsp.runs.collection import own_row, row_identity, scored_below
 from dadsp.runs.folder import RunFolder, complete
 from dadsp.runs.run import Run
 
@@ -111,8 +111,7 @@ def candidate(folder: RunFolder) -> dict[str, Any] | None:
 
 def target_scores(folder: RunFolder) -> dict[str, float]:
     """Of the run's system on the target; r where all predictions of every drug are alike is 0: they rank no line."""
-    scored = folder.comparison
-    model = scored[scored["kind"] == "model"].iloc[0]
+    model = own_row(folder)
     return {"rmse": float(model["rmse"]), "r": float(np.nan_to_num(model[R]))}
 
 

@@ -18,7 +18,7 @@ import pandas as pd
 from dadsp.cli.script import end
 from dadsp.files import write_atomically
 from dadsp.runs.collection import row_identity, scored_below
-from dadsp.runs.folder import RunFolder
+from dadsp.runs.folder import RunFolder, complete
 
 R = "median_drug_pearson"
 SCORES = ("rmse", "r2", R, "rmse_drug_seen", "rmse_drug_unseen", "pearson", "skill")
@@ -42,11 +42,17 @@ def main() -> None:
     arguments = parser.parse_args()
     place = arguments.out / "results.csv"
     before = [pd.read_csv(place).fillna({"changed": ""})] if arguments.add else []
-    rows = pd.concat([*before, *(rows_of(folder) for folder in scored_below(arguments.sweeps))], ignore_index=True)
+    rows = pd.concat([*before, *(whole_rows(folder) for folder in scored_below(arguments.sweeps))], ignore_index=True)
     rows = rows.drop_duplicates([*SYSTEM, "seed"], keep="last").sort_values([*SYSTEM, "seed"], ignore_index=True)
     write_atomically(place, lambda path: rows.round(4).to_csv(path, index=False))
     for (reading, changed), part in rows.groupby(["reading", "changed"]):
         print(f"\n**{reading}{' ' if changed else ''}{changed}**\n\n{table(part)}")
+
+
+def whole_rows(folder: RunFolder) -> pd.DataFrame:
+    """Rows of one run, or one error where it is damaged."""
+    with complete(folder.path):
+        return rows_of(folder)
 
 
 def rows_of(folder: RunFolder) -> pd.DataFrame:

@@ -17,8 +17,8 @@ from omegaconf import OmegaConf
 
 from dadsp.cli.script import end
 from dadsp.files import write_atomically
-from dadsp.runs.collection import row_identity, scored_below
-from dadsp.runs.folder import RunFolder
+from dadsp.runs.collection import own_row, row_identity, scored_below
+from dadsp.runs.folder import RunFolder, complete
 
 SCORES = ("rmse", "median_drug_pearson")
 SYSTEM = ["study", "system", "data_hash"]
@@ -73,10 +73,11 @@ def markdown(summary: pd.DataFrame) -> str:
 
 def row_of(folder: RunFolder) -> dict[str, Any]:
     """The system's row of one run, with its draw."""
-    config: Any = OmegaConf.load(folder / "config.yaml")
-    model = folder.comparison.query("kind == 'model'").iloc[0]
-    draw = {"system": model["system"], "perturbation": int(config.model.training.perturbation)}
-    return {**draw, **row_identity(folder), **{score: model[score] for score in SCORES}}
+    model = own_row(folder)
+    with complete(folder.path):
+        config: Any = OmegaConf.load(folder / "config.yaml")
+        draw = {"system": model["system"], "perturbation": int(config.model.training.perturbation)}
+        return {**draw, **row_identity(folder), **{score: model[score] for score in SCORES}}
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from dadsp.configuration.folder import conf_folder
 from dadsp.errors import ConfigError
 from dadsp.files import write_atomically
 from dadsp.runs.collection import row_identity, scored_below
-from dadsp.runs.folder import RunFolder
+from dadsp.runs.folder import RunFolder, complete
 
 STUDIES = ("gdsc12_ccle", "gdsc12_ccle_auc", "gdsc12_ctrp")
 OVERLAPS = ("keep", "drop_lines", "drop_drugs")
@@ -64,7 +64,7 @@ def collected(sweeps: list[Path], earlier: Path | None) -> pd.DataFrame:
     """
     done = scored_below(sweeps)
     before = [] if earlier is None else [pd.read_csv(earlier).fillna({"note": "", "alignment": ""})]
-    rows = pd.concat([*before, *(rows_of(folder) for folder in done)], ignore_index=True)
+    rows = pd.concat([*before, *(whole_rows(folder) for folder in done)], ignore_index=True)
     models = rows[rows["kind"] == "model"]
     repeated = models.duplicated([*SYSTEM, "seed"], keep="last")
     if repeated.any():
@@ -79,6 +79,12 @@ def collected(sweeps: list[Path], earlier: Path | None) -> pd.DataFrame:
         return column if known is None else column.map(known)
 
     return pd.concat([models[~repeated], naive]).sort_values([*SYSTEM, "seed"], key=key, kind="stable", ignore_index=True)
+
+
+def whole_rows(folder: RunFolder) -> pd.DataFrame:
+    """Rows of one run, or one error where it is damaged."""
+    with complete(folder.path):
+        return rows_of(folder)
 
 
 def rows_of(folder: RunFolder) -> pd.DataFrame:

@@ -98,6 +98,14 @@ def test_a_row_that_can_no_longer_be_trained_is_a_row_that_failed(here: Path, ca
     assert "no_such_key" in found["scores"][0]["problem"]
 
 
+@pytest.mark.parametrize("df", [0, -3])
+def test_a_spread_without_degrees_of_freedom_is_refused(df: int, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pd.read_csv("spread.csv").assign(df=df).to_csv("spread.csv", index=False)
+    assert main(["reproduce", "table=results.csv", "spread=spread.csv", "rows=[1]"]) == 2
+    assert "less than one degree of freedom" in capsys.readouterr().err
+    assert not (here / "reproduced").exists()
+
+
 @pytest.mark.parametrize(
     ("change", "arguments", "words"),
     [

@@ -75,6 +75,8 @@ def test_every_system_of_text_and_code_builds_with_their_choices(experiment: str
             assert (options.target_sampling, options.discriminator_batch_norm) == (
                 ("independent", False) if text else ("paired", True)
             )
+        if name.startswith("dadsp_b"):
+            assert options.stages.adaptation.mmd_squared != text
 
 
 def test_tiny_study_and_split_build() -> None:

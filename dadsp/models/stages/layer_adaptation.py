@@ -13,6 +13,8 @@ from dadsp.nets.mmd import mmd2
 if TYPE_CHECKING:
     from dadsp.models.systems.dadsp_b import AdaptationOptions
 
+SMALLEST = 1e-12  # MMD² that still has a root to follow
+
 
 class AdaptationStage(ReconstructionStage):
     """Trains one layer of the target's autoencoder to rebuild its input and to resemble the source's layer.
@@ -52,6 +54,8 @@ class AdaptationStage(ReconstructionStage):
         x = self.inputs.index_select(0, target_rows)
         codes = self.sae.encoders[self.depth](x)
         reconstruction = nn.functional.mse_loss(self.sae.decoders[self.depth](codes), x * self.target_scale)
-        discrepancy = mmd2(self.source.index_select(0, source_rows), codes, self.adaptation.mmd_estimator)
+        squared = mmd2(self.source.index_select(0, source_rows), codes, self.adaptation.mmd_estimator)
+        # At 0 the root has no finite slope: none is taken there, nor below, where an unbiased estimate may lie.
+        discrepancy = squared if self.adaptation.mmd_squared else squared.clamp_min(SMALLEST).sqrt()
         loss = reconstruction + self.adaptation.mmd_weight * discrepancy
-        return {"loss": loss, "reconstruction": reconstruction, "mmd2": discrepancy}
+        return {"loss": loss, "reconstruction": reconstruction, "mmd2": squared}

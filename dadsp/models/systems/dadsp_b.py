@@ -51,8 +51,9 @@ class AdaptationOptions:
         layer_epochs: Epochs for each layer.
         batch_size: Target lines in a step, beside as many source lines.
         learning_rate: Adam's step size.
-        mmd_weight: Factor of MMD² beside the reconstruction error.
+        mmd_weight: Factor of the discrepancy beside the reconstruction error.
         mmd_estimator: See ``dadsp.nets.mmd``; the authors' code is biased.
+        mmd_squared: The discrepancy is MMD², as in the authors' code; if not, MMD, the norm of eq. 9.
     """
 
     layer_epochs: int = Field(default=20, ge=1)
@@ -60,6 +61,7 @@ class AdaptationOptions:
     learning_rate: float = Field(default=1e-4, gt=0)
     mmd_weight: float = Field(default=1.0, ge=0)
     mmd_estimator: Estimator = "biased"
+    mmd_squared: bool = True
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -103,8 +105,8 @@ class DadspB(CrossScreenNetwork):
 
     1. ``stages.source``: encoder, drug branch and regressor on source labels (MSE).
     2. ``stages.adaptation``: the target encoder starts from the source's. Its layer l minimises the reconstruction error of
-       its own input plus ``mmd_weight`` · MMD²(source codes, target codes) of layer l; then it is fixed and the next layer
-       learns on its codes. No label is used.
+       its own input plus ``mmd_weight`` · MMD²(source codes, target codes) of layer l, or MMD; then it is fixed and the
+       next layer learns on its codes. No label is used.
     3. ``stages.fine_tuning``: the regressor on source labels (MSE).
 
     Parts a stage does not train are frozen and their hashes compared before and after it.

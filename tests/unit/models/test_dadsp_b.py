@@ -17,6 +17,7 @@ from dadsp.models.training.freezing import frozen, weights_hash
 from dadsp.models.training.options import TrainingOptions
 from dadsp.models.training.stage import run_stage
 from dadsp.nets.autoencoder import StackedAutoencoder
+from dadsp.nets.mmd import mmd2
 from dadsp.schema import Pairs, Split, Study
 from dadsp.splits.cross_screen import cross_screen
 from tests.support.studies import small_study
@@ -100,6 +101,24 @@ def test_an_adaptation_stage_trains_its_layer_alone(layer: int) -> None:
     run_stage(stage, TwoDomainBatches(12, 9, size=4, seed=0, epoch=lambda: 0), 3, FitContext())
     changed = {name for name, value in sae.state_dict().items() if not torch.equal(value, before[name])}
     assert changed == {name for name in before if name.split(".")[1] == str(layer)}
+
+
+@pytest.mark.parametrize(("squared", "shift"), [(True, 1.0), (False, 1.0), (False, 0.0)])
+def test_an_adaptation_stage_weighs_mmd2_or_its_root_and_moves_by_it(squared: bool, shift: float) -> None:
+    torch.manual_seed(0)
+    sae = StackedAutoencoder(6, (5,), "tanh")
+    target = torch.randn(9, 6)
+    source = sae.encoders[0](target).detach() + shift
+    options = AdaptationOptions(batch_size=9, mmd_weight=3.0, mmd_squared=squared)
+    stage = AdaptationStage(sae, target, source, 0, 1.0, options, TrainingOptions(), FitContext())
+    losses = stage.losses((torch.arange(9), torch.arange(9)))
+    discrepancy = mmd2(source, sae.encoders[0](target))
+    expected = losses["reconstruction"] + 3.0 * (discrepancy if squared else discrepancy**0.5)
+    torch.testing.assert_close(losses["loss"], expected, atol=1e-5, rtol=1e-6)
+    weights = list(sae.encoders.parameters())
+    for slope in torch.autograd.grad(losses["loss"] - losses["reconstruction"], weights):
+        assert slope.isfinite().all()
+        assert bool(slope.abs().max() > 1e-3) == bool(shift)
 
 
 def test_adaptation_brings_shifted_target_codes_to_the_source_s(study: Study, split: Split) -> None:

@@ -60,6 +60,8 @@ def _print(folder: Path, answer: Explained, facts: dict[str, Any]) -> None:
     print(f"genes          {gate.sentence}" + ("" if gate.closed else f" (*): {examples(facts['gate']['named'], 10)}"))
     whole = facts["completeness"]
     print(f"completeness   largest error {whole['largest_error']:.1g} {UNIT}, tolerance {whole['tolerance']:g}")
+    if facts["other_drugs"]:
+        print(f"other drugs    {examples(facts['other_drugs'], 8)}, drawn at random")
     for row in facts["agreement"]:
         what = f"{row['comparison']}: {row['other']}"
         print(f"agreement      {what}: Spearman {row['spearman']:.2f}, top genes in common {row['jaccard']:.2f} (Jaccard)")

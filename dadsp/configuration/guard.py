@@ -16,6 +16,8 @@ from hydra._internal import hydra as hydra_app
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.utils import get_args_parser
 from hydra.core.config_search_path import ConfigSearchPath, SearchPathQuery
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf._utils import get_yaml_loader
@@ -72,17 +74,39 @@ class GuardedLoader(ConfigLoaderImpl):
             )  # which must be last
         super().__init__(config_search_path)
 
-    def load_configuration(self, *args: Any, **kwargs: Any) -> DictConfig:
-        """The composed configuration.
+    def load_configuration(
+        self, config_name: str | None, overrides: list[str], run_mode: RunMode, *args: Any, **kwargs: Any
+    ) -> DictConfig:
+        """The composed configuration; that of a sweep, under which its jobs start, with the first of all it varies.
+
+        So a key that all models of a sweep have need not be one of the default model.
 
         Raises:
             ConfigError: It asks for more than values.
             LoadError: A file of it is damaged, or would grow beyond measure.
         """
+        first = _first_of_sweeps(overrides) if run_mode is RunMode.MULTIRUN else overrides
         with replaced(OmegaConf, "load", _load_checked):
-            config = super().load_configuration(*args, **kwargs)
+            try:
+                config = super().load_configuration(config_name, first, run_mode, *args, **kwargs)
+            except HydraException:
+                if first == overrides:
+                    raise
+                config = super().load_configuration(config_name, overrides, run_mode, *args, **kwargs)
+        if first != overrides:
+            parsed = OverridesParser.create().parse_overrides(overrides)
+            config.hydra.overrides.task = [each.input_line for each in parsed if not each.is_hydra_override()]
         check_hydra(config.hydra)
         return config
+
+
+def _first_of_sweeps(overrides: list[str]) -> list[str]:
+    """Overrides with the first value of each that varies."""
+    first = []
+    for each in OverridesParser.create().parse_overrides(overrides):
+        varied = each.is_sweep_override()
+        first.append(f"{each.get_key_element()}={next(each.sweep_string_iterator())}" if varied else str(each.input_line))
+    return first
 
 
 class _Application(hydra_app.Hydra):

@@ -251,6 +251,8 @@ def _explained(
         ("Against shuffled weights", f"mean |Spearman| {decimal(shuffled['mean_abs_spearman'])}: {verdict}"),
         ("Drug atoms", facts["drug_atoms"]),
     ]
+    if others := facts.get("other_drugs"):
+        pairs.insert(1, ("Other drugs compared with, drawn at random", examples(others, 8)))
     if planted := facts.get("planted_genes"):
         low, high = planted["interval_over_lines"]
         pairs.append(("Planted genes", f"AUROC {decimal(planted['auroc'])} [{decimal(low)}, {decimal(high)}], chance 0.5"))

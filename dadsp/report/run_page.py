@@ -53,13 +53,16 @@ def _summary_section(run: ReportedRun) -> Section:
 
 
 def _rmse_intervals(run: ReportedRun) -> dict[str, "pd.Series[float]"]:
-    """The 95 % interval of each row's RMSE, as columns; NaN where the run kept no predictions of a row."""
+    """95 % intervals of each row's RMSE and of the run's less the row's, as columns; NaN where no predictions were kept."""
     tables = RunFolder(run.folder).test_tables()
     samples = bootstrap_rmse(list(tables.values()), R_REPLICATES, seed=0)
-    ends = {name: interval(column) for name, column in zip(tables, samples.T, strict=True)}
+    drawn = dict(zip(tables, samples.T, strict=True))
+    columns = {"rmse": drawn, "rmse_gap": {name: drawn[run.system] - row for name, row in drawn.items()}}
     systems = run.comparison["system"]
     return {
-        f"rmse_{end}": systems.map({name: of[at] for name, of in ends.items()}) for at, end in enumerate(("low", "high"))
+        f"{column}_{end}": systems.map({name: interval(row)[at] for name, row in rows.items()})
+        for column, rows in columns.items()
+        for at, end in enumerate(("low", "high"))
     }
 
 

@@ -29,7 +29,8 @@ def verdict(comparison: pd.DataFrame, system: str) -> list[Text]:
 
     Args:
         comparison: Rows of the system and of the naive predictors, as ``read_comparison`` gives them; told are rmse_low
-            and rmse_high too, if there.
+            and rmse_high too, if there, and the answer about potency rests on rmse_gap_low and rmse_gap_high: the 95 %
+            interval of the system's RMSE less the row's.
         system: Name of the system's row.
     """
     own = comparison[comparison["system"] == system].iloc[0]
@@ -56,10 +57,15 @@ def _potency(own: "pd.Series[Any]", naive: pd.DataFrame) -> Text:
     if naive["rmse"].isna().all():
         return Text([f"{question} There is no row to hold its RMSE of {rmse} against."])
     best = naive.nsmallest(1, "rmse").iloc[0]
-    better = bool(float(str(own["rmse"])) < best["rmse"])
-    answer = "Yes" if better else "No"
-    told = f"{question} {answer}: RMSE {rmse}; the best naive row ({best['system']}) {decimal(best['rmse'])}."
-    return Text([told + " dadsp compare tests the difference." * better], passed=better)
+    told = f"RMSE {rmse}; the best naive row ({best['system']}) {decimal(best['rmse'])}"
+    if not float(str(own["rmse"])) < best["rmse"]:
+        return Text([f"{question} No: {told}."], passed=False)
+    low, high = (float(str(best.get(f"rmse_gap_{end}", "nan"))) for end in ("low", "high"))
+    if high != high:
+        return Text([f"{question} By the number alone: {told}. dadsp compare tests the difference."])
+    answer = "Yes" if high < 0 else "Not beyond chance"
+    told += f", difference {decimal(low)} to {decimal(high)} (95 % interval over lines and drugs)"
+    return Text([f"{question} {answer}: {told}."], passed=high < 0)
 
 
 def _lines(own: "pd.Series[Any]", naive: pd.DataFrame) -> Text:

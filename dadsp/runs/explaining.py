@@ -118,6 +118,7 @@ def explain_run(run: Run, asked: Mapping[str, Any], others: Sequence[Run] = ()) 
         "system": run.model.name,
         "run": str(run.folder) if run.is_kept else None,
         "drug": {"id": screen.drugs.ids[0], "name": drug},
+        "other_drugs": [each.screen.drugs.names[0] for each in drugs],
         "screen": screen.name,
         "domain": request.domain,
         "lines": list(explanation.cell_ids),

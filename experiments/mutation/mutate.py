@@ -192,8 +192,8 @@ def drawn(room: str, n: int, seed: int) -> list[Fault]:
 def tests_of(module: str, most: int) -> list[str]:
     """Files of tests/unit that concern a module, at most so many (0: all).
 
-    The one of its name; three that import it; two of its room that import what imports it; then the others of both kinds. Of
-    each kind first the room's own, then by how often they name the module, shorter ones first.
+    The two nearest to its name; three that import it; two of its room that import what imports it; then the others of both
+    kinds. Of each kind first the room's own, then by how often they name the module, shorter ones first.
     """
     path = Path(module)
     files = {file: file.read_text(encoding="utf-8") for file in sorted((ROOT / "tests" / "unit").rglob("test_*.py"))}
@@ -207,7 +207,8 @@ def tests_of(module: str, most: int) -> list[str]:
         return sorted(found, key=lambda file: (file.parent.name != path.parts[1], -found[file], len(files[file])))
 
     dotted = ".".join(path.with_suffix("").parts)
-    own = [file for file in files if file.stem == f"test_{path.stem}" and file.parent.name == path.parts[1]]
+    own = [file for file in files if path.stem in file.stem and file.parent.name == path.parts[1]]
+    own = sorted(own, key=lambda file: len(file.stem))[:2]
     near = {file: n + files[file].count(path.stem) for file, n in concerned(dotted).items()}
     further: dict[Path, int] = {}
     for other in sorted((ROOT / "dadsp").rglob("*.py")):

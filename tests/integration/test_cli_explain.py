@@ -66,6 +66,12 @@ def test_explanation_leaves_every_table_and_figure_it_names(explained: tuple[Pat
     assert json.loads((out / "explanation.json").read_text()) == {k: v for k, v in facts.items() if k != "folder"}
 
 
+def test_the_other_drugs_compared_with_are_named(explained: tuple[Path, dict[str, Any]], study: Study) -> None:
+    others = explained[1]["other_drugs"]
+    assert len(set(others)) == 2
+    assert set(others) <= set(study.target.drugs.names[1:])
+
+
 def test_lines_are_those_of_highest_predicted_potency(
     explained: tuple[Path, dict[str, Any]], runs: tuple[Path, Path], study: Study
 ) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from omegaconf import OmegaConf
 
 from dadsp.cli.main import main
 from dadsp.configuration.compose import compose, settings_hash
@@ -136,6 +137,13 @@ def test_a_wrong_sweep_is_exit_2(
     assert message in said
     assert "Traceback" not in said
     assert not list(tmp_path.rglob("metrics.json"))
+
+
+def test_a_key_of_all_its_models_need_not_be_one_of_the_default_model(tmp_path: Path) -> None:
+    assert sweep(tmp_path, "model=naive_mean,naive_tissue_drug", "model.labels=raw") == 0
+    assert set(jobs(tmp_path)) == {"source mean (raw labels)", "source tissue × drug mean (raw labels)"}
+    given = OmegaConf.load(tmp_path / "sweeps" / "naive" / "multirun.yaml").hydra.overrides.task
+    assert "model=naive_mean,naive_tissue_drug" in given
 
 
 @pytest.mark.slow

@@ -124,14 +124,26 @@ def comparison_of(*rows: tuple[str, str, float, float, float]) -> pd.DataFrame:
 @pytest.mark.parametrize(
     ("naive_rmse", "naive_r", "low", "passed", "words"),
     [
-        (0.7, 0.2, 0.1, [True, True], ["Yes: RMSE 0.600; the best naive row (copy) 0.700", "Yes: r per drug 0.300"]),
+        (
+            0.7,
+            0.2,
+            0.1,
+            [None, True],
+            ["By the number alone: RMSE 0.600; the best naive row (copy) 0.700", "Yes: r per drug 0.300"],
+        ),
         (0.5, 0.2, 0.1, [False, True], ["No: RMSE 0.600; the best naive row (copy) 0.500", "Yes"]),
-        (0.7, 0.4, 0.1, [True, False], ["Yes", "No better than copy (0.400): r per drug 0.300"]),
-        (0.7, 0.2, -0.1, [True, False], ["Yes", "Not beyond chance: r per drug 0.300, 95 % interval −0.100 to 0.900"]),
+        (0.7, 0.4, 0.1, [None, False], ["By the number", "No better than copy (0.400): r per drug 0.300"]),
+        (
+            0.7,
+            0.2,
+            -0.1,
+            [None, False],
+            ["By the number", "Not beyond chance: r per drug 0.300, 95 % interval −0.100 to 0.900"],
+        ),
     ],
 )
 def test_a_page_begins_with_its_verdict(
-    naive_rmse: float, naive_r: float, low: float, passed: list[bool], words: list[str]
+    naive_rmse: float, naive_r: float, low: float, passed: list[bool | None], words: list[str]
 ) -> None:
     oracle = ("† bound", "naive_oracle", 0.1, 0.99, 0.9)
     frame = comparison_of(("net", "model", 0.6, 0.3, low), ("copy", "naive_source", naive_rmse, naive_r, np.nan), oracle)
@@ -143,7 +155,18 @@ def test_a_page_begins_with_its_verdict(
 def test_an_interval_of_the_rmse_is_told_where_it_is_known() -> None:
     frame = comparison_of(("net", "model", 0.6, 0.3, 0.1), ("copy", "naive_source", 0.7, 0.2, 0.1))
     told = verdict(frame.assign(rmse_low=0.5, rmse_high=[0.65, 0.75]), "net")[0].lines[0]
-    assert "Yes: RMSE 0.600, 95 % interval 0.500 to 0.650; the best naive row (copy) 0.700" in told
+    assert "By the number alone: RMSE 0.600, 95 % interval 0.500 to 0.650; the best naive row (copy) 0.700" in told
+
+
+@pytest.mark.parametrize(("high", "answer"), [(-0.01, "Yes"), (0.01, "Not beyond chance")])
+def test_a_better_rmse_is_a_yes_only_if_the_interval_of_the_difference_says_so(high: float, answer: str) -> None:
+    frame = comparison_of(("net", "model", 0.6, 0.3, 0.1), ("copy", "naive_source", 0.7, 0.2, 0.1))
+    found = verdict(frame.assign(rmse_gap_low=[0, -0.2], rmse_gap_high=[0, high]), "net")[0]
+    assert found.passed == (high < 0)
+    assert (
+        f"? {answer}: RMSE 0.600; the best naive row (copy) 0.700, difference −0.200 to {high:.3f}".replace("-", "−")
+        in (found.lines[0])
+    )
 
 
 def test_each_score_stands_beside_the_naive_row_that_is_best_by_it() -> None:

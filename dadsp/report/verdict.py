@@ -62,7 +62,7 @@ def _potency(own: "pd.Series[Any]", naive: pd.DataFrame) -> Text:
         return Text([f"{question} No: {told}."], passed=False)
     low, high = (float(str(best.get(f"rmse_gap_{end}", "nan"))) for end in ("low", "high"))
     if high != high:
-        return Text([f"{question} By the number alone: {told}. dadsp compare tests the difference."])
+        return Text([f"{question} Yes, by the number alone: {told}. dadsp compare tests the difference."])
     answer = "Yes" if high < 0 else "Not beyond chance"
     told += f", difference {decimal(low)} to {decimal(high)} (95 % interval over lines and drugs)"
     return Text([f"{question} {answer}: {told}."], passed=high < 0)

@@ -15,9 +15,10 @@ SAME = {
     "mesylate": [IMATINIB, f"{IMATINIB}.CS(=O)(=O)O", f"{IMATINIB}.CS(=O)(=O)[O-].[Na+]"],
     "metal salts of an acid": [
         *(VALPROATE, "CCCC(CCC)C(=O)[O-].[Na+]", "CCCC(CCC)C(=O)O[Na]", "CCCC(CCC)C(=O)[O-]"),
-        "CCCC(CCC)C(=O)[O-].CCCC(CCC)C(=O)[O-].[Mg+2]",
+        *("CCCC(CCC)C(=O)[O-].CCCC(CCC)C(=O)[O-].[Mg+2]", "CCCC(CCC)C(=O)[O-].[K+]"),
     ],
     "zwitterion": ["NCC(=O)O", "[NH3+]CC(=O)[O-]"],
+    "partner of no known kind, of less than half the drug's size": [ERLOTINIB, f"{ERLOTINIB}.CCCN"],
     "partner larger than the drug": ["NCCS", "NCCS.OC(C(O)C(O)=O)C(O)=O"],
     "two halides of a cation": ["C[N+](C)(C)CCCC", "C[N+](C)(C)CCCC.[Cl-]", "C[N+](C)(C)CCCC.[Br-]"],
     "both mirror images": ["CC(N)C(O)=O", "C[C@H](N)C(O)=O.C[C@@H](N)C(O)=O"],

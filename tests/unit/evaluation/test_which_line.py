@@ -64,6 +64,22 @@ def test_a_prediction_of_effects_alone_has_no_r_once_they_are_removed(by: list[s
     assert removed["rmse"] > 0.1
 
 
+def test_rounding_is_told_by_the_largest_value_though_others_are_zero() -> None:
+    frame = table(0.6, 1).frame.astype({"y_pred": np.float64})
+    effects = sum(frame.groupby(name)["y_true"].transform("mean") for name in ("drug_id", "cell_id"))
+    removed = evaluate(PredictionTable(frame.assign(y_pred=effects - effects.iloc[0]))).which_line.removed
+    assert np.isnan(removed["drug_line"]["pearson"])
+
+
+def test_five_pairs_of_a_drug_are_enough_for_its_precision() -> None:
+    frame = table(0.6, 1).frame
+    found = {
+        n: evaluate(PredictionTable(frame[frame["drug_id"].ne("D0") | (frame.groupby("drug_id").cumcount() < n)])).per_drug
+        for n in (4, 5)
+    }
+    assert [bool(each.set_index("drug_id").loc["D0", "precision_10"] >= 0) for each in found.values()] == [False, True]
+
+
 def test_precision_is_the_mean_over_all_orders_of_ties() -> None:
     true, pred = np.array([2.0, 1.0, 1.0, 1.0, 0.0]), np.array([0.0, 3.0, 3.0, 0.0, 3.0])
     n, k = 11, 2  # eleven pairs ask for two; the other six are surely last in both

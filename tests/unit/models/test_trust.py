@@ -21,7 +21,7 @@ from dadsp.models.trust.group_quantile import group_mean, group_quantiles
 from dadsp.models.trust.held_out import FOLDS, STRATA, HeldOut, cross_fit, folds
 from dadsp.models.trust.nearness import BITS, Nearness
 from dadsp.models.trust.own_lines import OwnLines
-from dadsp.models.trust.ranks import percentile, percentile_in_drug, rank
+from dadsp.models.trust.ranks import FEWEST_LINES, percentile, percentile_in_drug, rank
 from dadsp.models.trust.trust import Trust, load_trust, trust_of
 from dadsp.schema import Drugs, Pairs, Responses, Screen, Study
 from dadsp.splits.cross_screen import cross_screen
@@ -273,6 +273,16 @@ def test_ranks_and_percentiles_by_hand() -> None:
     assert rank(potency, group).tolist() == [1, 4, 2, 2, 1]
     assert percentile(potency, group)[:4] == pytest.approx([100, 0, 50, 50])
     assert np.isnan(percentile(potency, group)[4])
+
+
+@pytest.mark.parametrize("n", [FEWEST_LINES - 1, FEWEST_LINES])
+def test_lines_are_held_against_each_other_once_they_are_enough(n: int) -> None:
+    study = small_study(n_target=FEWEST_LINES)
+    pairs = Pairs(study.target, "target", np.arange(n), np.zeros(n, dtype=np.int64))
+    share, among = percentile_in_drug(np.arange(n, dtype=np.float32), pairs, None, str)
+    enough = n == FEWEST_LINES
+    assert set(among) == {"this table" if enough else ""}
+    assert np.isnan(share).all() != enough
 
 
 def test_a_single_line_stands_among_the_runs_own(trusted: tuple[PairwiseGp, Study, Trust]) -> None:

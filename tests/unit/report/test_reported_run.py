@@ -129,7 +129,7 @@ def comparison_of(*rows: tuple[str, str, float, float, float]) -> pd.DataFrame:
             0.2,
             0.1,
             [None, True],
-            ["By the number alone: RMSE 0.600; the best naive row (copy) 0.700", "Yes: r per drug 0.300"],
+            ["Yes, by the number alone: RMSE 0.600; the best naive row (copy) 0.700", "Yes: r per drug 0.300"],
         ),
         (0.5, 0.2, 0.1, [False, True], ["No: RMSE 0.600; the best naive row (copy) 0.500", "Yes"]),
         (0.7, 0.4, 0.1, [None, False], ["By the number", "No better than copy (0.400): r per drug 0.300"]),
@@ -155,7 +155,7 @@ def test_a_page_begins_with_its_verdict(
 def test_an_interval_of_the_rmse_is_told_where_it_is_known() -> None:
     frame = comparison_of(("net", "model", 0.6, 0.3, 0.1), ("copy", "naive_source", 0.7, 0.2, 0.1))
     told = verdict(frame.assign(rmse_low=0.5, rmse_high=[0.65, 0.75]), "net")[0].lines[0]
-    assert "By the number alone: RMSE 0.600, 95 % interval 0.500 to 0.650; the best naive row (copy) 0.700" in told
+    assert "Yes, by the number alone: RMSE 0.600, 95 % interval 0.500 to 0.650; the best naive row (copy) 0.700" in told
 
 
 @pytest.mark.parametrize(("high", "answer"), [(-0.01, "Yes"), (0.01, "Not beyond chance")])

@@ -161,6 +161,11 @@ def test_an_overlap_that_leaves_one_drug_is_refused(study: Study) -> None:
         cross_screen(study, seed=0, overlap="drop_drugs")  # the target holds four of the source's five drugs
 
 
+def test_two_drugs_are_enough_to_train_on() -> None:
+    study = small_study(n_drugs=2)
+    assert len(set(study.source.responses.drug_idx[cross_screen(study, seed=0).train_idx])) == 2
+
+
 def test_misspelt_overlap_is_refused_with_the_nearest(study: Study) -> None:
     with pytest.raises(ConfigError, match=r"split\.overlap='drop_line' is not a valid choice. Did you mean 'drop_lines'"):
         cross_screen(study, seed=0, overlap="drop_line")

@@ -15,7 +15,7 @@ SAME = {
     "mesylate": [IMATINIB, f"{IMATINIB}.CS(=O)(=O)O", f"{IMATINIB}.CS(=O)(=O)[O-].[Na+]"],
     "metal salts of an acid": [
         *(VALPROATE, "CCCC(CCC)C(=O)[O-].[Na+]", "CCCC(CCC)C(=O)O[Na]", "CCCC(CCC)C(=O)[O-]"),
-        *("CCCC(CCC)C(=O)[O-].CCCC(CCC)C(=O)[O-].[Mg+2]", "CCCC(CCC)C(=O)[O-].[K+]"),
+        *("CCCC(CCC)C(=O)[O-].CCCC(CCC)C(=O)[O-].[Mg+2]", "CCCC(CCC)C(=O)[O-].[K+]", "CCCC(CCC)C(=O)[O-].[Cs+]"),
     ],
     "zwitterion": ["NCC(=O)O", "[NH3+]CC(=O)[O-]"],
     "partner of no known kind, of less than half the drug's size": [ERLOTINIB, f"{ERLOTINIB}.CCCN"],

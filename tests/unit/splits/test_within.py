@@ -302,6 +302,7 @@ def test_a_tested_line_of_unknown_tissue_is_leakage(study: Study) -> None:
         ({"kind": "cell_blind", "fold": -1}, "split.fold=-1 is not valid"),
         ({"kind": "cell_blind", "test_fraction": 0.2, "fold": 1}, "there is no fold 1"),
         ({"kind": "cell_blind", "test_fraction": 1.0}, "split.test_fraction=1.0 is not valid"),
+        ({"kind": "cell_blind", "val_fraction": 1.0}, "split.val_fraction=1.0 is not valid"),
         ({"kind": "drug_blind", "test_fraction": 0.98}, "split.test_fraction=0.98 holds out all of 8 drugs"),
         ({"kind": "drug_blind", "test_fraction": 0.75, "val_fraction": 0.9}, "val_fraction=0.9 holds out all of 2 drugs"),
         ({"kind": "drug_blind", "test_fraction": 0.75, "val_fraction": 0.1}, "pairs of 1 drug to train on"),

@@ -27,6 +27,11 @@ def test_profile_is_rdkits_bulk_tanimoto() -> None:
     assert np.array_equal(ours[:3].diagonal(), [1, 1, 1])
 
 
+def test_a_radius_of_0_compares_atoms_alone() -> None:
+    chains = SimilarityProfile(radius=0, reference=("CCCCC",))(["CCCC", "CCO"], ["butane", "ethanol"])[:, 0]
+    assert chains == pytest.approx([1, 2 / 3])  # CH3 and CH2, and an alcohol's oxygen
+
+
 def test_reference_is_each_training_structure_once_and_keeps_its_order() -> None:
     profile = SimilarityProfile().fit([*TRAINING, TRAINING[0]], ["a", "b", "c", "a again"])
     assert profile.reference == tuple(TRAINING)

@@ -69,6 +69,16 @@ def test_configured_vocabulary_and_length_are_kept() -> None:
     assert (features.tokens, features.length, features.width) == (("C", "N"), 20, 20)
 
 
+@pytest.mark.parametrize("kernels", [(5, 3), (2, 2), (4, 1)])
+def test_a_row_is_as_long_as_two_convolutions_that_are_pooled_need(kernels: tuple[int, int]) -> None:
+    width = SmilesTokens(tokens=("C",), length=1, kernels=kernels).width
+
+    def outputs(positions: int) -> int:
+        return ((positions - kernels[0] + 1) // 2 - kernels[1] + 1) // 2
+
+    assert (outputs(width), outputs(width - 1)) == (1, 0)
+
+
 def test_features_that_were_never_fitted_say_so() -> None:
     with pytest.raises(RuntimeError, match="call fit first"):
         SmilesTokens()(TRAINING, TRAINING)

@@ -130,6 +130,10 @@ def test_short_table_holds_systems_the_best_naive_source_row_and_the_ceiling(com
     assert text.iloc[-1].tolist() == ["label ceiling", "–", "–", "0.62", "100"]
 
 
+def test_a_rule_stands_under_the_last_system(compared: Comparison) -> None:
+    assert [row.end_section for row in render_brief(compared).rows] == [False, True, False, False]
+
+
 def test_short_table_fits_a_terminal_of_100_columns_and_shows_brackets(compared: Comparison) -> None:
     console = Console(width=100, record=True, force_terminal=False)
     console.print(render_brief(compared))

@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
+from scipy.optimize import minimize
+from scipy.stats import multivariate_normal, norm
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import ConstantKernel, WhiteKernel
 
 from dadsp.errors import ConfigError, LeakageError, LoadError, MissingIdsError, SchemaError
 from dadsp.models.base import Predictor, load_model, save_model
-from dadsp.models.calibrated import Calibrated, Variances, calibrated, given_pairs, label_words
+from dadsp.models.calibrated import PRIORS, Calibrated, Variances, calibrated, given_pairs, label_words
 from dadsp.models.systems.naive import GivenLabels, Naive
 from dadsp.models.systems.pairwise_gp import PairwiseGp
 from dadsp.runs.parts import target_pairs
@@ -111,6 +113,22 @@ def test_offset_is_that_of_a_gaussian_process_with_the_same_variances(study: Stu
         process = GaussianProcessRegressor(kernel, optimizer=None).fit(np.zeros((own.sum(), 1)), labels[own])
         offset = process.predict(np.zeros((1, 1)))[0]
         assert found.predict(asked)[rest] == pytest.approx(inner.predict(asked)[rest] + offset, abs=1e-4)
+
+
+def test_variances_are_the_most_probable_under_their_priors(study: Study) -> None:
+    _, found = fitted(study, split_of(study, labels_per_drug=3), Naive())
+    same = found.given.drug_idx[:, None] == found.given.drug_idx
+    medians = np.array([PRIORS[name] for name in ("assay", "drug", "noise")]) * np.mean(found.residuals**2)
+
+    def log_density(assay: float, drug: float, noise: float) -> float:
+        covariance = assay + drug * same + noise * np.eye(len(same))
+        of_priors = norm.logpdf(np.log([assay, drug, noise]), np.log(medians), 1.5).sum()
+        return float(multivariate_normal.logpdf(found.residuals, cov=covariance) + of_priors)
+
+    # A drug's mean has no spread over lines that could be stretched.
+    best = minimize(lambda logs: -log_density(*np.exp(logs)), np.log(medians), method="BFGS")
+    of = found.variances
+    assert np.log([of.assay, of.drug, of.noise]) == pytest.approx(best.x, abs=0.1)
 
 
 def test_an_assay_that_reads_all_higher_is_brought_back(study: Study) -> None:

@@ -231,6 +231,15 @@ def test_a_portion_is_drawn_from_the_seed_and_leaves_the_whole_as_it_was(overlap
     assert tested(1, 1.0) == list(range(len(overlapping.target.responses)))
 
 
+def test_a_portion_of_hardly_any_is_one_line(overlapping: Study) -> None:
+    split = cross_screen(overlapping, seed=1, overlap="drop_lines", portion=0.01)
+    every, known = (
+        {key[0] for key in keys(overlapping.source, rows)}
+        for rows in (np.arange(len(overlapping.source.responses)), np.concatenate([split.train_idx, split.val_idx]))
+    )
+    assert len(every - known) == 1
+
+
 def test_a_tested_pair_of_a_line_that_trains_is_leakage(overlapping: Study) -> None:
     split = cross_screen(overlapping, seed=1, overlap="drop_lines", portion=0.5)
     untested = np.setdiff1d(np.arange(len(overlapping.target.responses)), split.test_idx)

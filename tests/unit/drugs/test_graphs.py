@@ -64,7 +64,7 @@ def test_unlisted_elements_and_large_drugs_are_counted() -> None:
 def test_atoms_are_read_out_by_their_maximum_or_in_the_order_of_the_smiles(read_out: str, width: int) -> None:
     torch.manual_seed(0)
     options: dict[str, Any] = {"read_out": read_out}
-    features = MolecularGraph(max_atoms=6, widths=(5,), outputs=7, **options)
+    features = MolecularGraph(max_atoms=6, widths=(4, 5), outputs=7, **options)
     network, n_codes = features.encoder()
     codes = network(torch.from_numpy(features(["CC(N)=O", "NC(C)=O"], ["acetamide", "another spelling"])))
     assert codes.shape == (2, width)

@@ -74,6 +74,11 @@ def test_a_structure_that_is_its_own_parent_has_no_other(smiles: str) -> None:
     assert parent_of(smiles) is None
 
 
+def test_an_inorganic_salt_keeps_all_its_parts() -> None:
+    assert parent_of("[Na+].[Cl-]") == "Cl.[Na]"
+    assert parent_of("O.O") is None
+
+
 def test_the_parent_keeps_stereochemistry_and_isotopes() -> None:
     assert parent_of("[2H]C([2H])([2H])O[C@@H](C)CN.Cl") == "[2H]C([2H])([2H])O[C@@H](C)CN"
 

@@ -89,6 +89,7 @@ def test_naive_row_that_is_not_told_apart_is_named() -> None:
 def test_naive_row_that_ranks_better_is_not_hidden() -> None:
     rows = (BEST, system("B", 0.6, 0.3, (0.05, 0.15), (-0.4, -0.2)), naive("source copied label", 0.8, 0.65))
     assert said(*rows).endswith("; yet the naive row 'source copied label' reaches 0.65.")
+    assert said(*rows, naive("source cell mean", 0.9, 0.62)) == said(*rows)
     assert "yet" not in said(*rows[:2], naive("oracle target mean", 0.1, 0.9, kind="naive_oracle"))
 
 

@@ -119,6 +119,13 @@ def test_drugs_of_large_errors_get_wide_intervals_and_few_pairs_say_little() -> 
     assert (drug_factors(held_out.where(held_out.stratum >= 2)) == 1).all()
 
 
+def test_seen_pairs_have_the_reach_of_their_own_errors_where_some_were_held_out() -> None:
+    held_out = simulated(0)
+    worse = replace(held_out, error=np.where(held_out.stratum == 1, 4, 1) * held_out.error)
+    reach, at = Calibration.of(worse.where(worse.stratum < 2)).reach, int(np.argmin(np.abs(LEVELS - 0.9)))
+    assert reach[0, at] < 0.5 * reach[1, at]
+
+
 def test_without_a_new_drug_among_the_held_out_pairs_nothing_is_claimed_of_one() -> None:
     held_out = simulated(0)
     calibration = Calibration.of(held_out.where(held_out.stratum == 1))

@@ -55,6 +55,8 @@ def by_hand(net: LineNetwork, x: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
 @torch.no_grad()
 def test_blocks_and_pairs_are_the_formula_of_the_docstring(head: Head) -> None:
     net = network(head)
+    for weight in net.parameters():  # so that no ReLU gives 0 throughout
+        torch.nn.init.normal_(weight)
     lines = net.encoder(torch.rand(3, N_GENES))
     drugs = net.drug_branch(rows([0, 2], [0.5, 0.7]))
     block = net.regress_block(lines, drugs)

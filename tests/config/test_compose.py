@@ -13,10 +13,16 @@ from pydantic import BaseModel
 
 from dadsp.configuration.compose import build, compose
 from dadsp.configuration.folder import conf_folder
+from dadsp.drugs.graphs import MolecularGraph
+from dadsp.drugs.morgan import Morgan
+from dadsp.drugs.similarity import SimilarityProfile
+from dadsp.drugs.smiles_tokens import SmilesTokens
 from dadsp.models.base import Predictor
 from dadsp.models.systems.dadsp_a import DadspA
 from dadsp.models.systems.dadsp_b import DadspB
 from dadsp.models.systems.deepdsc1 import DeepDsc1
+from dadsp.models.systems.drug_ridge import DrugRidge
+from dadsp.models.systems.pairwise_gp import PairwiseGp
 from dadsp.models.systems.sla import Sla
 from dadsp.options import validated
 from dadsp.singledrug.network import NetworkOptions
@@ -96,6 +102,22 @@ def test_yaml_of_a_deep_system_states_the_code_s_own_defaults(choice: str, syste
     assert {str(key) for key in config} - {"_target_", "drug_features", "alignment", "training"} == set(
         asdict(system().options)
     )
+
+
+@pytest.mark.parametrize(
+    ("choice", "features"), [("morgan", Morgan), ("ssp", SimilarityProfile), ("cnn", SmilesTokens), ("gcn", MolecularGraph)]
+)
+def test_yaml_of_drug_features_states_the_code_s_own_defaults(choice: str, features: Any) -> None:
+    config = compose("config", [f"drug_features={choice}"]).drug_features
+    assert build(config, "drug_features") == features()
+
+
+@pytest.mark.parametrize(("choice", "system"), [("pairwise_gp", PairwiseGp), ("drug_ridge", DrugRidge)])
+def test_yaml_of_a_kernel_system_states_the_code_s_own_defaults(choice: str, system: Any) -> None:
+    built, own = build(compose("config", [f"model={choice}"]).model, "model").options, system().options
+    assert {key: value for key, value in asdict(built).items() if key != "name"} == {
+        key: value for key, value in asdict(own).items() if key != "name"
+    }
 
 
 @pytest.mark.parametrize("panel", PANELS)

@@ -47,6 +47,7 @@ def main() -> None:
     write_atomically(place, lambda path: rows.round(4).to_csv(path, index=False))
     for (reading, changed), part in rows.groupby(["reading", "changed"]):
         print(f"\n**{reading}{' ' if changed else ''}{changed}**\n\n{table(part)}")
+    print(f"\n**One deviation at a time**\n\n{deviations(rows)}")
 
 
 def whole_rows(folder: RunFolder) -> pd.DataFrame:
@@ -94,11 +95,34 @@ def table(rows: pd.DataFrame) -> str:
     return "\n".join(lines).replace("-0.", "−0.")
 
 
-def _mean(scores: "pd.Series[float]", digits: int) -> str:
+def deviations(rows: pd.DataFrame) -> str:
+    """Markdown, a row per system and change of a reading: what it scores, and less what it scores unchanged, paired by seed."""
+    models = rows[rows["kind"] == "model"].set_index("seed")
+    titles = (
+        "changed | system | seeds | RMSE | − unchanged | R² | − unchanged | r per drug | − unchanged | skill | epoch kept"
+    )
+    lines = [f"| {titles} |", "|---" * (titles.count("|") + 1) + "|"]
+    for (reading, changed, system), part in models.groupby(["reading", "changed", "system"]):
+        plain = models[(models["reading"] == reading) & (models["changed"] == "") & (models["system"] == system)]
+        less = (part[list(SCORES)] - plain[list(SCORES)]).dropna(how="all")
+        if not changed or less.empty:
+            continue
+        cells = [
+            cell
+            for name, digits in (("rmse", 3), ("r2", 2), (R, 2))
+            for cell in (_mean(part[name], digits), _mean(less[name], digits, "+"))
+        ]
+        kept = " ".join(f"{epoch:g}" for epoch in part["kept_epoch"].dropna())
+        seeds = " ".join(map(str, part.index))
+        lines.append(f"| {changed} | {system} | {seeds} | {' | '.join(cells)} | {_mean(part['skill'], 2)} | {kept} |")
+    return "\n".join(lines).replace("-0.", "−0.")
+
+
+def _mean(scores: "pd.Series[float]", digits: int, sign: str = "") -> str:
     if scores.isna().all():
         return "–"
     spread = f" ± {scores.std():.{digits}f}" if len(scores) > 1 else ""
-    return f"{scores.mean():.{digits}f}{spread}"
+    return f"{scores.mean():{sign}.{digits}f}{spread}"
 
 
 if __name__ == "__main__":

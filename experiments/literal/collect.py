@@ -96,11 +96,10 @@ def table(rows: pd.DataFrame) -> str:
 
 
 def deviations(rows: pd.DataFrame) -> str:
-    """Markdown, a row per system and change of a reading: what it scores, and less what it scores unchanged, paired by seed."""
+    """Markdown, a row per system and change of a reading: its scores, and those less the unchanged ones, paired by seed."""
     models = rows[rows["kind"] == "model"].set_index("seed")
-    titles = (
-        "changed | system | seeds | RMSE | − unchanged | R² | − unchanged | r per drug | − unchanged | skill | epoch kept"
-    )
+    scores = "RMSE | − unchanged | R² | − unchanged | r per drug | − unchanged"
+    titles = f"changed | system | seeds | {scores} | skill | epoch kept"
     lines = [f"| {titles} |", "|---" * (titles.count("|") + 1) + "|"]
     for (reading, changed, system), part in models.groupby(["reading", "changed", "system"]):
         plain = models[(models["reading"] == reading) & (models["changed"] == "") & (models["system"] == system)]

@@ -1,6 +1,7 @@
 """A command as an application of Hydra: composed once, and a sweep however it is asked for."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hydra.core.hydra_config import HydraConfig
@@ -17,7 +18,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     composed: list[str] = []
     load = GuardedLoader.load_configuration
 
-    def noted(self: GuardedLoader, *arguments: object, **more: object) -> DictConfig:
+    def noted(self: GuardedLoader, *arguments: Any, **more: Any) -> DictConfig:
         composed.append("once")
         return load(self, *arguments, **more)
 

@@ -132,13 +132,13 @@ def comparison_of(*rows: tuple[str, str, float, float, float]) -> pd.DataFrame:
             ["Yes, by the number alone: RMSE 0.600; the best naive row (copy) 0.700", "Yes: r per drug 0.300"],
         ),
         (0.5, 0.2, 0.1, [False, True], ["No: RMSE 0.600; the best naive row (copy) 0.500", "Yes"]),
-        (0.7, 0.4, 0.1, [None, False], ["By the number", "No better than copy (0.400): r per drug 0.300"]),
+        (0.7, 0.4, 0.1, [None, False], ["Yes, by the number", "No better than copy (0.400): r per drug 0.300"]),
         (
             0.7,
             0.2,
             -0.1,
             [None, False],
-            ["By the number", "Not beyond chance: r per drug 0.300, 95 % interval −0.100 to 0.900"],
+            ["Yes, by the number", "Not beyond chance: r per drug 0.300, 95 % interval −0.100 to 0.900"],
         ),
     ],
 )

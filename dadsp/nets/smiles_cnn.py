@@ -1,18 +1,62 @@
-"""A convolutional network over one-hot SMILES that never builds the one-hot matrix."""
+"""Convolutional networks over one-hot SMILES that compute a piece of a string once, wherever it stands."""
 
-from typing import cast
+from abc import abstractmethod
 
 import torch
 from torch import Tensor, nn
 
 
-class SmilesCnn(nn.Module):
+class PiecewiseCnn(nn.Module):
     """Convolution → pooling → convolution → pooling → dense layer over the positions of a SMILES.
 
-    A kernel of the first convolution covers all symbols at several positions, so it slides along the string only: the order
-    of symbols means nothing. On one-hot columns it is a sum of weight columns, which are looked up. Strings of a batch share
-    most short pieces (and all of what follows their ends), so each layer computes a piece once wherever it stands; outputs
-    are those of the plain layers.
+    Strings of a batch share most short pieces (and all of what follows their ends), so each layer computes a piece once;
+    outputs are those of the plain layers.
+
+    Args:
+        first: Convolution over the one-hot symbols × positions.
+        second: Convolution over its pooled outputs.
+        length: Positions.
+        n_values: What a position has after the second pooling.
+        n_outputs: Width of the dense layer.
+    """
+
+    def __init__(
+        self, first: nn.Conv1d | nn.Conv2d, second: nn.Conv1d | nn.Conv2d, length: int, n_values: int, n_outputs: int
+    ) -> None:
+        super().__init__()
+        self.first, self.second = first, second
+        for layer in (first, second):
+            length = (length - layer.kernel_size[-1] + 1) // 2
+        self.dense = nn.Linear(length * n_values, n_outputs)
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """Codes of drugs, shape (n, n_outputs).
+
+        Args:
+            rows: Token numbers as floats, shape (n, length).
+        """
+        windows, place = distinct_windows(rows.long(), self.first.kernel_size[-1] + 1)
+        pooled = self._first_pooled(windows)
+        windows, place = distinct_windows(place, self.second.kernel_size[-1] + 1)
+        pieces = pooled.index_select(0, windows.flatten()).view(*windows.shape, *pooled.shape[1:])
+        pooled = torch.relu(self._second_pooled(pieces.movedim(1, -1)))
+        flat = pooled.index_select(0, place.flatten()).view(len(rows), -1)
+        return torch.relu(self.dense(flat))
+
+    @abstractmethod
+    def _first_pooled(self, tokens: Tensor) -> Tensor:
+        """First convolution, ReLU and pooling of pieces of two windows, shape (n_pieces, filters, …)."""
+
+    @abstractmethod
+    def _second_pooled(self, pieces: Tensor) -> Tensor:
+        """Second convolution and pooling of pieces (n_pieces, filters, …, positions), shape (n_pieces, n_values)."""
+
+
+class SmilesCnn(PiecewiseCnn):
+    """Kernels that cover all symbols at several positions, and so slide along the string only.
+
+    The order of symbols means nothing. On one-hot columns the first convolution is a sum of weight columns, which are looked
+    up: the one-hot matrix is never built.
 
     Args:
         n_tokens: Size of the vocabulary; inputs are 1 … ``n_tokens``, and 0 for no symbol.
@@ -24,33 +68,15 @@ class SmilesCnn(nn.Module):
     Reference: DADSP section 2.3; deviation D13 (``SmilesImageCnn`` is the authors').
     """
 
+    first: nn.Conv1d
+
     def __init__(
         self, n_tokens: int, length: int, filters: tuple[int, int], kernels: tuple[int, int], n_outputs: int
     ) -> None:
-        super().__init__()
-        self.first = nn.Conv1d(n_tokens, filters[0], kernels[0])
-        self.second = nn.Conv1d(filters[0], filters[1], kernels[1])
-        positions = length
-        for kernel in kernels:
-            positions = (positions - kernel + 1) // 2
-        self.dense = nn.Linear(positions * filters[1], n_outputs)
+        first, second = nn.Conv1d(n_tokens, filters[0], kernels[0]), nn.Conv1d(*filters, kernels[1])
+        super().__init__(first, second, length, filters[1], n_outputs)
 
-    def forward(self, rows: Tensor) -> Tensor:
-        """Codes of drugs, shape (n, n_outputs).
-
-        Args:
-            rows: Token numbers as floats, shape (n, length).
-        """
-        windows, place = distinct_windows(rows.long(), self.first.kernel_size[0] + 1)
-        pooled = torch.relu(self._first_convolution(windows).amax(1))
-        windows, place = distinct_windows(place, self.second.kernel_size[0] + 1)
-        pieces = pooled.index_select(0, windows.flatten()).view(*windows.shape, -1).transpose(1, 2)
-        pooled = torch.relu(self.second(pieces).amax(2))
-        flat = pooled.index_select(0, place.flatten()).view(len(rows), -1)
-        return torch.relu(self.dense(flat))
-
-    def _first_convolution(self, tokens: Tensor) -> Tensor:
-        """The first convolution of strings of tokens, shape (n, positions, filters)."""
+    def _first_pooled(self, tokens: Tensor) -> Tensor:
         filters, n_tokens, kernel = self.first.weight.shape
         # Row 0 is no symbol; rows 1 + … are the symbols at the kernel's first position, then at its second, …
         columns = nn.functional.pad(self.first.weight.permute(2, 1, 0).flatten(0, 1), (0, 0, 1, 0))
@@ -58,14 +84,18 @@ class SmilesCnn(nn.Module):
         at_position = n_tokens * torch.arange(kernel, device=tokens.device)
         rows = torch.where(windows > 0, windows + at_position, 0)
         summed = nn.functional.embedding_bag(rows.flatten(0, 1), columns, mode="sum")
-        return summed.view(len(tokens), -1, filters) + cast(Tensor, self.first.bias)
+        hidden = summed.view(len(tokens), -1, filters)
+        return torch.relu((hidden if self.first.bias is None else hidden + self.first.bias).amax(1))
+
+    def _second_pooled(self, pieces: Tensor) -> Tensor:
+        hidden: Tensor = self.second(pieces)
+        return hidden.amax(2)
 
 
-class SmilesImageCnn(nn.Module):
-    """Convolution → pooling → convolution → pooling → dense layer over the symbols × positions matrix as an image.
+class SmilesImageCnn(PiecewiseCnn):
+    """Kernels that are squares over neighbouring symbols and positions of the matrix as an image.
 
-    Kernels are squares over neighbouring symbols and positions, so the order of the vocabulary matters, as it does in the
-    authors' code.
+    The order of the vocabulary matters, as it does in the authors' code.
 
     Args:
         n_tokens: As in ``SmilesCnn``.
@@ -81,26 +111,21 @@ class SmilesImageCnn(nn.Module):
     def __init__(
         self, n_tokens: int, length: int, filters: tuple[int, int], kernels: tuple[int, int], n_outputs: int
     ) -> None:
-        super().__init__()
-        self.height = max(n_tokens, kernels[0] + 1 + 2 * kernels[1])  # one output of the second pooling sees so many rows
-        height = self.height
+        height = max(n_tokens, kernels[0] + 1 + 2 * kernels[1])  # one output of the second pooling sees so many rows
+        left = height
         for kernel in kernels:
-            height, length = (height - kernel + 1) // 2, (length - kernel + 1) // 2
-        self.layers = nn.Sequential(
-            *(nn.Conv2d(1, filters[0], kernels[0]), nn.ReLU(), nn.MaxPool2d(2)),
-            *(nn.Conv2d(filters[0], filters[1], kernels[1]), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten()),
-            *(nn.Linear(filters[1] * height * length, n_outputs), nn.ReLU()),
-        )
+            left = (left - kernel + 1) // 2
+        first, second = nn.Conv2d(1, filters[0], kernels[0]), nn.Conv2d(*filters, kernels[1])
+        super().__init__(first, second, length, filters[1] * left, n_outputs)
+        self.height = height
 
-    def forward(self, rows: Tensor) -> Tensor:
-        """Codes of drugs, shape (n, n_outputs).
+    def _first_pooled(self, tokens: Tensor) -> Tensor:
+        image = nn.functional.one_hot(tokens, self.height + 1)[:, :, 1:].to(self.first.weight.dtype)
+        hidden: Tensor = self.first(image.transpose(1, 2).unsqueeze(1))
+        return torch.relu(nn.functional.max_pool2d(hidden, 2).squeeze(3))
 
-        Args:
-            rows: Token numbers as floats, shape (n, length).
-        """
-        image = nn.functional.one_hot(rows.long(), self.height + 1)[:, :, 1:].to(rows.dtype)
-        codes: Tensor = self.layers(image.transpose(1, 2).unsqueeze(1))
-        return codes
+    def _second_pooled(self, pieces: Tensor) -> Tensor:
+        return nn.functional.max_pool2d(self.second(pieces), 2).flatten(1)
 
 
 def distinct_windows(ids: Tensor, size: int) -> tuple[Tensor, Tensor]:

@@ -1,8 +1,7 @@
 """Milliseconds of a training step with each drug representation, and of its drug branch alone.
 
-Beside ``cnn`` stand two networks it could have been: the same one computed by plain layers on the one-hot matrix, and the
-authors', which takes that matrix as an image. Rounds go through all of them in turn, so that a slow spell of the machine
-hits all; the fastest round of each counts.
+Beside each convolutional one stands the same network as plain layers over the one-hot matrix. Rounds go through all of them
+in turn, so that a slow spell of the machine hits all; the fastest round of each counts.
 
     python experiments/speed/drug_branches.py --out experiments/speed/drug_branches.csv
 """
@@ -33,17 +32,19 @@ WAYS = {
     "ssp": "ssp",
     "cnn": "cnn",
     "cnn, plain layers": "cnn",
-    "cnn, matrix as an image": "cnn",
+    "cnn over the matrix": "cnn drug_features.kernels_over=matrix",
+    "cnn over the matrix, plain layers": "cnn drug_features.kernels_over=matrix",
     "gcn": "gcn",
     "gcn, 78 atom features": "gcn drug_features.atom_features=graphdrp drug_features.widths=[78,156,312]",
 }
 
 
 class OneHotCnn(nn.Module):
-    """The layers of ``SmilesCnn`` on the one-hot matrix, with kernels over all symbols or, as an image, over a square."""
+    """The layers of ``SmilesCnn`` or, as ``SmilesImageCnn``, of squares, on the one-hot matrix of every drug."""
 
-    def __init__(self, features: SmilesTokens, as_image: bool) -> None:
+    def __init__(self, features: SmilesTokens) -> None:
         super().__init__()
+        as_image = features.kernels_over == "matrix"
         self.n_tokens = len(features.tokens or ())
         self.layers = nn.Sequential()
         shape, channels = (self.n_tokens, features.width), 1
@@ -89,8 +90,8 @@ def prepared(data: str, way: str) -> tuple[DadspStage, Any]:
     stage.train()
     stage.total_steps = len(batches)
     features = model.fitted_features
-    if way.startswith("cnn,") and isinstance(features, SmilesTokens):
-        stage.network.drug_branch[0] = OneHotCnn(features, as_image="image" in way)  # type: ignore[index, operator]
+    if way.endswith("plain layers") and isinstance(features, SmilesTokens):
+        stage.network.drug_branch[0] = OneHotCnn(features)  # type: ignore[index, operator]
     return stage, batches
 
 

@@ -58,17 +58,16 @@ def pooled_squares(image: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 def test_squares_slide_over_symbols_and_positions(n_tokens: int) -> None:
     torch.manual_seed(0)
     cnn, rows = SmilesImageCnn(n_tokens, LENGTH, (8, 7), (5, 3), 5), smiles_rows()
-    first, second, dense = (layer for layer in cnn.layers if list(layer.parameters()))
-    assert (first.weight.shape, second.weight.shape) == ((8, 1, 5, 5), (7, 8, 3, 3))
+    assert (cnn.first.weight.shape, cnn.second.weight.shape) == ((8, 1, 5, 5), (7, 8, 3, 3))
     expected = []
     for row in rows.long():
         image = torch.zeros(1, max(n_tokens, 12), LENGTH)
         for position, token in enumerate(row.tolist()):
             if token:
                 image[0, token - 1, position] = 1
-        for layer in (first, second):
+        for layer in (cnn.first, cnn.second):
             image = pooled_squares(image, layer.weight, layer.bias)  # type: ignore[arg-type]
-        expected.append(torch.relu(dense(image.flatten())))
+        expected.append(torch.relu(cnn.dense(image.movedim(2, 0).flatten())))
     torch.testing.assert_close(cnn(rows), torch.stack(expected))
 
 

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.nn import DenseGCNConv
 
+TOGETHER = 16  # molecules in a batched product
+
 
 class GraphEncoder(nn.Module):
     """Graph convolutions over atoms, then the largest value over each drug's atoms; the atoms' order means nothing.
@@ -13,7 +15,7 @@ class GraphEncoder(nn.Module):
     With ``n_outputs`` a dense layer over the atoms in their order instead (the authors' code).
 
     Molecules are small (32 atoms on average, 96 at most), so their adjacency is dense: one batched product a layer, without
-    gathering and scattering edges.
+    gathering and scattering edges. Those of like size go together, each batch as large as its largest.
 
     Args:
         n_atom_features: Features of one atom.
@@ -41,11 +43,18 @@ class GraphEncoder(nn.Module):
         """
         atoms = rows[:, : self.max_atoms * self.n_atom_features].view(len(rows), self.max_atoms, -1)
         bonds = rows[:, self.max_atoms * self.n_atom_features :].view(len(rows), self.max_atoms, -1)
+        sizes, order = torch.diagonal(bonds, dim1=1, dim2=2).sum(1).long().sort()
+        codes = []
+        for some, size in zip(order.split(TOGETHER), sizes.split(TOGETHER), strict=True):
+            largest = max(1, int(size[-1]))
+            codes.append(self._codes(atoms[some, :largest], bonds[some, :largest, :largest]))
+        return torch.cat(codes)[order.argsort()]
+
+    def _codes(self, atoms: Tensor, bonds: Tensor) -> Tensor:
+        """Of drugs with no more atoms than are given."""
         present = torch.diagonal(bonds, dim1=1, dim2=2)
-        largest = int(present.sum(1).max()) if self.dense is None else self.max_atoms
-        atoms, bonds, present = atoms[:, :largest], bonds[:, :largest, :largest], present[:, :largest]
         for layer in self.layers:
             atoms = torch.relu(layer(atoms, bonds, present, add_loop=False))
-        if self.dense is not None:
-            return torch.relu(self.dense(atoms.flatten(1)))
-        return atoms.amax(1)  # absent atoms are 0, which no present one is below
+        if self.dense is None:
+            return atoms.amax(1)  # absent atoms are 0, which no present one is below
+        return torch.relu(self.dense(nn.functional.pad(atoms, (0, 0, 0, self.max_atoms - atoms.shape[1])).flatten(1)))

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from dadsp.nets.graph_encoder import GraphEncoder
+from dadsp.nets.graph_encoder import TOGETHER, GraphEncoder
 from dadsp.nets.smiles_cnn import SmilesCnn, SmilesImageCnn, distinct_windows
 
 N_TOKENS, LENGTH = 6, 21
@@ -143,3 +143,15 @@ def test_dense_layer_reads_the_atoms_in_their_order() -> None:
     order = torch.tensor([2, 0, 3, 1])
     reordered = graph_rows([atoms_of(4)[order]], [CHAIN[order][:, order]], 7)
     assert not torch.allclose(encoder(reordered), encoder(as_is))
+
+
+@pytest.mark.parametrize("n_outputs", [None, 3])
+def test_many_drugs_at_once_are_each_alone(n_outputs: int | None) -> None:
+    torch.manual_seed(0)
+    encoder = GraphEncoder(5, 9, (6, 4), n_outputs)
+    sizes = [3, 9, 1, 0, *torch.randint(1, 10, (3 * TOGETHER,), generator=torch.Generator().manual_seed(0)).tolist()]
+    chains = [(torch.arange(n)[:, None] - torch.arange(n)).abs().eq(1).float() for n in sizes]
+    rows = graph_rows([atoms_of(n) for n in sizes], chains, max_atoms=9)
+    together = encoder(rows)
+    assert len(torch.unique(together.round(decimals=4), dim=0)) > 5
+    torch.testing.assert_close(together, torch.cat([encoder(row.unsqueeze(0)) for row in rows]))

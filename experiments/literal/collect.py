@@ -2,8 +2,9 @@
 
     python experiments/literal/collect.py runs/sweeps/paper_literal [more sweep folders] [--out experiments/literal] [--add]
 
-results.csv: one row per run with the reading of the paper (its experiment), what else was changed, the kept epoch and the
-standard deviation of the test predictions (0 where the output has saturated), and the naive rows of each seed. Tables: mean
+results.csv: one row per run with the reading of the paper (its experiment), what else was changed, the kept epoch, how often
+the discriminator named the domain rightly in the last epoch (empty in rows collected before it was kept) and the standard
+deviation of the test predictions (0 where the output has saturated), and the naive rows of each seed. Tables: mean
 ± standard deviation over seeds.
 """
 
@@ -70,11 +71,12 @@ def rows_of(folder: RunFolder) -> pd.DataFrame:
         "reading": given.get("experiment", ""),
         "epochs": len(last),
         "kept_epoch": last[kept[-1]].idxmin() + 1 if kept else np.nan,
+        "domain_accuracy": last["train/domain_accuracy"].iloc[-1] if "train/domain_accuracy" in last else np.nan,
         "prediction_sd": predicted.loc[predicted["split"] == "test", "y_pred"].std(),
         **{name: value for name, value in identity.items() if name not in ("study", "alignment")},
     }
     table = scores[["system", "kind", *SCORES]].assign(changed=changed, **found)
-    only = ["epochs", "kept_epoch", "prediction_sd", "command"]
+    only = ["epochs", "kept_epoch", "domain_accuracy", "prediction_sd", "command"]
     table[only] = table[only].where(model, axis=0)
     return table[[*SYSTEM, *SCORES, *(name for name in found if name != "reading")]]
 

@@ -1,7 +1,8 @@
 """Milliseconds of a training step with each drug representation, and of its drug branch alone.
 
-Beside each convolutional one stands the same network as plain layers over the one-hot matrix. Rounds go through all of them
-in turn, so that a slow spell of the machine hits all; the fastest round of each counts.
+Beside each convolutional one stands the same network as plain layers over the one-hot matrix, beside the graph network the
+same with all molecules in one batch as large as the largest. Rounds go through all of them in turn, so that a slow spell of
+the machine hits all; the fastest round of each counts.
 
     python experiments/speed/drug_branches.py --out experiments/speed/drug_branches.csv
 """
@@ -25,6 +26,7 @@ from dadsp.files import write_atomically
 from dadsp.models.base import FitContext
 from dadsp.models.stages.dadsp_a import DadspStage
 from dadsp.models.systems.dadsp_a import DadspA
+from dadsp.nets import graph_encoder
 from dadsp.provenance import environment_tags
 
 WAYS = {
@@ -35,6 +37,7 @@ WAYS = {
     "cnn over the matrix": "cnn drug_features.kernels_over=matrix",
     "cnn over the matrix, plain layers": "cnn drug_features.kernels_over=matrix",
     "gcn": "gcn",
+    "gcn, all drugs at once": "gcn",
     "gcn, 78 atom features": "gcn drug_features.atom_features=graphdrp drug_features.widths=[78,156,312]",
 }
 
@@ -117,7 +120,9 @@ def main() -> None:
 
     stages = {way: prepared(arguments.data, way) for way in WAYS}
     rows = []
+    alike = graph_encoder.TOGETHER
     for round_, way in itertools.product(range(arguments.rounds), WAYS):
+        graph_encoder.TOGETHER = sys.maxsize if way.endswith("at once") else alike
         rows.append({"drug_features": way, **timed(*stages[way], arguments.steps)})
         print(f"round {round_}: {rows[-1]}", file=sys.stderr, flush=True)
     table = pd.DataFrame(rows).groupby("drug_features", sort=False).min().round(1).reset_index()

@@ -1,6 +1,7 @@
 """Convolutional networks over one-hot SMILES that compute a piece of a string once, wherever it stands."""
 
 from abc import abstractmethod
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -84,8 +85,7 @@ class SmilesCnn(PiecewiseCnn):
         at_position = n_tokens * torch.arange(kernel, device=tokens.device)
         rows = torch.where(windows > 0, windows + at_position, 0)
         summed = nn.functional.embedding_bag(rows.flatten(0, 1), columns, mode="sum")
-        hidden = summed.view(len(tokens), -1, filters)
-        return torch.relu((hidden if self.first.bias is None else hidden + self.first.bias).amax(1))
+        return torch.relu((summed.view(len(tokens), -1, filters) + cast(Tensor, self.first.bias)).amax(1))
 
     def _second_pooled(self, pieces: Tensor) -> Tensor:
         hidden: Tensor = self.second(pieces)

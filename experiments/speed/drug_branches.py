@@ -130,7 +130,8 @@ def main() -> None:
     if arguments.out:
         identity = {
             "data": arguments.data,
-            "command": f"python experiments/speed/drug_branches.py --data {arguments.data} --steps {arguments.steps}",
+            "command": f"python experiments/speed/drug_branches.py --data {arguments.data} "
+            f"--steps {arguments.steps} --rounds {arguments.rounds}",
             "git.sha": environment_tags().get("git.sha", ""),
             "threads": torch.get_num_threads(),
             "torch": torch.__version__,

@@ -5,17 +5,19 @@
 results.csv: one row per run with the reading of the paper (its experiment), what else was changed, the kept epoch, how often
 the discriminator named the domain rightly in the last epoch (empty in rows collected before it was kept) and the standard
 deviation of the test predictions (0 where the output has saturated), and the naive rows of each seed. Tables: mean
-± standard deviation over seeds.
+± standard deviation over seeds; differences are paired by seed, with 95 % t intervals.
 """
 
 import argparse
 import shlex
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from dadsp.analysis.planted_genes import mean_interval
 from dadsp.cli.script import end
 from dadsp.files import write_atomically
 from dadsp.runs.collection import row_identity, scored_below
@@ -49,6 +51,7 @@ def main() -> None:
     for (reading, changed), part in rows.groupby(["reading", "changed"]):
         print(f"\n**{reading}{' ' if changed else ''}{changed}**\n\n{table(part)}")
     print(f"\n**One deviation at a time**\n\n{deviations(rows)}")
+    print(f"\n**Systems, paired by seed**\n\n{between(rows)}")
 
 
 def whole_rows(folder: RunFolder) -> pd.DataFrame:
@@ -100,30 +103,45 @@ def table(rows: pd.DataFrame) -> str:
 def deviations(rows: pd.DataFrame) -> str:
     """Markdown, a row per system and change of a reading: its scores, and those less the unchanged ones, paired by seed."""
     models = rows[rows["kind"] == "model"].set_index("seed")
-    scores = "RMSE | − unchanged | R² | − unchanged | r per drug | − unchanged"
-    titles = f"changed | system | seeds | {scores} | skill | epoch kept"
-    lines = [f"| {titles} |", "|---" * (titles.count("|") + 1) + "|"]
+    lines = [
+        "| changed | system | seeds | RMSE | − unchanged | R² | r per drug | − unchanged | epoch kept |",
+        "|---" * 9 + "|",
+    ]
     for (reading, changed, system), part in models.groupby(["reading", "changed", "system"]):
         plain = models[(models["reading"] == reading) & (models["changed"] == "") & (models["system"] == system)]
-        less = (part[list(SCORES)] - plain[list(SCORES)]).dropna(how="all")
+        less = (part[["rmse", R]] - plain[["rmse", R]]).dropna(how="all")
         if not changed or "split." in changed or less.empty:  # another split is another test, not a deviation
             continue
-        cells = [
-            cell
-            for name, digits in (("rmse", 3), ("r2", 2), (R, 2))
-            for cell in (_mean(part[name], digits), _mean(less[name], digits, "+"))
-        ]
-        kept = " ".join(f"{epoch:g}" for epoch in part["kept_epoch"].dropna())
-        seeds = " ".join(map(str, part.index))
-        lines.append(f"| {changed} | {system} | {seeds} | {' | '.join(cells)} | {_mean(part['skill'], 2)} | {kept} |")
+        seeds, kept = (" ".join(f"{value:g}" for value in values) for values in (part.index, part["kept_epoch"].dropna()))
+        rmse, r = (f"{_mean(part[name], digits)} | {_less(less[name], digits)}" for name, digits in (("rmse", 3), (R, 2)))
+        lines.append(f"| {changed} | {system} | {seeds} | {rmse} | {_mean(part['r2'], 2)} | {r} | {kept} |")
     return "\n".join(lines).replace("-0.", "−0.")
 
 
-def _mean(scores: "pd.Series[float]", digits: int, sign: str = "") -> str:
+def between(rows: pd.DataFrame) -> str:
+    """Markdown, a row per two systems of a reading and change: how much they differ, paired by seed."""
+    models = rows[rows["kind"] == "model"]
+    lines = ["| reading | changed | systems | seeds | RMSE | r per drug |", "|---" * 6 + "|"]
+    for (reading, changed), part in models.groupby(["reading", "changed"]):
+        wide = part.pivot(index="seed", columns="system", values=["rmse", R])
+        for one, other in combinations(wide["rmse"].columns, 2):
+            less = wide.xs(one, axis=1, level=1).sub(wide.xs(other, axis=1, level=1)).dropna()
+            if len(less) > 1:
+                seeds, found = " ".join(map(str, less.index)), f"{_less(less['rmse'], 3)} | {_less(less[R], 2)}"
+                lines.append(f"| {reading} | {changed} | {one} − {other} | {seeds} | {found} |")
+    return "\n".join(lines).replace("-0.", "−0.")
+
+
+def _less(values: "pd.Series[float]", digits: int) -> str:
+    mean, low, high = mean_interval(values.to_numpy())
+    return f"{mean:+.{digits}f}" + (f" [{low:.{digits}f}, {high:.{digits}f}]" if len(values) > 1 else "")
+
+
+def _mean(scores: "pd.Series[float]", digits: int) -> str:
     if scores.isna().all():
         return "–"
     spread = f" ± {scores.std():.{digits}f}" if len(scores) > 1 else ""
-    return f"{scores.mean():{sign}.{digits}f}{spread}"
+    return f"{scores.mean():.{digits}f}{spread}"
 
 
 if __name__ == "__main__":

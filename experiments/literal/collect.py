@@ -9,6 +9,7 @@ deviation of the test predictions (0 where the output has saturated), and the na
 """
 
 import argparse
+import re
 import shlex
 from itertools import combinations
 from pathlib import Path
@@ -97,7 +98,7 @@ def table(rows: pd.DataFrame) -> str:
             " ".join(f"{epoch:g}" for epoch in part["kept_epoch"].dropna()),
         ]
         lines.append(f"| {system} | {part['seed'].count() or ''} | {' | '.join(cells)} |")
-    return "\n".join(lines).replace("-0.", "−0.")
+    return _markdown(lines)
 
 
 def deviations(rows: pd.DataFrame) -> str:
@@ -115,7 +116,7 @@ def deviations(rows: pd.DataFrame) -> str:
         seeds, kept = (" ".join(f"{value:g}" for value in values) for values in (part.index, part["kept_epoch"].dropna()))
         rmse, r = (f"{_mean(part[name], digits)} | {_less(less[name], digits)}" for name, digits in (("rmse", 3), (R, 2)))
         lines.append(f"| {changed} | {system} | {seeds} | {rmse} | {_mean(part['r2'], 2)} | {r} | {kept} |")
-    return "\n".join(lines).replace("-0.", "−0.")
+    return _markdown(lines)
 
 
 def between(rows: pd.DataFrame) -> str:
@@ -129,12 +130,16 @@ def between(rows: pd.DataFrame) -> str:
             if len(less) > 1:
                 seeds, found = " ".join(map(str, less.index)), f"{_less(less['rmse'], 3)} | {_less(less[R], 2)}"
                 lines.append(f"| {reading} | {changed} | {one} − {other} | {seeds} | {found} |")
-    return "\n".join(lines).replace("-0.", "−0.")
+    return _markdown(lines)
 
 
 def _less(values: "pd.Series[float]", digits: int) -> str:
     mean, low, high = mean_interval(values.to_numpy())
     return f"{mean:+.{digits}f}" + (f" [{low:.{digits}f}, {high:.{digits}f}]" if len(values) > 1 else "")
+
+
+def _markdown(lines: list[str]) -> str:
+    return re.sub(r"(?<!\w)-(?=\d)", "−", "\n".join(lines))
 
 
 def _mean(scores: "pd.Series[float]", digits: int) -> str:

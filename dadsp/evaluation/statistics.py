@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.stats import t as student
 
 from dadsp.evaluation.grouped_pairs import GroupedPairs, Values
 from dadsp.evaluation.metric import PEARSON, within_groups
@@ -140,6 +141,15 @@ def interval(samples: Values, level: float = 0.95) -> tuple[float, float]:
     tail = 50 * (1 - level)
     low, high = np.percentile(defined, [tail, 100 - tail])
     return float(low), float(high)
+
+
+def mean_interval(values: Values, level: float = 0.95) -> tuple[float, float, float]:
+    """Mean of independent values and Student's interval of it; the interval is the mean itself where there is one value."""
+    mean = float(np.mean(values))
+    if len(values) < 2:
+        return mean, mean, mean
+    reach = float(student.ppf((1 + level) / 2, len(values) - 1) * np.std(values, ddof=1) / np.sqrt(len(values)))
+    return mean, mean - reach, mean + reach
 
 
 @dataclass(frozen=True)

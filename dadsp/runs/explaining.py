@@ -21,8 +21,8 @@ from dadsp.analysis.enrichment_figures import SIGNIFICANT, dot_plot
 from dadsp.analysis.explanation import UNRELATED, Explanation, ExplanationOptions, enrich, explain
 from dadsp.analysis.gate import HeldOut, gate_table
 from dadsp.analysis.gene_rankings import chance_jaccard
-from dadsp.analysis.planted_genes import mean_interval
 from dadsp.errors import ConfigError, MissingIdsError, examples, nearest
+from dadsp.evaluation.statistics import mean_interval
 from dadsp.files import read_json, write_atomically, write_json
 from dadsp.models.base import Predictor
 from dadsp.options import STRICT, validated

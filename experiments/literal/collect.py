@@ -18,8 +18,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dadsp.analysis.planted_genes import mean_interval
 from dadsp.cli.script import end
+from dadsp.errors import SchemaError, examples
+from dadsp.evaluation.statistics import mean_interval
 from dadsp.files import write_atomically
 from dadsp.runs.collection import row_identity, scored_below
 from dadsp.runs.folder import RunFolder, complete
@@ -45,14 +46,31 @@ def main() -> None:
     parser.add_argument("--add", action="store_true", help="to the rows that are there; the same run is replaced")
     arguments = parser.parse_args()
     place = arguments.out / "results.csv"
-    before = [pd.read_csv(place).fillna({"changed": ""})] if arguments.add else []
-    rows = pd.concat([*before, *(whole_rows(folder) for folder in scored_below(arguments.sweeps))], ignore_index=True)
+    found = pd.concat([whole_rows(folder) for folder in scored_below(arguments.sweeps)], ignore_index=True)
+    rows = pd.concat([earlier(place, list(found)), found], ignore_index=True) if arguments.add else found
     rows = rows.drop_duplicates([*SYSTEM, "seed"], keep="last").sort_values([*SYSTEM, "seed"], ignore_index=True)
     write_atomically(place, lambda path: rows.round(4).to_csv(path, index=False))
     for (reading, changed), part in rows.groupby(["reading", "changed"]):
         print(f"\n**{reading}{' ' if changed else ''}{changed}**\n\n{table(part)}")
     print(f"\n**One deviation at a time**\n\n{deviations(rows)}")
     print(f"\n**Systems, paired by seed**\n\n{between(rows)}")
+
+
+def earlier(place: Path, columns: list[str]) -> pd.DataFrame:
+    """Rows of an earlier call.
+
+    Raises:
+        SchemaError: No table of these columns is there.
+    """
+    try:
+        rows = pd.read_csv(place).fillna({"changed": ""})
+    except (OSError, ValueError) as error:
+        raise SchemaError(f"{place} cannot be read as a CSV file: {error}. Leave out --add to write it anew.") from error
+    if missing := [name for name in columns if name not in rows]:
+        raise SchemaError(
+            f"{place} lacks {len(missing)} columns (e.g. {examples(missing)}). Leave out --add to write it anew."
+        )
+    return rows
 
 
 def whole_rows(folder: RunFolder) -> pd.DataFrame:

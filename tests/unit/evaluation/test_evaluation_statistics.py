@@ -5,9 +5,9 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import friedmanchisquare
+from scipy.stats import friedmanchisquare, ttest_1samp
 
-from dadsp.evaluation.statistics import bootstrap_pearson, bootstrap_rmse, interval, rank_systems
+from dadsp.evaluation.statistics import bootstrap_pearson, bootstrap_rmse, interval, mean_interval, rank_systems
 from dadsp.schema import PredictionTable
 from dadsp.seeding import derive_seed
 from tests.support.comparisons import N_DRUGS, N_LINES, table
@@ -170,3 +170,11 @@ def test_a_thousand_draws_of_r_per_drug_take_less_than_a_second() -> None:
     start = time.perf_counter()
     bootstrap_pearson([given], 1000, seed=0)
     assert time.perf_counter() - start < 1
+
+
+def test_mean_interval_is_students() -> None:
+    values = np.random.default_rng(1).normal(0.7, 0.1, size=8).astype(np.float32)
+    mean, low, high = mean_interval(values)
+    expected = ttest_1samp(values.astype(np.float64), 0).confidence_interval(0.95)
+    assert (mean, low, high) == pytest.approx((values.mean(), expected.low, expected.high), abs=1e-5)
+    assert mean_interval(values[:1]) == pytest.approx((values[0],) * 3)

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import t as student
 
 from dadsp.evaluation.grouped_pairs import GroupedPairs, Values
 from dadsp.evaluation.metric import PEARSON, within_groups
@@ -148,6 +147,8 @@ def mean_interval(values: Values, level: float = 0.95) -> tuple[float, float, fl
     mean = float(np.mean(values))
     if len(values) < 2:
         return mean, mean, mean
+    from scipy.stats import t as student  # a second that predicting does without
+
     reach = float(student.ppf((1 + level) / 2, len(values) - 1) * np.std(values, ddof=1) / np.sqrt(len(values)))
     return mean, mean - reach, mean + reach
 

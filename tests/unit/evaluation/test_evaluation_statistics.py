@@ -173,8 +173,8 @@ def test_a_thousand_draws_of_r_per_drug_take_less_than_a_second() -> None:
 
 
 def test_mean_interval_is_students() -> None:
-    values = np.random.default_rng(1).normal(0.7, 0.1, size=8).astype(np.float32)
+    values = np.random.default_rng(1).normal(0.7, 0.1, size=8)
     mean, low, high = mean_interval(values)
-    expected = ttest_1samp(values.astype(np.float64), 0).confidence_interval(0.95)
+    expected = ttest_1samp(values, 0).confidence_interval(0.95)
     assert (mean, low, high) == pytest.approx((values.mean(), expected.low, expected.high), abs=1e-5)
     assert mean_interval(values[:1]) == pytest.approx((values[0],) * 3)
